@@ -1,0 +1,32 @@
+# On a machine with only Python 3.11+ and make: `make demo` runs the main job, `make test` the tests.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test test-jax clean
+
+demo: .venv/installed
+	$(BIN)/python -m pipelines.sentiment --run runs/demo --overwrite
+	$(BIN)/python -m pipelines.sentiment predict --run runs/demo "There is nothing to like in this movie." "Dull at first, but the ending is wonderful."
+
+test: .venv/installed-test
+	$(BIN)/python -m pytest
+
+test-jax: .venv/installed-test
+	$(BIN)/python -m pip install --quiet --editable '.[test,jax]'
+	KERAS_BACKEND=jax $(BIN)/python -m pytest tests/layers
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+# pip runs again when setup.cfg changes.
+.venv/installed: setup.cfg pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+.venv/installed-test: setup.cfg pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --editable '.[test,onnx]'
+	touch $@ .venv/installed
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,248 @@
+"""Examples to batches: prepared in chunks, cached, shuffled from a seed, in buckets of like length.
+
+The order of an epoch is a function of (seed, epoch) alone. Training that was killed rebuilds the epoch and skips the
+batches that it has seen.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+TOKENS_IN_MEMORY = 200_000_000  # 4 bytes each
+
+
+def prepared(examples, prepare, target, *, chunk=512):
+    """Raw examples to sequences and targets, a chunk at a time: what a call costs is shared by `chunk` examples.
+
+    Args:
+        examples: `tf.data.Dataset` of (input, label).
+        prepare: Inputs `(chunk, ...)` -> ids `(chunk, timesteps)`, ragged or padded with 0 at the right.
+        target: Labels `(chunk,)` -> targets `(chunk, ...)`.
+        chunk: Examples at a time.
+
+    Returns:
+        `tf.data.Dataset` of (ids `(timesteps,)`, target), in the order of `examples`.
+    """
+
+    def transform(inputs, labels):
+        ids = prepare(inputs)
+        if not isinstance(ids, tf.RaggedTensor):
+            ids = tf.RaggedTensor.from_tensor(ids, padding=0)
+        return ids, target(labels)
+
+    # Not in parallel: while a chunk is prepared the one before it trains, and two chunks of long texts are much memory.
+    return examples.batch(chunk).map(transform).prefetch(1).unbatch()
+
+
+class Cached:
+    """Prepared examples in memory: all ids in one array, so that an exact shuffle is a permutation.
+
+    Args:
+        examples: `tf.data.Dataset` of (ids `(timesteps,)`, target), as `prepared` gives it, read once, here.
+        limit: Ids that may be held; with more of them `MemoryError` is raised, see `cached`.
+
+    Attributes:
+        lengths: `(examples,)` timesteps of each.
+        targets: `(examples, ...)`.
+
+    Raises:
+        MemoryError: if there are more than `limit` ids.
+    """
+
+    def __init__(self, examples, limit=TOKENS_IN_MEMORY):
+        ids, lengths, targets, held = [], [], [], 0
+        for some_ids, some_targets in examples.ragged_batch(1024).prefetch(1):
+            ids.append(some_ids.flat_values.numpy().astype("int32"))
+            lengths.append(some_ids.row_lengths().numpy())
+            targets.append(some_targets.numpy())
+            held += len(ids[-1])
+            if held > limit:
+                raise MemoryError(f"the examples have more than {limit} ids.")
+        spec = examples.element_spec[1]
+        shape = [size or 0 for size in spec.shape]
+        self.ids = np.concatenate([np.zeros(0, "int32"), *ids])
+        self.lengths = np.concatenate([np.zeros(0, "int64"), *lengths])
+        self.targets = np.concatenate(targets) if targets else np.zeros([0, *shape], spec.dtype.as_numpy_dtype)
+        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.spec = tf.TensorSpec([None, *spec.shape], spec.dtype)
+
+    def __len__(self):
+        return len(self.lengths)
+
+    def batch(self, rows, timesteps):
+        """`(ids, targets)` of the examples `rows`, padded with 0 to `(len(rows), timesteps)`."""
+        step = np.arange(timesteps)
+        real = step < self.lengths[rows, None]  # (batch, timesteps)
+        ids = np.zeros(real.shape, "int64")
+        ids[real] = self.ids[(self.starts[rows, None] + step)[real]]
+        return ids, self.targets[rows]
+
+
+def cached(examples, limit=TOKENS_IN_MEMORY):
+    """`examples` in memory if they fit, else as they came; `batches` takes both.
+
+    Args:
+        examples: `tf.data.Dataset` of (ids `(timesteps,)`, target).
+        limit: Ids that may be held.
+
+    Returns:
+        `Cached`, or `examples`.
+    """
+    try:
+        return Cached(examples, limit)
+    except MemoryError:
+        return examples
+
+
+def lengths(examples, most=200_000):
+    """Timesteps of the first `most` examples, `(examples,)` int64: what `boundaries` wants to know."""
+    if isinstance(examples, Cached):
+        return examples.lengths[:most]
+    some = examples.take(most).map(lambda ids, target: tf.size(ids, out_type="int64")).batch(4096)
+    return np.concatenate([np.zeros(0, "int64"), *some.as_numpy_iterator()])
+
+
+def padding_share(lengths, boundaries):
+    """Share of padding among all timesteps, in [0, 1), when each sequence is padded to its bucket's boundary.
+
+    Example:
+        >>> padding_share([3, 4, 10], [4, 10])
+        0.05555555555555555
+    """
+    lengths = np.asarray(lengths)
+    padded = np.asarray(boundaries)[np.searchsorted(boundaries, lengths)]
+    return float(1 - lengths.sum() / max(1, padded.sum()))
+
+
+def boundaries(lengths, buckets=12, *, share=0.10):
+    """The lengths to pad to: as few as keep padding under `share`, and placed so that padding is least.
+
+    XLA compiles once for each shape, so fewer buckets start faster; padding is work for nothing. For each number of
+    buckets the best boundaries are found exactly, by dynamic programming over the histogram of the lengths.
+
+    Args:
+        lengths: `(examples,)` timesteps, positive integers.
+        buckets: Boundaries at most, even if padding is then above `share`.
+        share: Padding among all timesteps, in [0, 1).
+
+    Returns:
+        Increasing list of `int`; the last is the longest length.
+
+    Raises:
+        ValueError: if there are no lengths.
+
+    Example:
+        >>> boundaries([3, 3, 4, 20, 20, 21])
+        [4, 21]
+    """
+    lengths = np.maximum(np.asarray(lengths, "int64"), 1)
+    if not len(lengths):
+        raise ValueError("`lengths` must hold at least one length. Received: none.")
+    lengths = np.sort(lengths)
+    bounds = np.unique(lengths)
+    if len(bounds) > 1024:  # candidates close enough together, where the sequences are many and where they are few
+        steps = np.geomspace(lengths[0], lengths[-1], 512).astype("int64")
+        few = lengths[np.searchsorted(lengths, steps).clip(max=len(lengths) - 1)]
+        bounds = np.unique(np.concatenate([np.quantile(lengths, np.linspace(0, 1, 512), method="higher"), few]))
+    upto = np.searchsorted(lengths, bounds, side="right")  # sequences that fit under each candidate
+    # padded[i, j]: timesteps when the sequences above candidate i - 1 up to candidate j are padded to j.
+    before = np.concatenate([[0], upto[:-1]])
+    padded = np.where(
+        np.arange(len(bounds))[:, None] <= np.arange(len(bounds)), (upto - before[:, None]) * bounds, np.inf
+    )
+    least, chosen = padded[0], []
+    for used in range(1, max(1, min(buckets, len(bounds))) + 1):
+        if used > 1:
+            total = least[:-1, None] + padded[1:]  # (last boundary before, this boundary)
+            chosen.append(total.argmin(axis=0))
+            least = total.min(axis=0)
+        if 1 - lengths.sum() / least[-1] < share:
+            break
+    last, found = len(bounds) - 1, []
+    for previous in reversed([None, *chosen]):
+        found.append(int(bounds[last]))
+        last = last if previous is None else previous[last]
+    return found[::-1]
+
+
+def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0, buffer=20_000):
+    """Batches of an epoch: each example once, sequences of like length together, the last ones smaller.
+
+    Cached examples are shuffled exactly and `skip` costs nothing; others are streamed through a shuffle buffer.
+
+    Args:
+        examples: `Cached`, or a `tf.data.Dataset` of (ids `(timesteps,)`, target).
+        batch_size: Examples in a batch, a positive integer.
+        boundaries: Lengths to pad to, increasing; None, and sequences longer than the last, pad to the longest in
+            the batch.
+        seed: For the shuffle; None keeps the order: exactly without `boundaries`, within each bucket with them.
+        epoch: Number of the epoch: each has an order of its own.
+        skip: Batches to leave out at the beginning.
+        buffer: Examples in the shuffle buffer, for examples that are not cached.
+
+    Returns:
+        `tf.data.Dataset` of (ids `(batch, timesteps)` int64, targets `(batch, ...)`), the same for the same
+        (seed, epoch).
+
+    Raises:
+        ValueError: if `batch_size` is not a positive integer.
+
+    Example:
+        >>> examples = tf.data.Dataset.from_generator(
+        ...     lambda: iter([([5, 6], 0), ([7], 1)]), output_signature=(tf.TensorSpec([None], "int64"), tf.TensorSpec([]))
+        ... )
+        >>> for ids, target in batches(Cached(examples), batch_size=2, boundaries=[3]):
+        ...     print(ids.numpy().tolist(), target.numpy().tolist())
+        [[5, 6, 0], [7, 0, 0]] [0.0, 1.0]
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be a positive integer. Received: batch_size={batch_size}.")
+    bounds = np.asarray([] if boundaries is None else boundaries, "int64")
+    if isinstance(examples, Cached):
+        made = _cached_batches(examples, batch_size, bounds, seed, epoch, skip)
+    else:
+        made = _streamed_batches(examples, batch_size, bounds, seed, epoch, buffer).skip(skip)
+    return made.prefetch(4)
+
+
+def _cached_batches(examples, batch_size, bounds, seed, epoch, skip):
+    rng = None if seed is None else np.random.default_rng([seed, epoch])
+    order = np.arange(len(examples)) if rng is None else rng.permutation(len(examples))
+    bucket = np.searchsorted(bounds, examples.lengths[order])
+    plan = []  # (rows, bucket) of each batch
+    for number in np.unique(bucket):
+        rows = order[bucket == number]
+        plan += [(rows[start : start + batch_size], number) for start in range(0, len(rows), batch_size)]
+    if rng is not None:
+        plan = [plan[place] for place in rng.permutation(len(plan))]
+
+    def generate():
+        for rows, number in plan[skip:]:
+            yield examples.batch(rows, bounds[number] if number < len(bounds) else examples.lengths[rows].max())
+
+    signature = (tf.TensorSpec([None, None], "int64"), examples.spec)
+    count = max(0, len(plan) - skip)
+    return tf.data.Dataset.from_generator(generate, output_signature=signature).apply(
+        tf.data.experimental.assert_cardinality(count)
+    )
+
+
+def _streamed_batches(examples, batch_size, bounds, seed, epoch, buffer):
+    if seed is not None:
+        mixed = int(np.random.default_rng([seed, epoch]).integers(2**31))
+        examples = examples.shuffle(buffer, seed=mixed, reshuffle_each_iteration=False)
+    examples = examples.map(lambda ids, target: (tf.cast(ids, "int64"), target))
+    if not len(bounds):
+        return examples.padded_batch(batch_size)
+    grouped = examples.bucket_by_sequence_length(
+        lambda ids, target: tf.size(ids),
+        bucket_boundaries=[int(bound) + 1 for bound in bounds],
+        bucket_batch_sizes=[batch_size] * (len(bounds) + 1),
+    )
+
+    def pad(ids, targets):
+        longest = tf.shape(ids, "int64")[1]
+        place = tf.searchsorted(bounds, longest[None])[0]
+        timesteps = tf.gather(tf.concat([bounds, longest[None]], 0), place)
+        return tf.pad(ids, [[0, 0], [0, timesteps - longest]]), targets
+
+    return grouped.map(pad)

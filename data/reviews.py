@@ -1,0 +1,313 @@
+"""Labelled texts: the user's own file, the built-in set of film reviews, and public sets by name.
+
+`load`, `built_in` and `public` return the same thing: a `tf.data.Dataset` of (text, label), both scalar strings, in a
+fixed order.
+"""
+
+import collections
+import random
+
+import pandas as pd
+import tensorflow as tf
+
+from data.files import InputError, error_at, read_table
+
+SPLITS = {"train": 4000, "validation": 500, "test": 500}  # reviews in the built-in set
+
+_SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
+
+
+def check(path, text_column="text", label_column="label", known=None):
+    """Read the whole file once: is everything right, and what is in it?
+
+    Args:
+        path: The file.
+        text_column: Column or key that holds the text.
+        label_column: Column or key that holds the label.
+        known: The labels that may occur, those of the training data; None allows any.
+
+    Returns:
+        `{"rows": number, "labels": {label: number}}`, the most frequent label first, ties in alphabetical order.
+
+    Raises:
+        InputError: at the first line that is wrong; see `data.files.read_table`.
+
+    Example:
+        >>> check("tests/fixtures/reviews.csv")
+        {'rows': 4, 'labels': {'negative': 2, 'positive': 2}}
+    """
+    counts = collections.Counter()
+    for frame in _frames(path, text_column, label_column):
+        unknown = pd.Series(False, frame.index) if known is None else ~frame[label_column].isin(list(known))
+        if unknown.any():
+            line = unknown.idxmax()
+            expected = ", ".join(map(repr, known))
+            raise error_at(
+                path,
+                f"expected a label of the training data ({expected}), received {frame[label_column][line]!r}.",
+                line,
+            )
+        counts.update(frame[label_column])
+    labels = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
+    return {"rows": counts.total(), "labels": labels}
+
+
+def load(path, text_column="text", label_column="label"):
+    """The texts and labels of a CSV, TSV, JSON lines or Parquet file, read as they are needed.
+
+    Args:
+        path: The file.
+        text_column: Column or key that holds the text.
+        label_column: Column or key that holds the label, text or a number.
+
+    Returns:
+        A `tf.data.Dataset` of (text, label): scalar strings, in the order of the file. Labels are without the spaces
+        around them, whole numbers without a decimal point in JSON and Parquet.
+
+    Raises:
+        InputError: at the first line that is wrong. The whole file is checked before this returns.
+    """
+    check(path, text_column, label_column)
+
+    def chunks():
+        for frame in _frames(path, text_column, label_column):
+            yield frame[text_column].tolist(), frame[label_column].tolist()
+
+    return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
+
+
+def _frames(path, text_column, label_column):
+    for frame in read_table(path, [text_column, label_column], required=[label_column]):
+        frame[label_column] = frame[label_column].str.strip()
+        yield frame
+
+
+def built_in(split, seed=0):
+    """Short film reviews made by a grammar, balanced, "positive" or "negative" by composition.
+
+    Opinion words of either kind stand in every place of every sentence; negation, contrast, quotation and their
+    combinations decide what they amount to. Counting words or pairs of words therefore says little, order decides.
+    No text occurs twice, within a split or in two.
+
+    Args:
+        split: "train" (4,000 reviews), "validation" (500) or "test" (500).
+        seed: Of the generator: another seed gives other reviews.
+
+    Returns:
+        A `tf.data.Dataset` of (text, label): scalar strings, in a fixed order.
+
+    Raises:
+        ValueError: if there is no such split.
+
+    Example:
+        >>> for text, label in built_in("train").take(1):
+        ...     print(text.dtype, label.dtype)
+        <dtype: 'string'> <dtype: 'string'>
+    """
+    if split not in SPLITS:
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")
+    written = _written(seed)
+    start = sum(size for name, size in SPLITS.items() if list(SPLITS).index(name) < list(SPLITS).index(split))
+    texts, labels = zip(*written[start : start + SPLITS[split]], strict=True)
+    return tf.data.Dataset.from_tensor_slices((list(texts), list(labels)))
+
+
+def _written(seed):
+    """All (text, label) of the built-in set, split after split, every other one positive before they are shuffled."""
+    rng, seen, written = random.Random(seed), set(), []
+    for size in SPLITS.values():
+        some = []
+        while len(some) < size:
+            value, text = _review(rng)
+            wanted = 1 if len(some) % 2 else -1
+            if value == wanted and text not in seen:
+                seen.add(text)
+                some.append((text, "positive" if value > 0 else "negative"))
+        rng.shuffle(some)
+        written += some
+    return written
+
+
+# The grammar. Every function returns (value, words): 1 for praise, -1 for blame. A word of either polarity is as likely
+# in each place, and so is each way of turning it around, so that no word and no pair of words gives the label away.
+
+_ADJECTIVES = {
+    1: "brilliant funny moving clever gripping charming wonderful touching fresh witty superb delightful warm elegant "
+    "original honest tender beautiful thrilling memorable",
+    -1: "dull boring clumsy stale predictable tedious lifeless awful silly shallow annoying hollow terrible weak bland "
+    "messy dreadful tiresome forgettable pointless",
+}
+_VERBS = {1: "enjoy like love admire praise", -1: "hate dislike regret mock resent"}
+_ADJECTIVES, _VERBS = ({value: words.split() for value, words in kind.items()} for kind in (_ADJECTIVES, _VERBS))
+_SUBJECTS = (
+    "the film|the movie|the story|the plot|the acting|the script|the music|the ending|the dialogue|the camera work|"
+    "the cast|the opening|the humour|the lead role"
+).split("|")
+_WHOLES = "the film|the movie|this film|this movie|the whole thing|this picture".split("|")
+_DEGREES = "really|truly|very|particularly|especially|terribly|so".split("|")
+_LIMITS = "on the whole|to my mind|for me|in the end|after all|all in all|in my opinion|as far as I can tell".split("|")
+_PEOPLE = "my friend|my sister|my brother|the critic|a colleague|my neighbour|the man next to me".split("|")
+_BEFORE = (
+    "We saw it on a Sunday.|I watched it with my sister.|It runs for two hours.|I had read the book.|"
+    "The cinema was full.|I saw it twice.|It came out in spring.|We watched it at home."
+).split("|")
+_AFTER = (
+    "It runs for two hours.|It was shot in Norway.|The credits are long.|I watched it at home.|It is in cinemas now.|"
+    "The director is new.|There is a second part.|That is all I can say."
+).split("|")
+_TURNS = {
+    1: "it is true that|everybody agrees that|I must say that|it is fair to say that|nobody can deny that",
+    -1: "it is not true that|nobody agrees that|I cannot say that|it is wrong to say that|I doubt that",
+}
+_TURNS = {value: turns.split("|") for value, turns in _TURNS.items()}
+
+
+def _sign(rng, straight=0.6):
+    return 1 if rng.random() < straight else -1
+
+
+def _statement(rng, straight=0.7):
+    """One opinion: "the plot is not particularly dull"; `straight` is how often nothing turns it around."""
+    word, turn = _sign(rng, 0.5), _sign(rng, straight)
+    degree = rng.choice(_DEGREES)
+    subject = rng.choice(_SUBJECTS)
+    kind = rng.random()
+    if kind < 0.6:
+        verb = rng.choice(["is", "was"]) if turn > 0 else rng.choice(["is not", "isn't", "was never", "was not"])
+        text = f"{subject} {verb} {degree} {rng.choice(_ADJECTIVES[word])}"
+    elif kind < 0.8:
+        amount = rng.choice(["plenty", "a lot", "so much"]) if turn > 0 else rng.choice(["nothing", "not much"])
+        text = f"there is {amount} to {rng.choice(_VERBS[word])} in {rng.choice(_WHOLES)}"
+    else:
+        verb = "did" if turn > 0 else rng.choice(["did not", "didn't", "never did"])
+        text = f"I {verb} {rng.choice(['really', 'truly'])} {rng.choice(_VERBS[word])} {subject}"
+    return word * turn, text
+
+
+def _opposed(rng):
+    """Two statements of opposite value: the one that counts, and the one that does not."""
+    value, text = _statement(rng)
+    while True:
+        other, overruled = _statement(rng)
+        if other != value:
+            return value, text, overruled
+
+
+def _review(rng):
+    limit = lambda: f" {rng.choice(_LIMITS)}"
+    maybe = lambda: limit() if rng.random() < 0.5 else ""
+    kind = rng.random()
+    if kind < 0.3:
+        value, text = _statement(rng)
+        text += maybe()
+    elif kind < 0.37:
+        value, text = _statement(rng)
+        first = _sign(rng, 0.5)
+        text = f"{rng.choice(_ADJECTIVES[first])} at first, {'and' if first == value else 'but'} {text}{maybe()}"
+    elif kind < 0.47:
+        value, text, overruled = _opposed(rng)
+        text = f"{overruled}{limit()}, but {text}{maybe()}"
+    elif kind < 0.6:
+        value, text, overruled = _opposed(rng)
+        text = f"although {overruled}{limit()}, {text}{maybe()}"
+    elif kind < 0.7:
+        value, text, overruled = _opposed(rng)
+        text = f"{text}{limit()}, even though {overruled}{maybe()}"
+    elif kind < 0.85:
+        value, turn = _sign(rng, 0.5), _sign(rng)
+        verdict = rng.choice(["was right", "had a point"]) if turn > 0 else rng.choice(["was wrong", "had no idea"])
+        person, adjective = rng.choice(_PEOPLE), rng.choice(_ADJECTIVES[value])
+        text = f'{person} called {rng.choice(_SUBJECTS)} "{adjective}", {rng.choice(["and", "but"])} {person} {verdict}'
+        value *= turn
+    else:
+        turn = _sign(rng)
+        value, text = _statement(rng)
+        text = f"{rng.choice(_TURNS[turn])} {text}{maybe()}"
+        value *= turn
+    text = text[0].upper() + text[1:] + rng.choice([".", ".", "!"])
+    if rng.random() < 0.25:
+        text = f"{rng.choice(_BEFORE)} {text}"
+    if rng.random() < 0.25:
+        text = f"{text} {rng.choice(_AFTER)}"
+    return value, text
+
+
+def public(name, split, *, data_dir=None):
+    """A public text-classification set of TensorFlow Datasets, downloaded when first asked for.
+
+    Args:
+        name: Its name there, such as "imdb_reviews", "glue/sst2" or "ag_news_subset".
+        split: One of `public_splits(name)`.
+        data_dir: Folder of the data sets; None is `~/tensorflow_datasets`.
+
+    Returns:
+        A `tf.data.Dataset` of (text, name of the label): scalar strings, in a fixed order.
+
+    Raises:
+        InputError: if there is no such set or split, it holds no labelled text or cannot be downloaded.
+    """
+    import tensorflow_datasets as tfds
+
+    builder, text, label = _opened(name, data_dir)
+    found = _splits(builder)
+    if split not in found:
+        raise InputError(name, f"expected one of the splits {', '.join(found)}, received {split!r}.")
+    names = tf.constant(builder.info.features[label].names)
+    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+    examples = builder.as_dataset(found[split], shuffle_files=False, read_config=in_order)
+    # Sets made for a contest mark labels that are withheld by -1.
+    examples = examples.filter(lambda example: example[label] >= 0)
+    if next(iter(examples.take(1)), None) is None:
+        raise InputError(name, f"expected labels in the split {split!r}, received none.")
+    return examples.map(lambda example: (example[text], tf.gather(names, example[label])))
+
+
+def public_splits(name, *, data_dir=None):
+    """Which of "train", "validation" and "test" a public set has, downloading it if need be.
+
+    Raises:
+        InputError: as `public`.
+    """
+    return list(_splits(_opened(name, data_dir)[0]))
+
+
+def _splits(builder):
+    """Our name -> its name of each split that holds something."""
+    alike = {"train": ["train"], "validation": ["validation", "valid", "dev", "val"], "test": ["test"]}
+    there = {split for split, info in builder.info.splits.items() if info.num_examples}
+    return {ours: next(s for s in theirs if s in there) for ours, theirs in alike.items() if there & set(theirs)}
+
+
+def _opened(name, data_dir):
+    """The builder of a public set, with its data on disk, and the names of its text and label."""
+    import tensorflow_datasets as tfds
+
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except Exception as error:  # the library has one kind of error for each way in which a name can be wrong
+        raise InputError(
+            name, f"expected the name of a set in TensorFlow Datasets, received: {_first_line(error)}"
+        ) from None
+    text = _feature(name, builder.info.features, "text", tfds.features.Text)
+    label = _feature(name, builder.info.features, "label", tfds.features.ClassLabel)
+    try:
+        builder.download_and_prepare()
+    except Exception as error:
+        raise InputError(name, f"expected to download it, received: {_first_line(error)}") from None
+    return builder, text, label
+
+
+def _feature(name, features, wanted, kind):
+    """Name of the feature called `wanted`, else of the only one of its kind."""
+    of_kind = [feature for feature, value in features.items() if isinstance(value, kind)]
+    if wanted in of_kind:
+        return wanted
+    if len(of_kind) != 1:
+        raise InputError(
+            name, f"expected one {kind.__name__} feature, or one called {wanted!r}; received {', '.join(features)}."
+        )
+    return of_kind[0]
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -1,0 +1,17 @@
+"""Recurrent cells as Keras layers, and the loop that runs them."""
+
+from layers.cell import Cell
+from layers.cells.elman import ElmanCell
+from layers.cells.gru import GRUCell
+from layers.cells.lstm import LSTMCell
+from layers.recurrent import Recurrent
+from layers.stack import Stack, stack
+
+# The one list of cells, by the name that flags and tables use.
+CELLS = {
+    "elman": ElmanCell,
+    "lstm": LSTMCell,
+    "gru": GRUCell,
+}
+
+__all__ = ["CELLS", "Cell", "ElmanCell", "GRUCell", "LSTMCell", "Recurrent", "Stack", "stack"]

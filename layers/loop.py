@@ -1,0 +1,384 @@
+"""The loop over time and its backward pass, the same for every cell; the only file that speaks to a backend.
+
+`unroll` runs `step` over a sequence in blocks of `BLOCK` timesteps.
+
+- forward, block by block: project the block's timesteps in one product, run `step` on each, and, where a backward pass
+  is expected, keep per timestep the carry that went in and the result of each `recur` call.
+- backward, last block first: project again, recompute the element-wise part of each `step` from what was kept (no
+  product with the recurrent kernel is done again), take its vector-Jacobian product and write down the gradient that
+  reaches each `recur` result.
+- a recurrent kernel's gradient is then one product a block: what went into `recur`, transposed, times what was written
+  down. The input kernel's comes from the projection's vector-Jacobian product, one product a block too. The loop
+  carries the sums over blocks, and those of weights that `step` uses element by element.
+
+The algorithm is `Program`; it is written once, over the four things that a backend has to have (`TensorFlow`, `Jax`):
+`scan`, `vjp`, `with_gradient` and `known_product`.
+"""
+
+import keras
+from keras import ops
+
+# Timesteps an iteration: fewer iterations and larger products, against a larger graph to trace.
+BLOCK = 5
+
+
+def unroll(project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences):
+    """Runs `step` over time.
+
+    Args:
+        project: `(inputs (rows, features), weights) -> (rows, width)`: what depends on the input alone.
+        step: `(x (batch, width), extras, carry, recur, weights, constants) -> (output, carry)`: one timestep.
+            `recur(hidden, *gates)` is `hidden @ columns(gates, weights)`; any number of such calls may be made.
+        columns: `(gates, weights) -> (width, columns)`, a matrix.
+        inputs: `(timesteps, batch, features)`, in the dtype of the matrix products. Where the number of timesteps is
+            unknown in the graph it must be one that `whole_blocks` gives.
+        extras: List of `(timesteps, batch, ...)` that `step` reads as they are; they get no gradient.
+        carry: List of `(batch, ...)`, the carry before the first timestep.
+        weights: List of tensors, all that `project`, `step` and `columns` read.
+        constants: List of tensors, the same at all timesteps; they get no gradient.
+        keep: Whether a backward pass is expected. Without it nothing is kept, and a gradient that is asked for all the
+            same costs one more forward pass.
+        return_sequences: Whether the output of every timestep is wanted.
+
+    Returns:
+        `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
+    """
+    carry, weights = ([backend().value(x) for x in tensors] for tensors in (carry, weights))
+    program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences)
+    timesteps = inputs.shape[0]
+    if timesteps is None:  # a number of blocks, see `whole_blocks`
+        pieces = [(0, None, BLOCK)]
+    else:
+        whole = timesteps // BLOCK * BLOCK
+        pieces = [(0, whole, BLOCK)] * (whole > 0) + [(whole, timesteps, timesteps - whole)] * (whole < timesteps)
+    outputs = []
+    for start, stop, block in pieces:
+        output, carry = program.run([x[start:stop] for x in (inputs, *extras)], carry, block, keep)
+        outputs.append(output)
+    if not return_sequences:
+        return None, carry
+    if not outputs:
+        return ops.zeros((0, ops.shape(inputs)[1], *program.output.shape[1:]), dtype=program.output.dtype), carry
+    return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs), carry
+
+
+def whole_blocks(timesteps):
+    """The number of timesteps to pad an unknown number to: a multiple of `BLOCK`, and never none at all."""
+    return ops.maximum((timesteps + BLOCK - 1) // BLOCK, 1) * BLOCK
+
+
+class Program:
+    """`step` over a number of timesteps that the block divides, with a gradient."""
+
+    def __init__(self, project, step, columns, inputs, extras, carry, weights, constants, return_sequences):
+        self.project, self.step, self.return_sequences = project, step, return_sequences
+        self.dtype = keras.backend.standardize_dtype(inputs.dtype)
+        self.weights, self.constants = list(weights), list(constants)
+        self.calls, self.products = [], []  # the gates that each `recur` call names, and what its result looks like
+        self.output = None
+        self._trace(columns, inputs, extras, carry)
+        self.columns = [columns(gates, self.weights) for gates in self.calls]
+
+    def _trace(self, columns, inputs, extras, carry):
+        def probe(inputs, extras, carry, weights, constants):
+            self.calls, products = [], []
+
+            def recur(hidden, *gates):
+                self.calls.append(gates)
+                products.append(ops.matmul(hidden, ops.cast(columns(gates, weights), self.dtype)))
+                return products[-1]
+
+            output, _ = self.step(self.project(inputs, weights), extras, carry, recur, weights, constants)
+            return output, products
+
+        at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]
+        always = [[like(x) for x in tensors] for tensors in (carry, self.weights, self.constants)]
+        self.output, self.products = traced(probe, *at_one_time, *always)
+
+    def run(self, sequences, carry, block, keep):
+        """`sequences` are the inputs and the extras; returns (outputs or None, carry)."""
+        counts = len(sequences), len(carry), len(self.weights), len(self.constants)
+        arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
+
+        def forward(keep, arguments):
+            return self._forward(*pieces(arguments, *counts), block, keep)
+
+        def backward(arguments, kept, gradients):
+            return self._backward(*pieces(arguments, *counts), block, kept, gradients)
+
+        results = backend().with_gradient(forward, backward, keep, arguments)
+        return (results[0], results[1:]) if self.return_sequences else (None, results)
+
+    def _forward(self, sequences, carry, weights, constants, columns, block, keep):
+        columns = [ops.cast(matrix, self.dtype) for matrix in columns]
+        written = [self.output] * self.return_sequences + [*carry, *self.products] * keep
+
+        def body(carry, blocks):
+            x = self._project(blocks[0], weights)
+            rows = []
+            for t in range(block):
+                products = []
+
+                def recur(hidden, *gates, products=products):
+                    products.append(ops.matmul(hidden, columns[len(products)]))
+                    return products[-1]
+
+                before = carry
+                output, carry = self.step(x[t], [b[t] for b in blocks[1:]], carry, recur, weights, constants)
+                rows.append([output] * self.return_sequences + [*before, *products] * keep)
+            return list(carry), [ops.stack(values) for values in zip(*rows, strict=True)]
+
+        carry, written = backend().scan(body, carry, in_blocks(sequences, block), written, block)
+        outputs = [timesteps_of(written.pop(0))] if self.return_sequences else []
+        return [*outputs, *carry], written
+
+    def _backward(self, sequences, carry, weights, constants, columns, block, kept, gradients):
+        transposed = [ops.transpose(ops.cast(matrix, self.dtype)) for matrix in columns]
+        d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
+
+        def body(sums, xs):
+            d_carry, d_weights, d_columns = pieces(sums, len(carry), len(weights))
+            blocks, before, products, d_outputs = pieces(xs, len(sequences), len(carry), len(columns))
+            project = lambda inputs, *weights: (self._project(inputs, weights), None)
+            x, _, pull_projection = backend().vjp(project, [blocks[0], *weights])
+            hidden, d_products, d_x = [[] for _ in columns], [[] for _ in columns], []
+            for t in reversed(range(block)):
+                known = [values[t] for values in products], transposed
+                step = self._known_step([b[t] for b in blocks[1:]], constants, len(carry), known)
+                nothing = [ops.zeros_like(product) for product in known[0]]
+                arguments = [x[t], *(values[t] for values in before), *nothing]
+                _, into_recur, pull = backend().vjp(step, [*arguments, *weights])
+                found = pull([*(d[t] for d in d_outputs), *d_carry])
+                d_own = found[len(arguments) :]
+                found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
+                d_now, d_carry, d_rows = pieces(found, 1, len(carry))
+                d_x.insert(0, d_now[0])
+                for k, rows in enumerate(into_recur):
+                    hidden[k].append(rows)
+                    d_products[k].append(d_rows[k])
+                d_weights = [plus(total, d) for total, d in zip(d_weights, d_own, strict=True)]
+            d_inputs, *d_own = pull_projection(d_x)
+            d_weights = [plus(total, d) for total, d in zip(d_weights, d_own, strict=True)]
+            for k in range(len(columns)):
+                rows, d_rows = ops.concatenate(hidden[k]), ops.concatenate(d_products[k])
+                d_columns[k] = plus(d_columns[k], ops.matmul(ops.transpose(rows), d_rows))
+            return [*d_carry, *d_weights, *d_columns], [or_zeros(d_inputs, blocks[0])]
+
+        sums = [*d_carry, *(ops.zeros_like(x) for x in (*weights, *columns))]
+        xs = [*in_blocks(sequences, block), *kept, *in_blocks(d_outputs, block)]
+        written = [like(sequences[0], sequences[0].shape[1:])]
+        sums, written = backend().scan(body, sums, xs, written, block, reverse=True)
+        d_carry, d_weights, d_columns = pieces(sums, len(carry), len(weights))
+        no_gradient = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]
+        return [timesteps_of(written[0]), *no_gradient[0], *d_carry, *d_weights, *no_gradient[1], *d_columns]
+
+    def _project(self, inputs, weights):
+        """`(block, batch, features)` -> list of `(batch, width)`, in one product."""
+        block, batch = ops.shape(inputs)[:2]
+        x = self.project(ops.reshape(inputs, (-1, inputs.shape[2])), weights)
+        return ops.unstack(ops.reshape(x, (block, batch, x.shape[-1])), block)
+
+    def _known_step(self, extras, constants, carries, known):
+        """`step` whose products are known already; zeros added to them collect the gradients that reach them."""
+
+        def step(x, *arguments):
+            carry, zeros, weights = pieces(list(arguments), carries, len(known[0]))
+            into_recur = []
+
+            def recur(hidden, *gates):
+                into_recur.append(hidden)
+                k = len(into_recur) - 1
+                return backend().known_product(hidden, zeros[k], known[0][k], known[1][k])
+
+            output, carry = self.step(x, extras, carry, recur, weights, constants)
+            return [output] * self.return_sequences + list(carry), into_recur
+
+        return step
+
+
+def pieces(flat, *counts):
+    """Cuts a list into pieces of the given lengths, and the rest."""
+    cut, start = [], 0
+    for count in counts:
+        cut.append(list(flat[start : start + count]))
+        start += count
+    return [*cut, list(flat[start:])]
+
+
+def traced(f, *arguments):
+    """What `f` would return for what the arguments (`keras.KerasTensor`) stand for; nothing is computed."""
+
+    class Traced(keras.Operation):
+        def call(self, *arguments):
+            return f(*arguments)
+
+    return Traced().compute_output_spec(*arguments)
+
+
+def like(x, shape=None):
+    """What a tensor looks like: shape and dtype."""
+    return keras.KerasTensor(x.shape if shape is None else shape, dtype=keras.backend.standardize_dtype(x.dtype))
+
+
+def in_blocks(sequences, block):
+    """`(timesteps, batch, ...)` -> `(timesteps // block, block, batch, ...)`, for each of a list."""
+    return [ops.reshape(x, (ops.shape(x)[0] // block, block, *ops.shape(x)[1:])) for x in sequences]
+
+
+def timesteps_of(written):
+    """What `scan` wrote, as `(timesteps, batch, ...)`."""
+    blocks = backend().stacked(written)
+    count, block, *rest = ops.shape(blocks)
+    return ops.reshape(blocks, (count * block, *rest))
+
+
+def or_zeros(gradient, x):
+    return ops.zeros_like(x) if gradient is None else gradient
+
+
+def plus(total, gradient):
+    return total if gradient is None else total + ops.cast(gradient, total.dtype)
+
+
+class TensorFlow:
+    """The loop's needs in TensorFlow's terms, in the plain graph, under XLA and eagerly."""
+
+    class Written:
+        """Blocks written by a `scan`, read by the next without being put together in between."""
+
+        def __init__(self, handle, dtype, static, shape):
+            self.handle, self.dtype, self.static, self.shape = handle, dtype, static, shape
+
+        def __getitem__(self, index):
+            block = tf.raw_ops.TensorListGetItem(
+                input_handle=self.handle, index=index, element_shape=self.shape, element_dtype=self.dtype
+            )
+            block.set_shape(self.static)
+            return block
+
+    @staticmethod
+    def value(x):
+        """A tensor, where `x` may be a variable: the gradient below is that of tensors."""
+        return tf.convert_to_tensor(x)
+
+    @staticmethod
+    def scan(body, carry, xs, written, block, reverse=False):
+        """`body(carry, xs at one index) -> (carry, blocks)`; `written` says what a timestep of the blocks is like."""
+        count, batch = ops.shape(xs[0])[0], ops.shape(xs[0])[2]
+        static_batch = xs[0].shape[2]
+        lists = []
+        for x in written:
+            shape = tf.stack([block, batch, *x.shape[1:]])
+            handle = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=count, element_dtype=x.dtype)
+            lists.append(TensorFlow.Written(handle, x.dtype, (block, static_batch, *x.shape[1:]), shape))
+
+        def iteration(i, carry, handles):
+            t = count - 1 - i if reverse else i
+            after, blocks = body(list(carry), [x[t] for x in xs])
+            for new, old in zip(after, carry, strict=True):
+                new.set_shape(old.shape)
+            handles = [
+                tf.raw_ops.TensorListSetItem(input_handle=handle, index=t, item=value)
+                for handle, value in zip(handles, blocks, strict=True)
+            ]
+            return i + 1, tuple(after), tuple(handles)
+
+        start = 0, tuple(carry), tuple(x.handle for x in lists)
+        _, carry, handles = tf.while_loop(lambda i, *_: i < count, iteration, start, maximum_iterations=count)
+        for x, handle in zip(lists, handles, strict=True):
+            x.handle, x.count = handle, count
+        return list(carry), lists
+
+    @staticmethod
+    def stacked(written):
+        """`(blocks, block, batch, ...)`."""
+        static = written.count if isinstance(written.count, int) else -1
+        stacked = tf.raw_ops.TensorListStack(
+            input_handle=written.handle, element_shape=written.shape, element_dtype=written.dtype, num_elements=static
+        )
+        stacked.set_shape([None if static < 0 else static, *written.static])
+        return stacked
+
+    @staticmethod
+    def vjp(f, arguments):
+        """`f(*arguments) -> (outputs, aux)`; returns both, and what takes the outputs' gradients to the arguments'."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(arguments)
+            outputs, aux = f(*arguments)
+        return outputs, aux, lambda gradients: tape.gradient(outputs, arguments, output_gradients=gradients)
+
+    @staticmethod
+    def with_gradient(forward, backward, keep, arguments):
+        @tf.custom_gradient
+        def run(*arguments):
+            results, kept = forward(keep, arguments)
+
+            def gradient(*gradients):
+                return backward(arguments, kept if keep else forward(True, arguments)[1], gradients)
+
+            return results, gradient
+
+        return run(*arguments)
+
+    @staticmethod
+    def known_product(hidden, zeros, product, transposed):
+        @tf.custom_gradient
+        def run(hidden, zeros):
+            return tf.identity(product), lambda d: (tf.matmul(d, transposed), d)
+
+        return run(hidden, zeros)
+
+
+class Jax:
+    """The same in JAX's terms."""
+
+    @staticmethod
+    def value(x):
+        return ops.convert_to_tensor(x)
+
+    @staticmethod
+    def scan(body, carry, xs, written, block, reverse=False):
+        return jax.lax.scan(lambda carry, x: body(carry, x), list(carry), xs, reverse=reverse)
+
+    @staticmethod
+    def stacked(written):
+        return written
+
+    @staticmethod
+    def vjp(f, arguments):
+        outputs, pull, aux = jax.vjp(f, *arguments, has_aux=True)
+        return outputs, aux, lambda gradients: list(pull(list(gradients)))
+
+    @staticmethod
+    def with_gradient(forward, backward, keep, arguments):
+        run = jax.custom_vjp(lambda *arguments: forward(False, arguments)[0])
+
+        def run_and_keep(*arguments):
+            results, kept = forward(True, arguments)
+            return results, (arguments, kept)
+
+        run.defvjp(run_and_keep, lambda kept, gradients: tuple(backward(*kept, gradients)))
+        return run(*arguments)
+
+    @staticmethod
+    def known_product(hidden, zeros, product, transposed):
+        @jax.custom_vjp
+        def run(hidden, zeros, product, transposed):
+            return product
+
+        def pull(kept, d):
+            return ops.matmul(d, kept[1]), d, ops.zeros_like(kept[0]), ops.zeros_like(kept[1])
+
+        run.defvjp(lambda *arguments: (product, arguments[2:]), pull)
+        return run(hidden, zeros, product, transposed)
+
+
+def backend():
+    return BACKENDS[keras.backend.backend()]
+
+
+BACKENDS = {"tensorflow": TensorFlow, "jax": Jax}
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+elif keras.backend.backend() == "jax":
+    import jax

@@ -1,0 +1,284 @@
+"""`Recurrent`: runs a cell over a sequence."""
+
+import keras
+from keras import ops
+
+from layers.cell import Cell
+from layers.loop import traced, unroll, whole_blocks
+
+
+def densified(sequence, mask):
+    """A `tf.RaggedTensor` as a padded batch and its mask; anything else as it is."""
+    if not hasattr(sequence, "row_lengths"):
+        return sequence, mask
+    lengths, width = sequence.row_lengths(), sequence.shape[-1]
+    sequence = sequence.to_tensor(shape=None if width is None else [None, None, width])
+    return sequence, ops.arange(ops.shape(sequence)[1]) < ops.cast(lengths, "int32")[:, None]
+
+
+@keras.saving.register_keras_serializable(package="layers")
+class Recurrent(keras.layers.Layer):
+    """Runs a cell over time: what `keras.layers.RNN(cell)` computes, faster, with the mask carried along.
+
+    Masks may have any pattern. A masked timestep leaves the carry as it was and repeats the last output (zeros before
+    the first timestep that is not masked), as in stock Keras.
+
+    Args:
+        cell: A `Cell`.
+        return_sequences: Whether to return the output of every timestep instead of the last.
+        return_state: Whether to return the last carry too.
+        go_backwards: Whether to process the sequence from its end. The outputs come in the order of processing, as in
+            stock Keras.
+        stateful: Whether a batch begins with the carry that the last one ended with; `reset_state()` forgets it. Needs
+            a fixed batch size.
+        zero_output_for_mask: Whether masked timesteps output zeros; with `return_sequences` only.
+        align_outputs: Whether the outputs of `go_backwards` are turned round, so that output t belongs to input t.
+            Leave it off within stock `keras.layers.Bidirectional`, which turns them itself.
+
+    Call arguments:
+        sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives what its padded batch does.
+        initial_state: The carry to begin with: a tensor or a list of them, each `(batch, units)`; zeros unless given.
+        mask: `(batch, timesteps)` booleans, False where there is padding.
+        training: Whether dropout is on; also the sign that a gradient will be wanted (without it a gradient is as
+            right, and costs one more forward pass).
+
+    Returns:
+        `(batch, timesteps, units)` with `return_sequences`, else `(batch, units)`; with `return_state` a list of that
+        and the carry's tensors.
+
+    Raises:
+        ValueError: if `cell` is not a `Cell`, the sequence is not of rank 3 or not of the width built with, the number
+            of initial states is not the cell's, or `stateful` meets an unknown batch size.
+
+    Example:
+
+    >>> from layers import GRUCell, Recurrent
+    >>> tuple(Recurrent(GRUCell(8), return_sequences=True)(np.ones((2, 5, 3))).shape)
+    (2, 5, 8)
+    """
+
+    def __init__(
+        self,
+        cell,
+        return_sequences=False,
+        return_state=False,
+        go_backwards=False,
+        stateful=False,
+        zero_output_for_mask=False,
+        align_outputs=False,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(cell, Cell):
+            raise ValueError(
+                f"Recurrent: `cell` must be a layers.Cell, such as LSTMCell(64); stock Keras cells run in "
+                f"keras.layers.RNN. Received: cell={cell!r}."
+            )
+        self.cell = cell
+        self.return_sequences = return_sequences
+        self.return_state = return_state
+        self.go_backwards = go_backwards
+        self.stateful = stateful
+        self.zero_output_for_mask = zero_output_for_mask
+        self.align_outputs = align_outputs
+        self.input_spec = None
+        self.states = None
+        self.supports_masking = True
+
+    def build(self, sequence_shape, initial_state_shape=None):
+        if len(sequence_shape) != 3 or sequence_shape[2] is None:
+            raise ValueError(
+                f"Recurrent: `sequence` must be (batch, timesteps, features) with a known number of features. "
+                f"Received: sequence.shape={tuple(sequence_shape)}."
+            )
+        if not self.cell.built:
+            self.cell.build((sequence_shape[0], sequence_shape[2]))
+            self.cell.built = True
+        self.features = sequence_shape[2]
+        self.output_index = self._find_output()
+        if self.stateful and self.states is None:
+            if sequence_shape[0] is None:
+                raise ValueError(
+                    "Recurrent: `stateful` needs a fixed batch size: keras.Input(batch_shape=(batch, timesteps, "
+                    f"features)). Received: sequence.shape={tuple(sequence_shape)}."
+                )
+            self.states = [
+                self.add_weight(shape=(sequence_shape[0], size), initializer="zeros", trainable=False, name=name)
+                for size, name in zip(self.cell.carry_sizes, self.cell.carry, strict=True)
+            ]
+
+    def _find_output(self):
+        """Which of the carry's tensors a step returns as its output; one past the last where it is none of them."""
+        cell, found = self.cell, []
+
+        def probe(inputs, *carry):
+            recur = lambda hidden, *gates: ops.matmul(hidden, cell.recurrent_columns(gates))
+            output, new = cell.step(cell.project(inputs), carry, recur)
+            found.append([index for index, state in enumerate(new) if state is output])
+            return output
+
+        widths = [self.features, *cell.carry_sizes]
+        traced(probe, *(keras.KerasTensor((1, width), cell.variable_dtype) for width in widths))
+        return found[-1][0] if found[-1] else len(cell.carry)
+
+    def reset_state(self):
+        """Forgets the carry that a stateful layer holds."""
+        for state in self.states or []:
+            state.assign(ops.zeros_like(state))
+
+    reset_states = reset_state  # the stock layers have both
+
+    def get_initial_state(self, batch_size):
+        """The carry before the first timestep, a list of `(batch_size, units)`."""
+        return list(self.cell.initial_carry(batch_size))
+
+    def __call__(self, sequence, initial_state=None, mask=None, **kwargs):
+        sequence, mask = densified(sequence, mask)
+        return super().__call__(sequence, initial_state=initial_state, mask=mask, **kwargs)
+
+    def call(self, sequence, initial_state=None, mask=None, training=False):
+        if len(sequence.shape) != 3 or sequence.shape[2] != self.features:
+            raise ValueError(
+                f"Recurrent: `sequence` must be (batch, timesteps, {self.features}), the width it was built with. "
+                f"Received: sequence.shape={tuple(sequence.shape)}."
+            )
+        cell, batch = self.cell, ops.shape(sequence)[0]
+        carry, begins_at_zero = self._initial_carry(initial_state, batch)
+        keep_input, keep_hidden = cell.dropout_masks(sequence, cell.seed_generator) if training else (None, None)
+        if keep_input is not None:
+            sequence = sequence * keep_input[:, None]
+
+        inputs = ops.transpose(ops.cast(sequence, self.compute_dtype), (1, 0, 2))  # (timesteps, batch, features)
+        extras = []
+        if mask is not None:
+            mask = ops.transpose(ops.cast(mask, cell.state_dtype))[..., None]  # (timesteps, batch, 1)
+            extras = [mask]
+        if self.go_backwards:
+            inputs, extras = ops.flip(inputs, 0), [ops.flip(x, 0) for x in extras]
+        timesteps = ops.shape(inputs)[0]
+        if inputs.shape[0] is None:  # whole blocks of timesteps; the rest is padding like any other
+            if mask is None:
+                extras = [ops.ones((timesteps, batch, 1), dtype=cell.state_dtype)]
+            missing = whole_blocks(timesteps) - timesteps
+            inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
+
+        weights = [weight.value for weight in cell.variables_in_use]
+        constants = [] if keep_hidden is None else [keep_hidden]
+        outputs, carry = unroll(
+            self._project,
+            self._step,
+            self._columns,
+            inputs,
+            extras,
+            carry,
+            weights,
+            constants,
+            keep=bool(training),
+            return_sequences=self.return_sequences,
+        )
+        outputs = outputs if outputs is None else outputs[:timesteps]
+        output = self._output(outputs, carry, None if mask is None else extras[0][:timesteps], begins_at_zero)
+        carry = [ops.cast(state, self.compute_dtype) for state in carry[: len(cell.carry)]]
+        if self.stateful:
+            for held, state in zip(self.states, carry, strict=True):
+                held.assign(ops.cast(state, held.dtype))
+        return [output, *carry] if self.return_state else output
+
+    def _initial_carry(self, initial_state, batch):
+        """The carry to begin with, and whether it is the cell's own."""
+        cell, dtype = self.cell, self.cell.state_dtype
+        given = keras.tree.flatten(initial_state) if initial_state is not None else self.states
+        carry = list(cell.initial_carry(batch)) if given is None else [ops.convert_to_tensor(x) for x in given]
+        if len(carry) != len(cell.carry):
+            raise ValueError(
+                f"Recurrent: `initial_state` must have {len(cell.carry)} tensors, {type(cell).__name__}'s "
+                f"{', '.join(cell.carry)}. Received: {len(carry)}."
+            )
+        for state, size, name in zip(carry, cell.carry_sizes, cell.carry, strict=True):
+            if state.shape[-1] != size:
+                raise ValueError(
+                    f"Recurrent: `initial_state` must have width {size} for {type(cell).__name__}'s {name}. "
+                    f"Received: shape={tuple(state.shape)}."
+                )
+        carry = [ops.cast(state, dtype) for state in carry]
+        if self.output_index == len(carry):
+            carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
+        return carry, given is None
+
+    # What the loop runs. Weights come in as tensors, so that it can find their gradients.
+
+    def _project(self, inputs, weights):
+        with self.cell.bound(weights, self.compute_dtype):
+            return self.cell.project(inputs)
+
+    def _columns(self, gates, weights):
+        with self.cell.bound(weights, None):
+            return self.cell.recurrent_columns(gates)
+
+    def _step(self, x, extras, carry, recur, weights, constants):
+        cell = self.cell
+
+        def recur_in_compute_dtype(hidden, *gates):
+            hidden = ops.cast(hidden, self.compute_dtype)
+            for keep_hidden in constants:
+                hidden = hidden * keep_hidden
+            return ops.cast(recur(hidden, *gates), cell.state_dtype)
+
+        with cell.bound(weights, cell.state_dtype):
+            output, new = cell.step(ops.cast(x, cell.state_dtype), carry[: len(cell.carry)], recur_in_compute_dtype)
+        new = [*new, output][: len(carry)]
+        if extras:
+            # Padding must not move the carry: the last real timestep is what a shorter batch would have returned.
+            is_real = extras[0] > 0.5
+            new = [ops.where(is_real, after, before) for after, before in zip(new, carry, strict=True)]
+        return ops.cast(new[self.output_index], self.compute_dtype), new
+
+    def _output(self, outputs, carry, mask, begins_at_zero):
+        last = None if self.return_sequences else ops.cast(carry[self.output_index], self.compute_dtype)
+        if mask is not None:
+            is_real = mask > 0.5
+            if last is not None and not begins_at_zero:
+                last = ops.where(ops.any(is_real, axis=0), last, ops.zeros_like(last))
+            if last is None and self.zero_output_for_mask:
+                outputs = ops.where(is_real, outputs, ops.zeros_like(outputs))
+            elif last is None and not begins_at_zero:
+                # Before the first real timestep there is no output to repeat, even where there is a carry.
+                begun = ops.cumsum(ops.cast(is_real, "int32"), axis=0) > 0
+                outputs = ops.where(begun, outputs, ops.zeros_like(outputs))
+        if last is not None:
+            return last
+        if self.go_backwards and self.align_outputs:
+            outputs = ops.flip(outputs, 0)
+        return ops.transpose(outputs, (1, 0, 2))
+
+    # What Keras asks of a layer.
+
+    def compute_mask(self, inputs, mask=None):
+        mask = mask[0] if isinstance(mask, (list, tuple)) else mask
+        if mask is not None and self.go_backwards and not self.align_outputs:
+            mask = ops.flip(mask, 1)  # as the outputs are
+        mask = mask if self.return_sequences else None
+        return [mask] + [None] * len(self.cell.carry) if self.return_state else mask
+
+    def compute_output_shape(self, sequence_shape, initial_state_shape=None):
+        batch, timesteps = sequence_shape[:2]
+        width = self.cell.output_size
+        output = (batch, timesteps, width) if self.return_sequences else (batch, width)
+        return [output, *((batch, size) for size in self.cell.carry_sizes)] if self.return_state else output
+
+    def get_config(self):
+        names = (
+            "return_sequences",
+            "return_state",
+            "go_backwards",
+            "stateful",
+            "zero_output_for_mask",
+            "align_outputs",
+        )
+        config = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        cell = keras.saving.deserialize_keras_object(config["cell"], custom_objects=custom_objects)
+        return cls(**{**config, "cell": cell})
