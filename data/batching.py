@@ -29,8 +29,7 @@ def prepared(examples, prepare, target, *, chunk=512):
             ids = tf.RaggedTensor.from_tensor(ids, padding=0)
         return ids, target(labels)
 
-    # Not in parallel: while a chunk is prepared the one before it trains, and two chunks of long texts are much memory.
-    return examples.batch(chunk).map(transform).prefetch(1).unbatch()
+    return examples.batch(chunk).map(transform, num_parallel_calls=2).unbatch()
 
 
 class Cached:
@@ -105,11 +104,12 @@ def padding_share(lengths, boundaries):
     """Share of padding among all timesteps, in [0, 1), when each sequence is padded to its bucket's boundary.
 
     Example:
-        >>> padding_share([3, 4, 10], [4, 10])
-        0.05555555555555555
+        >>> round(padding_share([3, 4, 9], [4, 10]), 2)
+        0.11
     """
     lengths = np.asarray(lengths)
-    padded = np.asarray(boundaries)[np.searchsorted(boundaries, lengths)]
+    place = np.searchsorted(boundaries, lengths)  # those past the last boundary are counted as they are
+    padded = np.where(place < len(boundaries), np.take(boundaries, place, mode="clip"), lengths)
     return float(1 - lengths.sum() / max(1, padded.sum()))
 
 
@@ -187,9 +187,8 @@ def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0
         ValueError: if `batch_size` is not a positive integer.
 
     Example:
-        >>> examples = tf.data.Dataset.from_generator(
-        ...     lambda: iter([([5, 6], 0), ([7], 1)]), output_signature=(tf.TensorSpec([None], "int64"), tf.TensorSpec([]))
-        ... )
+        >>> sequences = tf.ragged.constant([[5, 6], [7]], dtype="int64")
+        >>> examples = prepared(tf.data.Dataset.from_tensor_slices((sequences, [0.0, 1.0])), tf.identity, tf.identity)
         >>> for ids, target in batches(Cached(examples), batch_size=2, boundaries=[3]):
         ...     print(ids.numpy().tolist(), target.numpy().tolist())
         [[5, 6, 0], [7, 0, 0]] [0.0, 1.0]

@@ -1,6 +1,6 @@
 """Open what the user has: tables as CSV, TSV, JSON lines or Parquet, gzip too, in chunks and with exact line numbers.
 
-Rows of text are read by Python's `csv` and `json` and handed on as pandas frames. pandas' own readers cannot serve here:
+Rows of text are read by Python's `csv` and `json` and handed on as pandas frames. pandas' own readers cannot serve:
 `read_csv` fills short rows with NaN, lets an unclosed quote run to the end of the file and counts records, not lines,
 and `read_json` names no line at all.
 """
@@ -139,7 +139,8 @@ def _separated_rows(path, columns, separator):
 
     def feed():
         nonlocal number
-        for number, line in read_lines(path):
+        for count, line in read_lines(path):
+            number = count
             row_lines.append(line)
             yield line
 

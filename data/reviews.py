@@ -5,7 +5,10 @@ fixed order.
 """
 
 import collections
+import contextlib
+import functools
 import random
+import sys
 
 import pandas as pd
 import tensorflow as tf
@@ -106,16 +109,15 @@ def built_in(split, seed=0):
     """
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")
-    written = _written(seed)
-    start = sum(size for name, size in SPLITS.items() if list(SPLITS).index(name) < list(SPLITS).index(split))
-    texts, labels = zip(*written[start : start + SPLITS[split]], strict=True)
+    texts, labels = zip(*_written(seed)[split], strict=True)
     return tf.data.Dataset.from_tensor_slices((list(texts), list(labels)))
 
 
+@functools.lru_cache(maxsize=2)
 def _written(seed):
-    """All (text, label) of the built-in set, split after split, every other one positive before they are shuffled."""
-    rng, seen, written = random.Random(seed), set(), []
-    for size in SPLITS.values():
+    """Split -> (text, label) of each review; every other one is positive before they are shuffled."""
+    rng, seen, written = random.Random(seed), set(), {}
+    for split, size in SPLITS.items():
         some = []
         while len(some) < size:
             value, text = _review(rng)
@@ -124,8 +126,12 @@ def _written(seed):
                 seen.add(text)
                 some.append((text, "positive" if value > 0 else "negative"))
         rng.shuffle(some)
-        written += some
+        written[split] = some
     return written
+
+
+def _phrases(written):
+    return written.split("|")
 
 
 # The grammar. Every function returns (value, words): 1 for praise, -1 for blame. A word of either polarity is as likely
@@ -137,29 +143,29 @@ _ADJECTIVES = {
     -1: "dull boring clumsy stale predictable tedious lifeless awful silly shallow annoying hollow terrible weak bland "
     "messy dreadful tiresome forgettable pointless",
 }
-_VERBS = {1: "enjoy like love admire praise", -1: "hate dislike regret mock resent"}
+_VERBS = {1: "enjoy like love admire praise", -1: "hate dislike regret detest resent"}
 _ADJECTIVES, _VERBS = ({value: words.split() for value, words in kind.items()} for kind in (_ADJECTIVES, _VERBS))
-_SUBJECTS = (
+_SUBJECTS = _phrases(
     "the film|the movie|the story|the plot|the acting|the script|the music|the ending|the dialogue|the camera work|"
     "the cast|the opening|the humour|the lead role"
-).split("|")
-_WHOLES = "the film|the movie|this film|this movie|the whole thing|this picture".split("|")
-_DEGREES = "really|truly|very|particularly|especially|terribly|so".split("|")
-_LIMITS = "on the whole|to my mind|for me|in the end|after all|all in all|in my opinion|as far as I can tell".split("|")
-_PEOPLE = "my friend|my sister|my brother|the critic|a colleague|my neighbour|the man next to me".split("|")
-_BEFORE = (
+)
+_WHOLES = _phrases("the film|the movie|this film|this movie|the whole thing|this picture")
+_DEGREES = _phrases("really|truly|very|particularly|especially|quite|so")
+_LIMITS = _phrases("on the whole|to my mind|for me|in the end|after all|all in all|in my opinion|as far as I can tell")
+_PEOPLE = _phrases("my friend|my sister|my brother|the critic|my colleague|my neighbour|the man next to me")
+_BEFORE = _phrases(
     "We saw it on a Sunday.|I watched it with my sister.|It runs for two hours.|I had read the book.|"
     "The cinema was full.|I saw it twice.|It came out in spring.|We watched it at home."
-).split("|")
-_AFTER = (
+)
+_AFTER = _phrases(
     "It runs for two hours.|It was shot in Norway.|The credits are long.|I watched it at home.|It is in cinemas now.|"
     "The director is new.|There is a second part.|That is all I can say."
-).split("|")
+)
 _TURNS = {
     1: "it is true that|everybody agrees that|I must say that|it is fair to say that|nobody can deny that",
     -1: "it is not true that|nobody agrees that|I cannot say that|it is wrong to say that|I doubt that",
 }
-_TURNS = {value: turns.split("|") for value, turns in _TURNS.items()}
+_TURNS = {value: _phrases(turns) for value, turns in _TURNS.items()}
 
 
 def _sign(rng, straight=0.6):
@@ -169,12 +175,12 @@ def _sign(rng, straight=0.6):
 def _statement(rng, straight=0.7):
     """One opinion: "the plot is not particularly dull"; `straight` is how often nothing turns it around."""
     word, turn = _sign(rng, 0.5), _sign(rng, straight)
-    degree = rng.choice(_DEGREES)
+    degree = f"{rng.choice(_DEGREES)} " if rng.random() < 0.8 else ""
     subject = rng.choice(_SUBJECTS)
     kind = rng.random()
     if kind < 0.6:
         verb = rng.choice(["is", "was"]) if turn > 0 else rng.choice(["is not", "isn't", "was never", "was not"])
-        text = f"{subject} {verb} {degree} {rng.choice(_ADJECTIVES[word])}"
+        text = f"{subject} {verb} {degree}{rng.choice(_ADJECTIVES[word])}"
     elif kind < 0.8:
         amount = rng.choice(["plenty", "a lot", "so much"]) if turn > 0 else rng.choice(["nothing", "not much"])
         text = f"there is {amount} to {rng.choice(_VERBS[word])} in {rng.choice(_WHOLES)}"
@@ -198,7 +204,7 @@ def _review(rng):
     maybe = lambda: limit() if rng.random() < 0.5 else ""
     kind = rng.random()
     if kind < 0.3:
-        value, text = _statement(rng)
+        value, text = _statement(rng, 0.8)
         text += maybe()
     elif kind < 0.37:
         value, text = _statement(rng)
@@ -291,7 +297,8 @@ def _opened(name, data_dir):
     text = _feature(name, builder.info.features, "text", tfds.features.Text)
     label = _feature(name, builder.info.features, "label", tfds.features.ClassLabel)
     try:
-        builder.download_and_prepare()
+        with contextlib.redirect_stdout(sys.stderr):  # standard output is for answers
+            builder.download_and_prepare()
     except Exception as error:
         raise InputError(name, f"expected to download it, received: {_first_line(error)}") from None
     return builder, text, label

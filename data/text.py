@@ -11,6 +11,8 @@ from data.files import InputError, read_lines
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # ids
 UNKNOWN_WORD = "<unk>"
 
+# Control characters and every space but the plain one, with those of no width.
+_SPACE = r"[\p{Cc}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200C}\x{202F}\x{205F}\x{2060}\x{3000}\x{FEFF}]"
 # One character each: Chinese, Japanese.
 _IDEOGRAPH = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 # A flag is two letters; a family or a coloured hand is several symbols, joined.
@@ -63,9 +65,7 @@ def split(texts, *, lower=True):
         [[b'i', b'do', b"n't", b'like', b'it', b'!']]
     """
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
-    texts = tf.strings.regex_replace(
-        texts, r"[\pZ\p{Cc}\x{200B}\x{200C}\x{2060}\x{FEFF}]+", " "
-    )  # `lower` stops at a NUL
+    texts = tf.strings.regex_replace(texts, _SPACE, " ")  # before `lower`, which stops at a NUL
     if lower:
         texts = tf.strings.lower(texts, encoding="utf-8")
     for pattern, replacement in _REWRITES:
@@ -101,10 +101,11 @@ def learn_words(texts, size, *, lower=True, minimum=1, held=2_000_000):
         return words, counts
 
     total = collections.Counter()
-    for words, counts in texts.batch(1024).map(count).prefetch(1).as_numpy_iterator():
+    for words, counts in texts.batch(512).map(count, num_parallel_calls=2).as_numpy_iterator():
         total.update(dict(zip(words.tolist(), counts.tolist(), strict=True)))
         if len(total) > held:
             total = collections.Counter(dict(total.most_common(held // 2)))
+    total.pop(UNKNOWN_WORD.encode(), None)
     found = sorted(((-times, word) for word, times in total.items() if times >= minimum))
     return [word.decode() for _, word in itertools.islice(found, size)]
 
@@ -113,7 +114,7 @@ class Tokenizer(tf.Module):
     """Texts to word ids and back: 0 is padding, 1 an unknown word, 2 the first of `words`.
 
     Args:
-        words: The vocabulary, without repetitions.
+        words: The vocabulary, without repetitions and without `<unk>`, which is the unknown word.
         lower: Whether texts are put in lower case.
         max_length: Words kept of a text; None keeps all.
         keep: Which words are kept of a longer text, those at the "start" or at the "end".
@@ -136,7 +137,7 @@ class Tokenizer(tf.Module):
 
     def __init__(self, words, *, lower=True, max_length=None, keep="start"):
         super().__init__()
-        words = list(words)
+        words = [UNKNOWN_WORD, *words]
         if len(set(words)) != len(words):
             twice = next(word for word, times in collections.Counter(words).items() if times > 1)
             raise ValueError(f"`words` must be different from each other. Received twice: {twice!r}.")
@@ -145,11 +146,10 @@ class Tokenizer(tf.Module):
         if keep not in ("start", "end"):
             raise ValueError(f'`keep` must be "start" or "end". Received: keep={keep!r}.')
         self.lower, self.max_length, self.keep = lower, max_length, keep
-        self.size = FIRST_WORD + len(words)  # number of ids
-        ids = tf.range(FIRST_WORD, self.size, dtype="int64")
-        keys = tf.constant(words, "string", shape=[len(words)])
-        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, ids), UNKNOWN)
-        self.written = tf.constant(["", UNKNOWN_WORD, *words])
+        self.size = UNKNOWN + len(words)  # number of ids
+        ids = tf.range(UNKNOWN, self.size, dtype="int64")
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(tf.constant(words), ids), UNKNOWN)
+        self.written = tf.constant(["", *words])
 
     def split(self, texts):
         """Words of each text, all of them: `(batch,)` strings -> `(batch, None)` ragged strings."""
@@ -208,7 +208,7 @@ def load_vectors(path, words, *, seed=0):
         ((4, 3), 1)
     """
     wanted = {word: row for row, word in enumerate(words, start=FIRST_WORD)}
-    features, vectors = None, {}
+    features, word, vectors = None, None, {}
     for number, line in read_lines(path):
         fields = line.rstrip().split(" ")
         if number == 1 and len(fields) == 2 and all(field.isdecimal() for field in fields):
@@ -229,7 +229,7 @@ def load_vectors(path, words, *, seed=0):
                 raise InputError(path, f"expected {features} numbers, received {wrong!r}.", number) from None
             if not np.isfinite(vectors[row]).all():
                 raise InputError(path, "expected finite numbers, received nan or infinity.", number)
-    if not features:
+    if word is None:
         raise InputError(path, "expected a word and its numbers on each line, received none.")
     scale = np.std(list(vectors.values())) if vectors else 0.05
     matrix = np.random.default_rng(seed).normal(scale=scale, size=(FIRST_WORD + len(wanted), features))

@@ -1,0 +1,13 @@
+"""The examples in the docstrings run and print what they say."""
+
+import doctest
+
+import pytest
+
+from data import batching, files, reviews, text
+
+
+@pytest.mark.parametrize("module", [batching, files, reviews, text], ids=lambda module: module.__name__)
+def test_examples_in_docstrings_are_true(module):
+    failed, tried = doctest.testmod(module)
+    assert tried and not failed

@@ -1,0 +1,73 @@
+"""Each cell that stock Keras has too: outputs, final states and all gradients are the same."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from layers import ElmanCell, GRUCell, LSTMCell, Recurrent
+
+PAIRS = [
+    pytest.param(ElmanCell, keras.layers.SimpleRNN, {}, id="elman"),
+    pytest.param(LSTMCell, keras.layers.LSTM, {}, id="lstm"),
+    pytest.param(GRUCell, keras.layers.GRU, {}, id="gru"),
+    pytest.param(GRUCell, keras.layers.GRU, {"reset_after": False}, id="gru-before"),
+]
+MASKS = {
+    "none": lambda rng, shape: None,
+    "right": lambda rng, shape: np.arange(shape[1]) < rng.integers(1, shape[1] + 1, shape[0])[:, None],
+    "left": lambda rng, shape: np.arange(shape[1]) >= rng.integers(0, shape[1], shape[0])[:, None],
+    "holes": lambda rng, shape: rng.random(shape) > 0.4,
+    "a row all padding": lambda rng, shape: np.arange(shape[0])[:, None] + np.zeros(shape) > 0,
+}
+
+
+def gradients(layer, x, states, mask, weigh):
+    """Outputs and the gradients of a random sum of them with respect to inputs, states and weights."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(autograph=False)
+        def run(x, states):
+            with tf.GradientTape() as tape:
+                tape.watch([x, states])
+                outputs = layer(x, initial_state=states, mask=mask, training=True)
+                loss = tf.add_n([tf.reduce_sum(o * w) for o, w in zip(outputs, weigh, strict=True)])
+            return outputs, tape.gradient(loss, [x, *states, *(w.value for w in layer.trainable_variables)])
+
+        return run(tf.constant(x), [tf.constant(state) for state in states])
+    import jax
+
+    def loss(trainable, x, states):
+        held = [v.value for v in layer.non_trainable_variables]
+        outputs, _ = layer.stateless_call(trainable, held, x, initial_state=states, mask=mask, training=True)
+        return sum(ops.sum(o * w) for o, w in zip(outputs, weigh, strict=True)), outputs
+
+    trainable = [v.value for v in layer.trainable_variables]
+    found, outputs = jax.jit(jax.grad(loss, argnums=(0, 1, 2), has_aux=True))(trainable, x, states)
+    return outputs, [found[1], *found[2], *found[0]]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("cell, stock, arguments", PAIRS)
+def test_outputs_states_and_gradients_are_stock_keras_s(cell, stock, arguments, mask, backwards):
+    rng = np.random.default_rng(3)
+    x = rng.normal(size=(3, 7, 4)).astype("float32")
+    mask = MASKS[mask](rng, x.shape[:2])
+    how = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
+    ours, theirs = Recurrent(cell(5, **arguments), **how), stock(5, **arguments, **how)
+    ours.build(x.shape), theirs.build(x.shape)
+    theirs.set_weights([rng.normal(size=w.shape) for w in theirs.get_weights()])
+    ours.set_weights(theirs.get_weights())
+    states = [rng.normal(size=(3, 5)).astype("float32") for _ in ours.cell.carry]
+    if keras.backend.backend() == "jax" and mask is not None:
+        # Before the first real timestep stock Keras outputs zeros on TensorFlow, as we do, and the given state on JAX.
+        states = [np.zeros_like(state) for state in states]
+    weigh = [rng.normal(size=(3, 7, 5)).astype("float32"), *states]
+
+    outputs, found = gradients(ours, x, states, mask, weigh)
+    expected, expected_gradients = gradients(theirs, x, states, mask, weigh)
+
+    for one, other in zip([*outputs, *found], [*expected, *expected_gradients], strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)

@@ -1,0 +1,72 @@
+"""What holds for the whole repository: who may import whom, lint, format, and examples that run."""
+
+import ast
+import doctest
+import importlib
+import pathlib
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+ROOT = pathlib.Path(__file__).parent.parent
+MODULES = sorted(path for top in ("layers", "data", "pipelines") for path in (ROOT / top).rglob("*.py"))
+KNOWN_TO = {
+    "layers": {"layers", "keras", "numpy"},
+    "data": {"data", "keras", "numpy", "pandas", "tensorflow", "tensorflow_datasets"},
+}
+# The one file that speaks to a backend, and readers of formats that pandas hands on to.
+EXCEPTIONS = {"layers/loop.py": {"tensorflow", "jax"}, "data/files.py": {"pyarrow"}}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_imports_only_what_its_part_may_know(path):
+    name = path.relative_to(ROOT).as_posix()
+    part = name.split("/")[0]
+    if part == "pipelines":
+        return
+    allowed = KNOWN_TO[part] | EXCEPTIONS.get(name, set()) | set(sys.stdlib_module_names)
+    found = {module.split(".")[0] for module in imports(path)}
+    assert found <= allowed
+
+
+def test_no_task_imports_another():
+    tasks = {
+        path
+        for path in (ROOT / "pipelines").glob("*.py")
+        if "main(" in path.read_text() and "Task(" in path.read_text()
+    }
+    names = {f"pipelines.{path.stem}" for path in tasks if path.stem != "task"}
+    for path in tasks:
+        assert not names & set(imports(path)) - {f"pipelines.{path.stem}"}
+
+
+@pytest.mark.parametrize("command", [["check"], ["format", "--check"]], ids=" ".join)
+def test_ruff_is_content(command):
+    run = subprocess.run([sys.executable, "-m", "ruff", *command, str(ROOT)], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_the_examples_in_docstrings_run(path):
+    if path.stem == "__main__" or (path.parent.name != "layers" and keras.backend.backend() != "tensorflow"):
+        pytest.skip("not a module to import on this backend")
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    module = importlib.import_module(name)
+    names = {"np": np, "keras": keras, **vars(module)}
+    if path.parts[-2] != "layers" and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        names["tf"] = tf
+    failures, _ = doctest.testmod(module, extraglobs=names)
+    assert failures == 0
