@@ -61,10 +61,11 @@ def test_outputs_states_and_gradients_are_stock_keras_s(cell, stock, arguments, 
     theirs.set_weights([rng.normal(size=w.shape) for w in theirs.get_weights()])
     ours.set_weights(theirs.get_weights())
     states = [rng.normal(size=(3, 5)).astype("float32") for _ in ours.cell.carry]
+    weigh = [rng.normal(size=(3, 7, 5)).astype("float32"), *(rng.normal(size=(3, 5)).astype("float32") for _ in states)]
     if keras.backend.backend() == "jax" and mask is not None:
         # Before the first real timestep stock Keras outputs zeros on TensorFlow, as we do, and the given state on JAX.
         states = [np.zeros_like(state) for state in states]
-    weigh = [rng.normal(size=(3, 7, 5)).astype("float32"), *states]
+        weigh[0] = weigh[0] * (np.cumsum(mask[:, ::-1] if backwards else mask, axis=1) > 0)[..., None]
 
     outputs, found = gradients(ours, x, states, mask, weigh)
     expected, expected_gradients = gradients(theirs, x, states, mask, weigh)
