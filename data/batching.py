@@ -32,6 +32,32 @@ def prepared(examples, prepare, target, *, chunk=512):
     return examples.batch(chunk).map(transform, num_parallel_calls=2).unbatch()
 
 
+def held_out(examples, *, share, seed):
+    """Two data sets from one: a part held out, chosen by the place of each example and the seed.
+
+    Args:
+        examples: `tf.data.Dataset`, of any elements, in a fixed order.
+        share: Share held out, in (0, 1); what is held out comes close to it.
+        seed: An integer; the same one holds out the same examples.
+
+    Returns:
+        `(kept, held out)`, both in the order of `examples`.
+
+    Example:
+        >>> kept, held = held_out(tf.data.Dataset.range(1000), share=0.1, seed=0)
+        >>> len(list(kept)) + len(list(held))
+        1000
+    """
+
+    def is_held(place):
+        return tf.strings.to_hash_bucket_strong(tf.strings.as_string(place), 1000, [seed, 0]) < round(1000 * share)
+
+    numbered = examples.enumerate()
+    kept = numbered.filter(lambda place, example: tf.logical_not(is_held(place))).map(lambda place, example: example)
+    held = numbered.filter(lambda place, example: is_held(place)).map(lambda place, example: example)
+    return kept, held
+
+
 class Cached:
     """Prepared examples in memory: all ids in one array, so that an exact shuffle is a permutation.
 

@@ -1,0 +1,171 @@
+"""What a classifier of texts or sequences is worth, and what a person sees of it; the judge of such tasks."""
+
+import itertools
+
+import keras
+import numpy as np
+import sklearn.feature_extraction.text
+import sklearn.linear_model
+import sklearn.metrics
+import sklearn.pipeline
+
+from data.text import UNKNOWN
+from pipelines import report
+from pipelines.training import say, validation_batches
+
+PICTURES = ("curves", "confusion", "words")
+BASELINE_ROWS = 50_000  # examples that the linear baseline is fitted on, at most
+SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
+
+
+def measure(parts, data):
+    """Metrics on prepared examples, all shares in [0, 1].
+
+    Returns:
+        Dictionary of `examples`, `accuracy`, `macro_f1`, `auroc` (two classes only), `calibration_error` (expected
+        calibration error over 15 bins of equal width; C. Guo et al., 2017, arXiv:1706.04599, equation 3), `labels` and
+        `confusion`, counts with a row for each true label.
+    """
+    probabilities, truth = [], []
+    for features, target in validation_batches(data):
+        probabilities.append(np.asarray(parts.answer(parts.model.predict_on_batch(features))["probabilities"]))
+        truth.append(np.asarray(target))
+    probabilities, truth = np.concatenate(probabilities), np.concatenate(truth)
+    labels = parts.constants["labels"]
+    return judged(probabilities, truth, labels)
+
+
+def judged(probabilities, truth, labels):
+    """As `measure`, from `(examples, classes)` probabilities and `(examples,)` numbers of the true classes."""
+    guess = probabilities.argmax(axis=1)
+    classes = range(len(labels))
+    metrics = {
+        "examples": len(truth),
+        "accuracy": float(np.mean(guess == truth)),
+        "macro_f1": float(sklearn.metrics.f1_score(truth, guess, labels=classes, average="macro", zero_division=0)),
+    }
+    if len(labels) == 2 and 0 < truth.mean() < 1:
+        metrics["auroc"] = float(sklearn.metrics.roc_auc_score(truth, probabilities[:, 1]))
+    sure = probabilities.max(axis=1)
+    bins = np.minimum((sure * 15).astype(int), 14)
+    gaps = [abs((guess == truth)[bins == b].sum() - sure[bins == b].sum()) for b in range(15)]
+    metrics["calibration_error"] = float(sum(gaps) / len(truth))
+    metrics["labels"] = list(labels)
+    metrics["confusion"] = sklearn.metrics.confusion_matrix(truth, guess, labels=classes).tolist()
+    return metrics
+
+
+def baselines(splits):
+    """Accuracy of the majority class and of TF-IDF with logistic regression, from the same raw examples."""
+    say("fitting the linear baseline")
+    rows = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items() if split != "train"}
+    fitted_on = list(itertools.islice(splits["train"].as_numpy_iterator(), BASELINE_ROWS))
+    texts, labels = zip(*fitted_on, strict=True)
+    values, counts = np.unique(labels, return_counts=True)
+    majority = values[counts.argmax()]
+    linear = sklearn.pipeline.make_pipeline(
+        sklearn.feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b|[!?]"),
+        sklearn.linear_model.LogisticRegression(max_iter=1000, C=10.0),
+    )
+    linear.fit(_decoded(texts), _decoded(labels))
+    found = {"fitted_on": len(texts)}
+    for split, examples in rows.items():
+        texts, labels = zip(*examples, strict=True)
+        labels = np.array(labels)
+        found[split] = {
+            "majority_class": float(np.mean(labels == majority)),
+            "tfidf_logistic_regression": float(np.mean(linear.predict(_decoded(texts)) == np.array(_decoded(labels)))),
+        }
+    return found
+
+
+def _decoded(texts):
+    return [text.decode("utf-8", errors="replace") for text in texts]
+
+
+def told(metrics):
+    """The metrics as a table for people."""
+    lines = []
+    for split in ("validation", "test"):
+        if split not in metrics:
+            continue
+        found, base = metrics[split], metrics.get("baselines", {}).get(split)
+        lines.append(f"{split} ({found['examples']} examples)")
+        names = ("accuracy", "macro_f1", "auroc", "calibration_error")
+        lines += [f"  {name.replace('_', ' '):34}{found[name]:.4f}" for name in names if name in found]
+        if base:
+            lines.append(f"  {'accuracy of the majority class':34}{base['majority_class']:.4f}")
+            lines.append(f"  {'of TF-IDF + logistic regression':34}{base['tfidf_logistic_regression']:.4f}")
+    return "\n".join(lines)
+
+
+class SmoothedCrossentropy(keras.losses.Loss):
+    """Cross-entropy of logits with the number of the class, a `smoothing` share of it spread over all classes.
+
+    Source: C. Szegedy et al., "Rethinking the Inception Architecture", 2015, arXiv:1512.00567, section 7.
+    """
+
+    def __init__(self, smoothing=0.0, name="loss"):
+        super().__init__(name=name)
+        self.smoothing = smoothing
+
+    def call(self, target, logits):
+        log_probabilities = keras.ops.log_softmax(logits)
+        one_hot = keras.ops.one_hot(target, logits.shape[-1], dtype=logits.dtype)
+        wanted = (1 - self.smoothing) * one_hot + self.smoothing / logits.shape[-1]
+        return -keras.ops.sum(wanted * log_probabilities, axis=-1)
+
+
+def answers(parts, inputs):
+    """For each raw input: `label`, `probability` of it, and `probabilities` by label."""
+    found = []
+    labels = parts.constants["labels"]
+    for start in range(0, len(inputs), 64):
+        batch = inputs[start : start + 64]
+        answer = parts.answer(parts.model(parts.prepare(np.array(batch, dtype=object)), training=False))
+        for text, row in zip(batch, np.asarray(answer["probabilities"]), strict=True):
+            best = int(row.argmax())
+            probabilities = {label: float(p) for label, p in zip(labels, row, strict=True)}
+            found.append(
+                {"text": text, "label": labels[best], "probability": float(row[best]), "probabilities": probabilities}
+            )
+    return found
+
+
+def influence(parts, text):
+    """How much each word moved the answer, by occlusion: what the probability of the label given loses without it.
+
+    Returns:
+        List of (word, loss), losses in [-1, 1]; at most `SHOWN_WORDS` words.
+    """
+    raw = np.array([text], dtype=object)
+    words = [word.decode("utf-8", errors="replace") for word in parts.words(raw)[0][:SHOWN_WORDS].numpy()]
+    ids = np.asarray(parts.prepare(raw))[:, :SHOWN_WORDS]
+    without = np.repeat(ids, len(words) + 1, axis=0)
+    without[np.arange(len(words)) + 1, np.arange(len(words))] = UNKNOWN
+    probabilities = np.concatenate(
+        [
+            np.asarray(parts.answer(parts.model(rows, training=False))["probabilities"])
+            for rows in np.split(without, range(64, len(without), 64))
+        ]
+    )
+    best = probabilities[0].argmax()
+    losses = probabilities[0, best] - probabilities[1:, best]
+    return list(zip(words, losses.tolist(), strict=True))
+
+
+def strips(parts, texts):
+    """For `report.words`: (title, [(word, influence)]) of each text."""
+    found = []
+    for text, answer in zip(texts, answers(parts, texts), strict=True):
+        title = f"{answer['label']}  {answer['probability']:.2f}"
+        found.append((title, influence(parts, text)))
+    return found
+
+
+def pictures(parts, folder, history, metrics, splits):
+    """Curves, the confusion matrix and some validation texts with the words that moved the answer."""
+    folder.write("curves.png", lambda path: report.curves(history, path))
+    folder.write("confusion.png", lambda path: report.confusion(metrics["confusion"], metrics["labels"], path))
+    texts = [text.decode("utf-8", errors="replace") for text, _ in splits["validation"].take(6).as_numpy_iterator()]
+    folder.write("words.png", lambda path: report.words(strips(parts, texts), path))

@@ -1,0 +1,142 @@
+"""A trained model for others to run: a SavedModel from raw input, or the network alone as ONNX or LiteRT."""
+
+import contextlib
+import shutil
+import sys
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data.files import InputError
+
+FORMATS = ("savedmodel", "onnx", "litert")
+
+
+class ExportError(RuntimeError):
+    """The format cannot hold this model, or the library that writes it is missing."""
+
+
+def export(parts, to, format="savedmodel"):
+    """Writes `parts` to the folder `to`; returns the path written.
+
+    The SavedModel takes raw input and needs nothing but TensorFlow. ONNX and LiteRT hold the network after the text
+    processing, features -> scores; what was written is run and compared with the model before this returns.
+
+    Raises:
+        ExportError: if the format cannot hold the model or its library is not installed.
+        InputError: if `to` cannot be written.
+    """
+    write = {"savedmodel": _savedmodel, "onnx": _onnx, "litert": _litert}[format]
+    names = {"savedmodel": to, "onnx": to.with_suffix(".onnx"), "litert": to.with_suffix(".tflite")}
+    target = names[format]
+    temporary = target.with_name(f".writing.{target.name}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.redirect_stdout(sys.stderr):
+            write(parts, temporary)
+        _replace(temporary, target)
+    except OSError as error:
+        raise InputError(target, f"expected a place to write to, received: {error.strerror or error}.") from None
+    finally:
+        _remove(temporary)
+    return target
+
+
+def _replace(temporary, target):
+    if target.is_dir() and not (target / "saved_model.pb").is_file() and any(target.iterdir()):
+        raise InputError(target, "expected a new folder or an old export, received a folder with other files.")
+    _remove(target)
+    temporary.rename(target)
+
+
+def _remove(path):
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _savedmodel(parts, path):
+    archive = keras.export.ExportArchive()
+    archive.track(parts.model)
+    archive.track(parts.prepare)
+    name = parts.signature.name
+
+    def serve(raw):
+        return parts.answer(parts.model(parts.prepare(raw), training=False))
+
+    archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec([None], parts.signature.dtype, name)])
+    for constant, values in parts.constants.items():
+        archive.add_endpoint(constant, lambda values=tuple(values): tf.constant(values), input_signature=[])
+    archive.write_out(str(path), verbose=False)
+
+
+def _onnx(parts, path):
+    try:
+        import onnxruntime
+        import tf2onnx
+    except ImportError as error:
+        raise ExportError(f"ONNX needs {error.name}, which is not installed: pip install 'unroll[onnx]'") from None
+    try:
+        tf2onnx.convert.from_function(
+            _network(parts), input_signature=[_features(parts)], opset=18, output_path=str(path)
+        )
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # whatever the converter or the runtime does not know
+        raise ExportError(f"ONNX cannot hold this network: {_first_line(error)}") from None
+    _compare(parts, "ONNX", lambda features: session.run(None, {session.get_inputs()[0].name: features})[0])
+
+
+def _litert(parts, path):
+    network = _network(parts)
+    try:
+        function = network.get_concrete_function()
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([function], parts.model)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
+        path.write_bytes(converter.convert())
+        interpreter = tf.lite.Interpreter(model_path=str(path))
+    except Exception as error:
+        raise ExportError(f"LiteRT cannot hold this network: {_first_line(error)}") from None
+
+    def run(features):
+        given = interpreter.get_input_details()[0]["index"]
+        interpreter.resize_tensor_input(given, features.shape)
+        interpreter.allocate_tensors()
+        interpreter.set_tensor(given, features)
+        interpreter.invoke()
+        return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+    _compare(parts, "LiteRT", run)
+
+
+def _features(parts):
+    features = parts.model.inputs[0]
+    return tf.TensorSpec(features.shape, features.dtype, "features")
+
+
+def _network(parts):
+    return tf.function(lambda features: parts.model(features, training=False), input_signature=[_features(parts)])
+
+
+def _compare(parts, format, run):
+    """What was written must give the model's numbers."""
+    rng = np.random.default_rng(0)
+    most = next(layer.input_dim for layer in parts.model.layers if isinstance(layer, keras.layers.Embedding))
+    for batch, timesteps in ((1, 1), (3, 7), (2, 23)):
+        features = rng.integers(1, most, (batch, timesteps))
+        features[0, timesteps // 2 + 1 :] = 0  # padding
+        features = features.astype(parts.model.inputs[0].dtype)
+        expected = np.asarray(parts.model(features, training=False))
+        try:
+            found = run(features)
+        except Exception as error:
+            raise ExportError(f"{format} cannot run this network: {_first_line(error)}") from None
+        worst = float(np.abs(found - expected).max())
+        if not worst < 1e-4:
+            raise ExportError(f"{format} gives other numbers than the model: they differ by {worst:.2g}.")
+
+
+def _first_line(error):
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:300]

@@ -1,0 +1,146 @@
+"""A run's folder: text, weights and pictures, each written whole or not at all; no pickles."""
+
+import dataclasses
+import json
+import os
+import pathlib
+import shutil
+import zipfile
+
+import numpy as np
+
+from data.files import InputError
+
+CONFIG, VOCABULARIES, WEIGHTS = "config.json", "vocabularies.json", "model.weights.h5"
+CHECKPOINT, METRICS, HISTORY = "checkpoint.npz", "metrics.json", "history.csv"
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: The folder; it need not exist yet.
+    """
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+
+    def __str__(self):
+        return str(self.path)
+
+    def __truediv__(self, name):
+        return self.path / name
+
+    def has(self, name):
+        return (self.path / name).is_file()
+
+    @property
+    def previous(self):
+        """Where the run that this one replaces waits until this one is finished."""
+        return self.path.with_name(self.path.name + ".previous")
+
+    def begin(self, config, vocabularies, overwrite):
+        """Makes the folder; a run that was there is set aside until this one is finished.
+
+        Raises:
+            InputError: if the folder holds something and `overwrite` is False, or something that is not a run.
+        """
+        self.check_free(overwrite)
+        if self.path.exists() and any(self.path.iterdir()):
+            if self.previous.exists():  # what stands here now was never finished; what it was to replace stays
+                shutil.rmtree(self.path)
+            else:
+                self.path.rename(self.previous)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write_json(VOCABULARIES, vocabularies)
+        self.write_json(CONFIG, dataclasses.asdict(config))  # last: with it the folder is a run
+
+    def check_free(self, overwrite):
+        """Raises InputError unless a new run may begin here."""
+        if self.path.exists() and not self.path.is_dir():
+            raise InputError(self, "expected a folder for the run, received a file; choose another with --run.")
+        if self.path.exists() and any(self.path.iterdir()):
+            if not self.has(CONFIG):
+                raise InputError(self, "expected a run or an empty folder, received other files; choose another --run.")
+            if not overwrite:
+                state = "a finished run" if self.has(METRICS) else "a run that is not finished"
+                raise InputError(
+                    self,
+                    f"holds {state}; add --resume to go on with it, --overwrite to replace it, or choose another --run.",
+                )
+        parent = next(parent for parent in [self.path, *self.path.absolute().parents] if parent.exists())
+        if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
+            raise InputError(self, f"expected a place to write the run, received {parent}, which cannot be written.")
+
+    def finish(self):
+        """The run is complete: the one that it replaced may go."""
+        if self.previous.exists():
+            shutil.rmtree(self.previous)
+
+    def write(self, name, write):
+        """`write(path)` writes a temporary file; it takes the place of `name` only when it is whole."""
+        path = self.path / name
+        temporary = path.with_name(f".{os.getpid()}.{path.name}")
+        try:
+            write(temporary)
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def write_text(self, name, text):
+        self.write(name, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def write_json(self, name, value):
+        self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
+
+    def read_json(self, name):
+        """Raises InputError if the file is missing or not what was written."""
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise InputError(
+                self.path, f"expected a run with a {name}, received a folder without; train first."
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            line = getattr(error, "lineno", None)
+            raise InputError(
+                self.path / name, f"expected JSON as this program wrote it, received: {error}.", line
+            ) from None
+        except OSError as error:
+            raise InputError(self.path / name, f"expected a readable file, received: {error.strerror}.") from None
+        if not isinstance(value, dict):
+            raise InputError(self.path / name, "expected an object, as this program wrote it, received something else.")
+        return value
+
+    def read_config(self, config_class):
+        """The configuration of the run, as the task's dataclass."""
+        values = self.read_json(CONFIG)
+        known = {field.name for field in dataclasses.fields(config_class)}
+        if set(values) != known:
+            wrong = ", ".join(sorted(set(values) ^ known))
+            raise InputError(self.path / CONFIG, f"expected the settings of this task, received others ({wrong}).")
+        return config_class(**values)
+
+    def write_arrays(self, name, arrays, note):
+        """Arrays, and a `note` of plain values, in one file."""
+        text = np.frombuffer(json.dumps(note).encode(), "uint8")
+
+        def write(path):
+            with open(path, "wb") as file:
+                np.savez(file, note=text, **arrays)
+
+        self.write(name, write)
+
+    def read_arrays(self, name):
+        """`(arrays, note)`; raises InputError if the file is damaged."""
+        try:
+            with np.load(self.path / name, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+            return arrays, json.loads(arrays.pop("note").tobytes())
+        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+            raise InputError(
+                self.path / name,
+                f"expected a checkpoint, received a damaged file ({error}); add --overwrite to begin again.",
+            ) from None

@@ -1,0 +1,100 @@
+"""What a person looks at: curves, confusion, and words coloured by how much they moved an answer."""
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+
+FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind tell apart
+
+
+def curves(history, path):
+    """The loss and the metrics of each epoch, on training and validation data."""
+    names = [name for name in history[0] if f"validation_{name}" in history[0]]
+    figure, axes = plt.subplots(1, len(names), figsize=(4.2 * len(names), 3.2), squeeze=False, layout="constrained")
+    epochs = [row["epoch"] for row in history]
+    for axis, name in zip(axes[0], names, strict=True):
+        axis.plot(epochs, [row[name] for row in history], "o-", color="0.6", markersize=3, label="training")
+        axis.plot(
+            epochs, [row[f"validation_{name}"] for row in history], "o-", color=FOR, markersize=3, label="validation"
+        )
+        axis.set_title(name)
+        axis.set_xlabel("epoch")
+        axis.xaxis.get_major_locator().set_params(integer=True)
+        axis.grid(alpha=0.3)
+    axes[0, 0].legend(frameon=False)
+    save(figure, path)
+
+
+def confusion(counts, labels, path):
+    """Counts of true (rows) and predicted (columns) labels, coloured by share of the row."""
+    counts = np.asarray(counts)
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    size = 1.8 + 0.55 * len(labels)
+    figure, axis = plt.subplots(figsize=(size + 1.2, size), layout="constrained")
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    shown = [shortened(label) for label in labels]
+    axis.set_xticks(range(len(labels)), shown, rotation=0 if len(labels) < 4 else 60)
+    axis.set_yticks(range(len(labels)), shown)
+    axis.set_xlabel("predicted")
+    axis.set_ylabel("true")
+    if len(labels) <= 25:
+        for row, column in np.ndindex(counts.shape):
+            colour = "white" if shares[row, column] > 0.55 else "black"
+            axis.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour, fontsize=9)
+    save(figure, path)
+
+
+def words(strips, path, width=100):
+    """Texts word by word: blue words speak for the label given, red ones against it (by occlusion)."""
+    lines = []
+    for title, strip in strips:
+        lines.append([(title, None)])
+        line, used = [], 0
+        largest = max((abs(value) for _, value in strip), default=0) or 1
+        for word, value in strip:
+            word = shortened(word, 40)
+            if used + len(word) > width and line:
+                lines.append(line)
+                line, used = [], 0
+            line.append((word, value / largest))
+            used += len(word) + 1
+        lines += [line, []]
+    height = 0.26 * len(lines) + 0.5
+    figure = plt.figure(figsize=(0.098 * width + 0.6, height))
+    letter, line_height = 0.094 / (0.098 * width + 0.6), 0.26 / height
+    for row, line in enumerate(lines):
+        x, y = 0.02, 1 - (row + 1) * line_height
+        for word, value in line:
+            if value is None:
+                figure.text(x, y, word, family="monospace", fontsize=11, weight="bold")
+                continue
+            back = matplotlib.colors.to_rgba(FOR if value > 0 else AGAINST, 0.75 * abs(value))
+            box = {"facecolor": back, "edgecolor": "none", "boxstyle": "round,pad=0.12"}
+            figure.text(x, y, word.replace("$", r"\$"), family="monospace", fontsize=11, bbox=box)
+            x += letter * (len(word) + 1)
+    caption = "blue: without this word (occluded) the label's probability falls; red: it rises; scaled to each text"
+    figure.text(0.02, 0.12 / height, caption, fontsize=8, color="0.35")
+    save(figure, path)
+
+
+def coloured(strip):
+    """A strip for a terminal of 256 colours: the same blue and red as backgrounds."""
+    largest = max((abs(value) for _, value in strip), default=0) or 1
+    shown = []
+    for word, value in strip:
+        strength = round(3 * abs(value) / largest)
+        back = {True: (None, 153, 75, 26), False: (None, 224, 210, 167)}[value > 0][strength]
+        ink = "97" if strength == 3 else "30"
+        shown.append(word if back is None else f"\x1b[48;5;{back};{ink}m{word}\x1b[0m")
+    return " ".join(shown)
+
+
+def shortened(text, most=18):
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def save(figure, path):
+    figure.savefig(path, dpi=110, format="png", facecolor="white")
+    plt.close(figure)

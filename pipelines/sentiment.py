@@ -1,0 +1,171 @@
+"""Is a review positive? Any labelled texts, of two or more classes.
+
+    python -m pipelines.sentiment                                    the built-in reviews: the demo
+    python -m pipelines.sentiment train --data reviews.csv --cell gru --units 64
+    python -m pipelines.sentiment evaluate --run runs/sentiment --data more.csv
+    python -m pipelines.sentiment predict --run runs/sentiment "There is nothing to like in this movie."
+    python -m pipelines.sentiment export --run runs/sentiment
+
+A file is CSV, TSV, JSON lines or Parquet with the columns `text` and `label`. What comes out: a run folder with
+weights, metrics beside two baselines, pictures, and with `export` a SavedModel from strings to labels and probabilities.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from data import reviews, text
+from data.batching import held_out
+from data.files import InputError
+from layers import CELLS, Pooling, WordDropout, stack
+from pipelines import classification
+from pipelines.command import main
+from pipelines.task import Parts, Task, Training
+
+
+@dataclasses.dataclass
+class Config(Training):
+    text_column: str = "text"
+    """column or key of the text"""
+    label_column: str = "label"
+    """column or key of the label, text or a number"""
+    cell: Literal[tuple(CELLS)] = "lstm"
+    """recurrent cell"""
+    units: int = 64
+    """width of the carry, in each direction"""
+    depth: int = 1
+    """recurrent levels"""
+    bidirectional: bool = True
+    """whether each level reads the text both ways"""
+    pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
+    """how the timesteps become one vector"""
+    embedding: int = 128
+    """width of a word's vector"""
+    vectors: str = ""
+    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
+    vocabulary: int = 20_000
+    """words kept, the most frequent first"""
+    minimum_count: int = 1
+    """how often a word must occur in the training data"""
+    lower: bool = True
+    """whether upper and lower case are the same"""
+    max_length: int = 400
+    """words read of a text"""
+    word_dropout: float = 0.1
+    """share of the words replaced by the unknown word in training"""
+    embedding_dropout: float = 0.2
+    """share of the word vectors' features dropped, one mask a text"""
+    recurrent_dropout: float = 0.0
+    """share of the hidden state dropped, one mask a text"""
+    dropout: float = 0.3
+    """share of the pooled features dropped"""
+    label_smoothing: float = 0.0
+    """share of the target spread over all classes"""
+
+    RANGES: ClassVar = {
+        **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count", "max_length"), (1, None)),
+        "depth": (1, 20),
+        **dict.fromkeys(("word_dropout", "embedding_dropout", "recurrent_dropout", "dropout"), (0, 0.99)),
+        "label_smoothing": (0, 0.99),
+    }
+
+
+def load(config):
+    if config.dataset:
+        there = reviews.public_splits(config.dataset)
+        if "train" not in there:
+            raise InputError(config.dataset, f"expected a training split, received {', '.join(there)}.")
+        splits = {split: reviews.public(config.dataset, split) for split in there}
+    elif config.data:
+        columns = config.text_column, config.label_column
+        known = reviews.check(config.data, *columns)["labels"]
+        splits = {"train": reviews.load(config.data, *columns)}
+        for split, path in (("validation", config.validation_data), ("test", config.test_data)):
+            if path:
+                reviews.check(path, *columns, known=known)
+                splits[split] = reviews.load(path, *columns)
+    else:
+        splits = {split: reviews.built_in(split) for split in reviews.SPLITS}
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = held_out(splits["train"], share=0.1, seed=config.seed)
+    return splits
+
+
+def vocabularies(config, train):
+    labels = sorted({label.decode() for _, label in train.as_numpy_iterator()}, key=lambda x: (len(x), x))
+    if len(labels) < 2:
+        found = f"only {labels[0]!r}" if labels else "none"
+        raise InputError(config.data or config.dataset, f"expected two or more different labels, received {found}.")
+    texts = train.map(lambda text, label: text)
+    words = text.learn_words(texts, config.vocabulary, lower=config.lower, minimum=config.minimum_count)
+    return {"labels": labels, "words": words}
+
+
+def build(config, vocabularies):
+    labels, seed = vocabularies["labels"], config.seed
+    tokenizer = text.Tokenizer(vocabularies["words"], lower=config.lower, max_length=config.max_length)
+    numbers = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(labels, range(len(labels))), -1)
+
+    word_ids = keras.Input([None], dtype="int64", name="word_ids")  # (batch, timesteps)
+    is_word = ops.not_equal(word_ids, text.PADDING)
+    x = WordDropout(config.word_dropout, unknown=text.UNKNOWN, seed=seed)(word_ids)
+    embedding = keras.layers.Embedding(
+        tokenizer.size, config.embedding, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=seed)
+    )
+    x = embedding(x)  # (batch, timesteps, embedding)
+    x = keras.layers.SpatialDropout1D(config.embedding_dropout, seed=seed)(x)
+    x = stack(
+        CELLS[config.cell],
+        config.units,
+        depth=config.depth,
+        bidirectional=config.bidirectional,
+        recurrent_dropout=config.recurrent_dropout,
+        return_sequences=config.pooling != "last",
+        seed=seed,
+    )(x, mask=is_word)
+    if config.pooling != "last":
+        x = Pooling(config.pooling)(x, mask=is_word)  # (batch, features)
+    x = keras.layers.Dropout(config.dropout, seed=seed)(x)
+    logits = keras.layers.Dense(len(labels), dtype="float32")(x)  # (batch, classes)
+
+    def begin():
+        if config.vectors:
+            matrix, found = text.load_vectors(config.vectors, vocabularies["words"], seed=seed)
+            if matrix.shape[1] != config.embedding:
+                width = matrix.shape[1]
+                raise InputError(
+                    config.vectors,
+                    f"expected {config.embedding} numbers a word, received {width}; add --embedding {width}.",
+                )
+            embedding.set_weights([matrix])
+
+    return Parts(
+        signature=tf.TensorSpec([None], tf.string, "text"),
+        prepare=tokenizer,  # strings -> word_ids
+        target=numbers.lookup,  # strings -> classes
+        model=keras.Model(word_ids, logits),
+        loss=classification.SmoothedCrossentropy(config.label_smoothing),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        answer=lambda logits: {
+            "label": tf.gather(tf.constant(labels), tf.argmax(logits, axis=1)),
+            "probabilities": tf.nn.softmax(logits),
+        },
+        words=tokenizer.shown,
+        constants={"labels": labels},
+        begin=begin,
+    )
+
+
+def labelled(path, config, vocabularies):
+    columns = config.text_column, config.label_column
+    reviews.check(path, *columns, known=vocabularies["labels"])
+    return reviews.load(path, *columns)
+
+
+TASK = Task("sentiment", Config, load, vocabularies, build, classification, labelled)
+
+if __name__ == "__main__":
+    main(TASK)

@@ -1,0 +1,233 @@
+"""Training that can be killed: batches are a function of (seed, epoch), and a checkpoint is one file."""
+
+import contextlib
+import csv
+import io
+import signal
+import sys
+import time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from data import batching
+from data.files import InputError
+from pipelines.folder import CHECKPOINT, HISTORY, WEIGHTS
+
+
+class Interrupted(Exception):
+    """Ctrl-C: what is trained has been kept."""
+
+
+def fit(parts, config, folder, train, validation):
+    """Trains until the last epoch, or until validation has not improved for `config.patience` epochs.
+
+    The best epoch's weights (averaged ones, with `config.ema`) end up in the model and in the folder.
+
+    Args:
+        parts: The task's `Parts`, its model compiled.
+        config: A `Training`.
+        folder: `RunFolder`; a checkpoint in it is gone on from.
+        train, validation: `batching.Cached` or `tf.data.Dataset` of (features, target).
+
+    Returns:
+        The history, a list with a dictionary for each epoch.
+
+    Raises:
+        Interrupted: on Ctrl-C, after a checkpoint has been written.
+        InputError: if the checkpoint does not fit the model or the data.
+    """
+    bounds = batching.boundaries(batching.lengths(train))
+    state = State(parts.model, folder, len(train) if isinstance(train, batching.Cached) else None)
+    if folder.has(CHECKPOINT):
+        state.restore()
+    watched = validation_batches(validation)
+    with Interrupts() as interrupts:
+        while state.epoch < config.epochs and not state.stopped(config.patience):
+            batches = batching.batches(
+                train, config.batch_size, bounds, seed=config.seed, epoch=state.epoch, skip=state.step
+            )
+            total = int(batches.cardinality())
+            follow = Follow(state, config, interrupts, None if total < 0 else total + state.step)
+            if total != 0:
+                parts.model.fit(batches, epochs=1, verbose=0, callbacks=[follow])
+            if interrupts.came:
+                state.save()
+                raise Interrupted(folder)
+            state.end_epoch(follow.results(), watched, config.ema > 0)
+    parts.model.set_weights(state.best)
+    folder.write(WEIGHTS, lambda path: save_weights(parts.model, path))
+    return state.history
+
+
+def validation_batches(validation):
+    """Batches in a fixed order, sequences of like length together."""
+    return batching.batches(validation, 256, batching.boundaries(batching.lengths(validation)))
+
+
+def save_weights(model, path):
+    whole = path.with_name(path.name + ".weights.h5")
+    model.save_weights(whole)
+    whole.replace(path)
+
+
+class State:
+    """All that training depends on, beside the configuration and the data."""
+
+    def __init__(self, model, folder, examples):
+        self.model, self.folder, self.examples = model, folder, examples
+        self.epoch, self.step, self.history = 0, 0, []
+        self.best, self.best_epoch = None, None
+        self.seconds = 0.0
+        self.metrics = None  # of an epoch that was interrupted
+        model.optimizer.build(model.trainable_variables)
+
+    def variables(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def save(self):
+        arrays = {f"variable{i}": np.asarray(v) for i, v in enumerate(self.variables())}
+        arrays |= {f"metric{i}": np.asarray(v) for i, v in enumerate(self.model.metrics_variables) if self.step}
+        arrays |= {f"best{i}": v for i, v in enumerate(self.best or [])}
+        arrays = {key: v.astype("float32") if v.dtype.name == "bfloat16" else v for key, v in arrays.items()}
+        names = ("epoch", "step", "history", "best_epoch", "seconds", "examples")
+        self.folder.write_arrays(CHECKPOINT, arrays, {name: getattr(self, name) for name in names})
+
+    def restore(self):
+        arrays, note = self.folder.read_arrays(CHECKPOINT)
+        if note["examples"] != self.examples:
+            raise InputError(
+                self.folder / CHECKPOINT,
+                f"expected {note['examples']} training examples, as when the run began, received {self.examples}.",
+            )
+        for name, value in note.items():
+            setattr(self, name, value)
+        variables = self.variables()
+        if [v.shape for v in variables] != [
+            arrays.get(f"variable{i}", np.zeros(())).shape for i in range(len(variables))
+        ]:
+            raise InputError(self.folder / CHECKPOINT, "expected the weights of this model, received other shapes.")
+        for i, variable in enumerate(variables):
+            variable.assign(arrays[f"variable{i}"])
+        self.metrics = [arrays[f"metric{i}"] for i in range(len(arrays)) if f"metric{i}" in arrays]
+        self.best = [arrays[f"best{i}"] for i in range(len(arrays)) if f"best{i}" in arrays] or None
+
+    def stopped(self, patience):
+        """Whether the last `patience` epochs were no better than the best one before them."""
+        return bool(patience and self.history and len(self.history) - 1 - self.best_epoch >= patience)
+
+    def end_epoch(self, results, validation, averaged):
+        """Evaluates (the averaged weights, if there are any), remembers the best, writes the checkpoint."""
+        model = self.model
+        own = [np.asarray(v) for v in model.trainable_variables]
+        if averaged:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        found = model.evaluate(validation, verbose=0, return_dict=True)
+        row = {"epoch": self.epoch + 1, **results, **{f"validation_{name}": value for name, value in found.items()}}
+        row["seconds"] = round(self.seconds, 1)
+        self.history.append(row)
+        if self.best_epoch is None or merit(row) > merit(self.history[self.best_epoch]):
+            self.best, self.best_epoch = model.get_weights(), self.epoch
+        for variable, value in zip(model.trainable_variables, own, strict=True):
+            variable.assign(value)
+        self.epoch, self.step, self.metrics, self.seconds = self.epoch + 1, 0, None, 0.0
+        self.save()
+        table = io.StringIO()
+        writer = csv.DictWriter(table, list(row))
+        writer.writeheader()
+        writer.writerows(self.history)
+        self.folder.write_text(HISTORY, table.getvalue())
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
+        say(f"epoch {self.epoch}  {shown}")
+
+
+def merit(row):
+    """What makes an epoch the best: its first metric on validation data, and among equals the loss."""
+    metric = next((value for name, value in row.items() if name not in NOT_MERIT and "validation_" in name), 0)
+    return round(metric, 6), -row["validation_loss"]
+
+
+NOT_MERIT = ("validation_loss",)
+
+
+class Follow(keras.callbacks.Callback):
+    """Counts the steps of an epoch, shows how far it is, writes checkpoints, and stops on Ctrl-C."""
+
+    def __init__(self, state, config, interrupts, total):
+        super().__init__()
+        self.state, self.config, self.interrupts, self.total = state, config, interrupts, total
+        self.logs = {}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.begun = self.saved = self.shown = time.monotonic()
+        self.first, self.before = self.state.step, self.state.seconds
+        for variable, value in zip(self.model.metrics_variables, self.state.metrics or [], strict=False):
+            variable.assign(value)
+        self.state.metrics = None
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs = dict(logs)
+        state, now = self.state, time.monotonic()
+        state.step += 1
+        state.seconds = self.before + now - self.begun
+        if self.interrupts.came:
+            self.model.stop_training = True
+        elif now - self.saved >= 60 * self.config.checkpoint_minutes:
+            state.save()
+            self.saved = time.monotonic()
+        if sys.stderr.isatty() and (now - self.shown > 0.2 or state.step == self.total):
+            self.shown = now
+            self._show(now)
+
+    def _show(self, now):
+        state = self.state
+        done = state.step / self.total if self.total else 0
+        bar = "━" * int(24 * done) + "─" * (24 - int(24 * done))
+        left = ""
+        if self.total:
+            steps = self.total * (self.config.epochs - state.epoch) - state.step
+            seconds = int((now - self.begun) / (state.step - self.first) * steps)
+            left = f"  {seconds // 60}:{seconds % 60:02d} left at most"
+        values = "  ".join(f"{name} {float(value):.4f}" for name, value in self.logs.items())
+        of = f"/{self.total}" if self.total else ""
+        sys.stderr.write(
+            f"\r\x1b[Kepoch {state.epoch + 1}/{self.config.epochs}  {bar}  {state.step}{of}  {values}{left}"
+        )
+        if state.step == self.total:
+            sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+    def results(self):
+        return {name: float(value) for name, value in self.logs.items()}
+
+
+class Interrupts:
+    """Within: the first Ctrl-C is noted and the batch is finished; the second one interrupts at once."""
+
+    def __enter__(self):
+        self.came, self.before = False, None
+        with contextlib.suppress(ValueError):  # not the main thread: nobody presses Ctrl-C here
+            self.before = signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number, frame):
+        if self.came:
+            raise KeyboardInterrupt
+        self.came = True
+        say("\nstopping after this batch; Ctrl-C again stops at once")
+
+    def __exit__(self, *error):
+        if self.before is not None:
+            signal.signal(signal.SIGINT, self.before)
+
+
+def say(text):
+    """Progress and logs go to standard error; standard output is for answers."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def repeatable(seed):
+    """Seeds all generators; the same seed gives the same weights."""
+    keras.utils.set_random_seed(seed)
+    tf.config.experimental.enable_op_determinism()
