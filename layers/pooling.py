@@ -10,8 +10,8 @@ class Pooling(keras.layers.Layer):
 
     Args:
         how: "mean", "max", "mean-max" (both, side by side) or "attention": weights softmax(v · tanh(W h_t)) over the
-            real timesteps (Z. Yang et al., "Hierarchical Attention Networks for Document Classification", 2016, equations 5
-            to 7).
+            real timesteps (Z. Yang et al., "Hierarchical Attention Networks for Document Classification", 2016,
+            equations 5 to 7).
 
     Call arguments:
         sequence: `(batch, timesteps, features)`.

@@ -66,7 +66,7 @@ class RunFolder:
                 state = "a finished run" if self.has(METRICS) else "a run that is not finished"
                 raise InputError(
                     self,
-                    f"holds {state}; add --resume to go on with it, --overwrite to replace it, or choose another --run.",
+                    f"holds {state}; add --resume to go on with it, --overwrite to replace it or choose another --run.",
                 )
         parent = next(parent for parent in [self.path, *self.path.absolute().parents] if parent.exists())
         if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():

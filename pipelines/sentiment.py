@@ -7,7 +7,8 @@
     python -m pipelines.sentiment export --run runs/sentiment
 
 A file is CSV, TSV, JSON lines or Parquet with the columns `text` and `label`. What comes out: a run folder with
-weights, metrics beside two baselines, pictures, and with `export` a SavedModel from strings to labels and probabilities.
+weights, metrics beside two baselines and pictures, and with `export` a SavedModel from strings to labels and
+probabilities.
 """
 
 import dataclasses
@@ -54,7 +55,7 @@ class Config(Training):
     """whether upper and lower case are the same"""
     max_length: int = 400
     """words read of a text"""
-    word_dropout: float = 0.1
+    word_dropout: float = 0.05
     """share of the words replaced by the unknown word in training"""
     embedding_dropout: float = 0.2
     """share of the word vectors' features dropped, one mask a text"""

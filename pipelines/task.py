@@ -96,7 +96,7 @@ class Training:
     """passes over the training data"""
     batch_size: int = 64
     """examples in a batch"""
-    learning_rate: float = 2e-3
+    learning_rate: float = 4e-3
     """of Adam, the largest in the schedule"""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """how the learning rate falls after the warm-up"""
@@ -104,7 +104,7 @@ class Training:
     """share of the steps in which the learning rate rises, in [0, 1)"""
     clip_norm: float = 1.0
     """largest norm of all gradients together; 0 does not clip"""
-    ema: float = 0.99
+    ema: float = 0.98
     """weights are averaged with this momentum, in [0, 1); 0 does not average"""
     weight_decay: float = 0.0
     """decoupled weight decay a step, times the learning rate"""
@@ -190,7 +190,7 @@ def train(task, config):
     for split in [split for split in splits if split != "train"]:
         metrics[split] = task.judge.measure(parts, data[split])
     metrics["baselines"] = task.judge.baselines(splits)
-    task.judge.pictures(parts, folder, history, {split: data[split] for split in metrics if split in data}, splits)
+    task.judge.pictures(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", described(task, config, metrics))
     folder.write_json(METRICS, metrics)  # last: with it the run is finished
     (folder / CHECKPOINT).unlink(missing_ok=True)

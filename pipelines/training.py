@@ -51,7 +51,7 @@ def fit(parts, config, folder, train, validation):
             total = int(batches.cardinality())
             follow = Follow(state, config, interrupts, None if total < 0 else total + state.step)
             if total != 0:
-                parts.model.fit(batches, epochs=1, verbose=0, callbacks=[follow])
+                parts.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[follow])
             if interrupts.came:
                 state.save()
                 raise Interrupted(folder)
