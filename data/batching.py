@@ -49,13 +49,17 @@ def held_out(examples, *, share, seed):
         1000
     """
 
-    def is_held(place):
+    def held(place, example):
         return tf.strings.to_hash_bucket_strong(tf.strings.as_string(place), 1000, [seed, 0]) < round(1000 * share)
 
+    def kept(place, example):
+        return tf.logical_not(held(place, example))
+
+    def alone(place, example):
+        return example
+
     numbered = examples.enumerate()
-    kept = numbered.filter(lambda place, example: tf.logical_not(is_held(place))).map(lambda place, example: example)
-    held = numbered.filter(lambda place, example: is_held(place)).map(lambda place, example: example)
-    return kept, held
+    return numbered.filter(kept).map(alone), numbered.filter(held).map(alone)
 
 
 class Cached:
@@ -124,6 +128,13 @@ def lengths(examples, most=200_000):
         return examples.lengths[:most]
     some = examples.take(most).map(lambda ids, target: tf.size(ids, out_type="int64")).batch(4096)
     return np.concatenate([np.zeros(0, "int64"), *some.as_numpy_iterator()])
+
+
+def count(examples):
+    """Number of examples; those that are not cached are read once more."""
+    if isinstance(examples, Cached):
+        return len(examples)
+    return int(examples.reduce(np.int64(0), lambda found, *example: found + 1))
 
 
 def padding_share(lengths, boundaries):

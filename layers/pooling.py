@@ -47,7 +47,7 @@ class Pooling(keras.layers.Layer):
     def call(self, sequence, mask=None):
         if mask is None:
             mask = ops.ones(ops.shape(sequence)[:2], dtype="bool")
-        real = ops.cast(mask, sequence.dtype)[..., None]  # (batch, timesteps, 1)
+        real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)
         lowest = ops.cast(-3e4, sequence.dtype)  # within float16
         pooled = []
         if self.how in ("mean", "mean-max"):

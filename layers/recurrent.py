@@ -146,12 +146,12 @@ class Recurrent(keras.layers.Layer):
         carry, begins_at_zero = self._initial_carry(initial_state, batch)
         keep_input, keep_hidden = cell.dropout_masks(sequence, cell.seed_generator) if training else (None, None)
         if keep_input is not None:
-            sequence = sequence * keep_input[:, None]
+            sequence = sequence * ops.expand_dims(keep_input, 1)
 
         inputs = ops.transpose(ops.cast(sequence, self.compute_dtype), (1, 0, 2))  # (timesteps, batch, features)
         extras = []
         if mask is not None:
-            mask = ops.transpose(ops.cast(mask, cell.state_dtype))[..., None]  # (timesteps, batch, 1)
+            mask = ops.expand_dims(ops.transpose(ops.cast(mask, cell.state_dtype)), -1)  # (timesteps, batch, 1)
             extras = [mask]
         if self.go_backwards:
             inputs, extras = ops.flip(inputs, 0), [ops.flip(x, 0) for x in extras]

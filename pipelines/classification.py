@@ -28,7 +28,7 @@ def measure(parts, data):
     """
     probabilities, truth = [], []
     for features, target in validation_batches(data):
-        probabilities.append(np.asarray(parts.answer(parts.model.predict_on_batch(features))["probabilities"]))
+        probabilities.append(np.asarray(parts.answer(parts.scores(features))["probabilities"]))
         truth.append(np.asarray(target))
     probabilities, truth = np.concatenate(probabilities), np.concatenate(truth)
     labels = parts.constants["labels"]
@@ -122,7 +122,7 @@ def answers(parts, inputs):
     labels = parts.constants["labels"]
     for start in range(0, len(inputs), 64):
         batch = inputs[start : start + 64]
-        answer = parts.answer(parts.model(parts.prepare(np.array(batch, dtype=object)), training=False))
+        answer = parts.answer(parts.scores(parts.prepare(np.array(batch, dtype=object))))
         for text, row in zip(batch, np.asarray(answer["probabilities"]), strict=True):
             best = int(row.argmax())
             probabilities = {label: float(p) for label, p in zip(labels, row, strict=True)}
@@ -145,7 +145,7 @@ def influence(parts, text):
     without[np.arange(len(words)) + 1, np.arange(len(words))] = UNKNOWN
     probabilities = np.concatenate(
         [
-            np.asarray(parts.answer(parts.model(rows, training=False))["probabilities"])
+            np.asarray(parts.answer(parts.scores(rows))["probabilities"])
             for rows in np.split(without, range(64, len(without), 64))
         ]
     )

@@ -3,6 +3,7 @@
 import contextlib
 import shutil
 import sys
+import warnings
 
 import keras
 import numpy as np
@@ -33,7 +34,7 @@ def export(parts, to, format="savedmodel"):
     temporary = target.with_name(f".writing.{target.name}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.redirect_stdout(sys.stderr):
+        with contextlib.redirect_stdout(sys.stderr), _quiet():
             write(parts, temporary)
         _replace(temporary, target)
     except OSError as error:
@@ -41,6 +42,20 @@ def export(parts, to, format="savedmodel"):
     finally:
         _remove(temporary)
     return target
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Writing a lookup table warns of a collection that only TensorFlow 1 read, LiteRT's interpreter of its move."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*tf.lite.Interpreter is deprecated.*")
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def _replace(temporary, target):
@@ -64,7 +79,7 @@ def _savedmodel(parts, path):
     name = parts.signature.name
 
     def serve(raw):
-        return parts.answer(parts.model(parts.prepare(raw), training=False))
+        return parts.answer(parts.scores(parts.prepare(raw)))
 
     archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec([None], parts.signature.dtype, name)])
     for constant, values in parts.constants.items():
@@ -80,7 +95,7 @@ def _onnx(parts, path):
         raise ExportError(f"ONNX needs {error.name}, which is not installed: pip install 'unroll[onnx]'") from None
     try:
         tf2onnx.convert.from_function(
-            _network(parts), input_signature=[_features(parts)], opset=18, output_path=str(path)
+            parts.scores, input_signature=parts.scores.input_signature, opset=18, output_path=str(path)
         )
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # whatever the converter or the runtime does not know
@@ -89,9 +104,8 @@ def _onnx(parts, path):
 
 
 def _litert(parts, path):
-    network = _network(parts)
     try:
-        function = network.get_concrete_function()
+        function = parts.scores.get_concrete_function()
         converter = tf.lite.TFLiteConverter.from_concrete_functions([function], parts.model)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         path.write_bytes(converter.convert())
@@ -110,15 +124,6 @@ def _litert(parts, path):
     _compare(parts, "LiteRT", run)
 
 
-def _features(parts):
-    features = parts.model.inputs[0]
-    return tf.TensorSpec(features.shape, features.dtype, "features")
-
-
-def _network(parts):
-    return tf.function(lambda features: parts.model(features, training=False), input_signature=[_features(parts)])
-
-
 def _compare(parts, format, run):
     """What was written must give the model's numbers."""
     rng = np.random.default_rng(0)
@@ -127,7 +132,7 @@ def _compare(parts, format, run):
         features = rng.integers(1, most, (batch, timesteps))
         features[0, timesteps // 2 + 1 :] = 0  # padding
         features = features.astype(parts.model.inputs[0].dtype)
-        expected = np.asarray(parts.model(features, training=False))
+        expected = np.asarray(parts.scores(features))
         try:
             found = run(features)
         except Exception as error:

@@ -73,7 +73,8 @@ class RunFolder:
             raise InputError(self, f"expected a place to write the run, received {parent}, which cannot be written.")
 
     def finish(self):
-        """The run is complete: the one that it replaced may go."""
+        """The run is complete: its checkpoint and the run that it replaced may go."""
+        (self.path / CHECKPOINT).unlink(missing_ok=True)
         if self.previous.exists():
             shutil.rmtree(self.previous)
 

@@ -1,11 +1,17 @@
 """What a person looks at: curves, confusion, and words coloured by how much they moved an answer."""
 
+import warnings
+
 import matplotlib
 
 matplotlib.use("Agg")
+import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
 
+# Letters that the first font lacks are taken from the next one that is installed.
+WANTED = ("DejaVu Sans Mono", "Noto Sans Mono CJK JP", "Noto Sans CJK JP", "Noto Sans Mono", "Noto Emoji", "Symbola")
+MONOSPACE = [name for name in WANTED if name in matplotlib.font_manager.get_font_names()]
 FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind tell apart
 
 
@@ -68,11 +74,11 @@ def words(strips, path, width=100):
         x, y = 0.02, 1 - (row + 1) * line_height
         for word, value in line:
             if value is None:
-                figure.text(x, y, word, family="monospace", fontsize=11, weight="bold")
+                figure.text(x, y, word, family=MONOSPACE, fontsize=11, weight="bold")
                 continue
             back = matplotlib.colors.to_rgba(FOR if value > 0 else AGAINST, 0.75 * abs(value))
             box = {"facecolor": back, "edgecolor": "none", "boxstyle": "round,pad=0.12"}
-            figure.text(x, y, word.replace("$", r"\$"), family="monospace", fontsize=11, bbox=box)
+            figure.text(x, y, word.replace("$", r"\$"), family=MONOSPACE, fontsize=11, bbox=box)
             x += letter * (len(word) + 1)
     caption = "blue: without this word (occluded) the label's probability falls; red: it rises; scaled to each text"
     figure.text(0.02, 0.12 / height, caption, fontsize=8, color="0.35")
@@ -96,5 +102,7 @@ def shortened(text, most=18):
 
 
 def save(figure, path):
-    figure.savefig(path, dpi=110, format="png", facecolor="white")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
+        figure.savefig(path, dpi=110, format="png", facecolor="white")
     plt.close(figure)

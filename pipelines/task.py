@@ -6,13 +6,16 @@ A task module says what is learnt from which data and what is answered; the rest
 """
 
 import dataclasses
+import functools
 import pathlib
 import types
 from collections.abc import Callable
 from typing import Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
+from keras import ops
 
 from data import batching
 from data.files import InputError
@@ -47,6 +50,12 @@ class Parts:
     words: Callable | None = None
     constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     begin: Callable | None = None
+
+    @functools.cached_property
+    def scores(self):
+        """Features -> scores, traced once for all shapes."""
+        shapes = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, "features"), self.model.input)
+        return tf.function(lambda features: self.model(features, training=False), input_signature=[shapes])
 
 
 @dataclasses.dataclass
@@ -110,6 +119,8 @@ class Training:
     """decoupled weight decay a step, times the learning rate"""
     patience: int = 3
     """epochs without improvement on validation data before training stops; 0 never stops"""
+    baselines: bool = True
+    """measure simple methods on the same data, to see whether the network earns its keep"""
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
     """products in 16 bits"""
     checkpoint_minutes: float = 5.0
@@ -132,22 +143,37 @@ RANGES = {
 
 def optimizer(config, steps):
     """Adam as the configuration says, over so many steps."""
-    rise = max(1, int(steps * config.warmup)) if config.warmup else 0
-    fall = max(1, steps - rise)
-    rate = config.learning_rate
-    if config.schedule == "cosine":
-        rate = keras.optimizers.schedules.CosineDecay(
-            rate * 0.01 if rise else rate, fall, alpha=0.01, warmup_target=rate if rise else None, warmup_steps=rise
-        )
-    elif config.schedule == "linear":
-        rate = keras.optimizers.schedules.PolynomialDecay(rate, max(1, steps), end_learning_rate=rate * 0.01)
     return keras.optimizers.AdamW(
-        rate,
+        Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm or None,
         use_ema=config.ema > 0,
         ema_momentum=config.ema or 0.99,
     )
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises to `peak` over `rise` steps, then falls to nothing or stays.
+
+    Args:
+        peak: The largest rate.
+        steps: Steps in all.
+        rise: Steps in which it rises.
+        fall: "cosine", "linear" or "constant".
+    """
+
+    def __init__(self, peak, steps, rise, fall):
+        self.peak, self.steps, self.rise, self.fall = peak, steps, rise, fall
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        risen = ops.minimum((step + 1) / (self.rise + 1), 1.0)
+        done = ops.clip((step - self.rise) / max(1, self.steps - self.rise), 0.0, 1.0)
+        shares = {"cosine": (1 + ops.cos(np.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
+        return self.peak * risen * shares[self.fall]
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "rise": self.rise, "fall": self.fall}
 
 
 # The verbs.
@@ -158,44 +184,42 @@ def train(task, config):
     folder = RunFolder(config.run)
     going_on = config.resume and folder.has(CONFIG)
     if going_on and folder.has(METRICS):
-        say(f"{folder} is finished already.")
+        say(f"{folder} is finished already; see {folder / 'README.md'}")
         return folder.read_json(METRICS)
     if not going_on:
         folder.check_free(config.overwrite)
     repeatable(config.seed)
     splits = task.load(config)
-    if going_on:
-        vocabularies = folder.read_json(VOCABULARIES)
-    else:
-        vocabularies = task.vocabularies(config, splits["train"])
-    data = {}
+    vocabularies = folder.read_json(VOCABULARIES) if going_on else task.vocabularies(config, splits["train"])
     parts = assembled(task, config, vocabularies)
-    for split, examples in splits.items():
-        data[split] = batching.cached(batching.prepared(examples, parts.prepare, parts.target))
-    examples = len(data["train"]) if isinstance(data["train"], batching.Cached) else None
-    if examples == 0:
-        raise InputError(config.data or config.dataset, "expected examples to train on, received none.")
-    steps = config.epochs * -(-(examples or 100_000) // config.batch_size)
+    data = {
+        split: batching.cached(batching.prepared(examples, parts.prepare, parts.target))
+        for split, examples in splits.items()
+    }
+    examples = {split: batching.count(found) for split, found in data.items()}
+    for split in ("train", "validation"):
+        if not examples[split]:
+            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
+    say(", ".join(f"{split}: {number:,} examples" for split, number in examples.items()))
+    say(f"{parts.model.count_params():,} weights to learn; the run will be in {folder}")
     # The loop is faster in the plain graph than under XLA on a CPU, and compiles for no shape in particular.
+    steps = config.epochs * -(-examples["train"] // config.batch_size)
     parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
-    if parts.begin and not folder.has(CHECKPOINT):
+    if parts.begin and not (going_on and folder.has(CHECKPOINT)):
         parts.begin()
     if not going_on:
         folder.begin(config, vocabularies, config.overwrite)
-    elif not folder.has(CHECKPOINT):
-        say("nothing was trained yet: beginning")
     history = fit(parts, config, folder, data["train"], data["validation"])
 
     metrics = {"seconds_training": round(sum(row["seconds"] for row in history), 1), "epochs": len(history)}
-    for split in [split for split in splits if split != "train"]:
-        metrics[split] = task.judge.measure(parts, data[split])
-    metrics["baselines"] = task.judge.baselines(splits)
+    metrics |= {split: task.judge.measure(parts, found) for split, found in data.items() if split != "train"}
+    if config.baselines:
+        metrics["baselines"] = task.judge.baselines(splits)
     task.judge.pictures(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", described(task, config, metrics))
-    folder.write_json(METRICS, metrics)  # last: with it the run is finished
-    (folder / CHECKPOINT).unlink(missing_ok=True)
+    folder.write_json(METRICS, metrics)  # with it the run is finished
     folder.finish()
-    say(task.judge.told(metrics) + f"\n\nthe run is in {folder}: see {folder / 'README.md'}")
+    say(f"{task.judge.told(metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
     return metrics
 
 

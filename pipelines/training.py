@@ -40,22 +40,26 @@ def fit(parts, config, folder, train, validation):
     """
     bounds = batching.boundaries(batching.lengths(train))
     state = State(parts.model, folder, len(train) if isinstance(train, batching.Cached) else None)
+    watched = validation_batches(validation)
     if folder.has(CHECKPOINT):
         state.restore()
-    watched = validation_batches(validation)
+        parts.model.evaluate(watched.take(1), verbose=0)  # makes the variables of the metrics
     with Interrupts() as interrupts:
         while state.epoch < config.epochs and not state.stopped(config.patience):
             batches = batching.batches(
                 train, config.batch_size, bounds, seed=config.seed, epoch=state.epoch, skip=state.step
             )
-            total = int(batches.cardinality())
-            follow = Follow(state, config, interrupts, None if total < 0 else total + state.step)
-            if total != 0:
+            left = int(batches.cardinality())
+            follow = Follow(state, config, interrupts, None if left < 0 else left + state.step)
+            if state.step and next(iter(batches.take(1)), None) is None:  # killed after the last batch of an epoch
+                results = follow.remembered(parts.model)
+            else:
                 parts.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[follow])
+                results = follow.results()
             if interrupts.came:
                 state.save()
                 raise Interrupted(folder)
-            state.end_epoch(follow.results(), watched, config.ema > 0)
+            state.end_epoch(results, watched, config.ema > 0)
     parts.model.set_weights(state.best)
     folder.write(WEIGHTS, lambda path: save_weights(parts.model, path))
     return state.history
@@ -87,8 +91,8 @@ class State:
         return [*self.model.variables, *self.model.optimizer.variables]
 
     def save(self):
-        arrays = {f"variable{i}": np.asarray(v) for i, v in enumerate(self.variables())}
-        arrays |= {f"metric{i}": np.asarray(v) for i, v in enumerate(self.model.metrics_variables) if self.step}
+        arrays = {f"variable{i}": v.numpy() for i, v in enumerate(self.variables())}
+        arrays |= {f"metric{i}": v.numpy() for i, v in enumerate(self.model.metrics_variables) if self.step}
         arrays |= {f"best{i}": v for i, v in enumerate(self.best or [])}
         arrays = {key: v.astype("float32") if v.dtype.name == "bfloat16" else v for key, v in arrays.items()}
         names = ("epoch", "step", "history", "best_epoch", "seconds", "examples")
@@ -108,8 +112,7 @@ class State:
             arrays.get(f"variable{i}", np.zeros(())).shape for i in range(len(variables))
         ]:
             raise InputError(self.folder / CHECKPOINT, "expected the weights of this model, received other shapes.")
-        for i, variable in enumerate(variables):
-            variable.assign(arrays[f"variable{i}"])
+        assign(variables, [arrays[f"variable{i}"] for i in range(len(variables))])
         self.metrics = [arrays[f"metric{i}"] for i in range(len(arrays)) if f"metric{i}" in arrays]
         self.best = [arrays[f"best{i}"] for i in range(len(arrays)) if f"best{i}" in arrays] or None
 
@@ -120,7 +123,7 @@ class State:
     def end_epoch(self, results, validation, averaged):
         """Evaluates (the averaged weights, if there are any), remembers the best, writes the checkpoint."""
         model = self.model
-        own = [np.asarray(v) for v in model.trainable_variables]
+        own = values(model.trainable_variables)
         if averaged:
             model.optimizer.finalize_variable_values(model.trainable_variables)
         found = model.evaluate(validation, verbose=0, return_dict=True)
@@ -129,8 +132,7 @@ class State:
         self.history.append(row)
         if self.best_epoch is None or merit(row) > merit(self.history[self.best_epoch]):
             self.best, self.best_epoch = model.get_weights(), self.epoch
-        for variable, value in zip(model.trainable_variables, own, strict=True):
-            variable.assign(value)
+        assign(model.trainable_variables, own)
         self.epoch, self.step, self.metrics, self.seconds = self.epoch + 1, 0, None, 0.0
         self.save()
         table = io.StringIO()
@@ -140,6 +142,15 @@ class State:
         self.folder.write_text(HISTORY, table.getvalue())
         shown = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
         say(f"epoch {self.epoch}  {shown}")
+
+
+def values(variables):
+    return [variable.numpy() for variable in variables]
+
+
+def assign(variables, values):
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def merit(row):
@@ -162,9 +173,24 @@ class Follow(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.begun = self.saved = self.shown = time.monotonic()
         self.first, self.before = self.state.step, self.state.seconds
-        for variable, value in zip(self.model.metrics_variables, self.state.metrics or [], strict=False):
-            variable.assign(value)
+        self._go_on(self.model)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.own = values(self.model.trainable_variables)
+
+    def on_train_end(self, logs=None):
+        assign(self.model.trainable_variables, self.own)  # where Keras has put the averaged ones
+
+    def _go_on(self, model):
+        """The epoch's metrics go on from where they were."""
+        if self.state.metrics:
+            assign(model.metrics_variables, self.state.metrics)
         self.state.metrics = None
+
+    def remembered(self, model):
+        """The results of an epoch all of whose batches have been seen."""
+        self._go_on(model)
+        return {name: float(value) for name, value in model.get_metrics_result().items()}
 
     def on_train_batch_end(self, batch, logs=None):
         self.logs = dict(logs)

@@ -1,0 +1,78 @@
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics
+from scipy.special import log_softmax
+
+from pipelines import classification, sentiment, task
+
+
+def test_metrics_are_those_of_their_definitions():
+    rng = np.random.default_rng(0)
+    probabilities = rng.dirichlet([1, 1, 1], 200)
+    truth = rng.integers(0, 3, 200)
+
+    found = classification.judged(probabilities, truth, ["a", "b", "c"])
+
+    guess = probabilities.argmax(axis=1)
+    assert found["accuracy"] == pytest.approx(np.mean(guess == truth))
+    assert found["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(truth, guess, average="macro"))
+    assert np.sum(found["confusion"]) == 200
+    assert found["confusion"][1][2] == np.sum((truth == 1) & (guess == 2))
+    assert "auroc" not in found
+    error = 0
+    for row in range(15):
+        inside = [i for i in range(200) if row / 15 <= probabilities[i].max() < (row + 1) / 15]
+        if inside:
+            right = np.mean([guess[i] == truth[i] for i in inside])
+            error += len(inside) / 200 * abs(right - np.mean([probabilities[i].max() for i in inside]))
+    assert found["calibration_error"] == pytest.approx(error)
+
+
+def test_two_classes_have_an_area_under_the_curve():
+    rng = np.random.default_rng(1)
+    p = rng.random(100)
+    truth = (rng.random(100) < p).astype(int)
+    found = classification.judged(np.stack([1 - p, p], axis=1), truth, ["no", "yes"])
+    pairs = [(a > b) + 0.5 * (a == b) for a in p[truth == 1] for b in p[truth == 0]]
+    assert found["auroc"] == pytest.approx(np.mean(pairs))
+    assert "auroc" not in classification.judged(np.stack([1 - p, p], axis=1), np.ones(100, int), ["no", "yes"])
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_smoothed_cross_entropy_is_its_formula(smoothing):
+    rng = np.random.default_rng(2)
+    logits, target = rng.normal(size=(5, 3)), rng.integers(0, 3, 5)
+    wanted = (1 - smoothing) * np.eye(3)[target] + smoothing / 3
+    expected = np.mean(-np.sum(wanted * log_softmax(logits, axis=1), axis=1))
+    found = classification.SmoothedCrossentropy(smoothing)(target, keras.ops.convert_to_tensor(logits, "float32"))
+    assert float(found) == pytest.approx(expected, rel=1e-5)
+
+
+def test_influence_is_what_the_answer_loses_without_the_word(trained):
+    parts = task.restored(sentiment.TASK, trained)[2]
+    text = "the plot is not dull"
+    found = classification.influence(parts, text)
+    assert [word for word, _ in found] == text.split()
+    (answer,) = classification.answers(parts, [text])
+    for place, (_, loss) in enumerate(found):
+        words = text.split()
+        words[place] = "<unk>"
+        (without,) = classification.answers(parts, [" ".join(words)])
+        assert loss == pytest.approx(answer["probability"] - without["probabilities"][answer["label"]], abs=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "😀", "\x00\x07", "xyzzy " * 3, "a" * 1_000_000, "long " * 200_000])
+def test_any_text_gets_an_answer(trained, text):
+    parts = task.restored(sentiment.TASK, trained)[2]
+    (answer,) = classification.answers(parts, [text])
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+    assert len(classification.influence(parts, text)) <= classification.SHOWN_WORDS
+
+
+def test_baselines_see_what_counting_words_can_see(reviews_csv):
+    from data import reviews
+
+    found = classification.baselines({"train": reviews.load(reviews_csv), "validation": reviews.load(reviews_csv)})
+    assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on
+    assert 0.5 <= found["validation"]["majority_class"] < 0.6

@@ -1,0 +1,94 @@
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from data.files import InputError
+from pipelines.folder import CHECKPOINT, CONFIG, METRICS, RunFolder
+
+
+@dataclasses.dataclass
+class Config:
+    units: int = 3
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.begin(Config(), {"words": ["é"]}, overwrite=False)
+    return folder
+
+
+def test_a_write_that_fails_leaves_the_file_as_it_was(folder):
+    folder.write_text("note", "before")
+
+    def fail(path):
+        path.write_text("half of")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        folder.write("note", fail)
+    assert (folder / "note").read_text() == "before"
+    assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "note", "vocabularies.json"]
+
+
+def test_a_run_that_is_replaced_waits_until_the_new_one_is_finished(folder):
+    folder.write_text(METRICS, "{}")
+    folder.begin(Config(4), {}, overwrite=True)
+    assert (folder.previous / METRICS).is_file()
+    folder.begin(Config(5), {}, overwrite=True)  # the one before was never finished
+    assert (folder.previous / METRICS).is_file()
+    folder.finish()
+    assert not folder.previous.exists()
+    assert folder.read_config(Config) == Config(5)
+
+
+@pytest.mark.parametrize("finished, message", [(True, "holds a finished run"), (False, "a run that is not finished")])
+def test_a_run_is_not_replaced_unasked(folder, finished, message):
+    if finished:
+        folder.write_text(METRICS, "{}")
+    with pytest.raises(InputError, match=f"{message}; add --resume"):
+        folder.begin(Config(), {}, overwrite=False)
+
+
+def test_a_folder_of_something_else_is_never_replaced(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(InputError, match="received other files"):
+        RunFolder(tmp_path).begin(Config(), {}, overwrite=True)
+    with pytest.raises(InputError, match="received a file"):
+        RunFolder(tmp_path / "thesis.txt").begin(Config(), {}, overwrite=True)
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_arrays_and_notes_come_back_as_they_went(folder):
+    arrays = {"a": np.random.default_rng(0).normal(size=(2, 3)), "b": np.arange(4)}
+    folder.write_arrays(CHECKPOINT, arrays, {"epoch": 3})
+    found, note = folder.read_arrays(CHECKPOINT)
+    assert note == {"epoch": 3}
+    for name, array in arrays.items():
+        np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"", lambda data: b"PK" * 50])
+def test_a_damaged_checkpoint_is_named(folder, damage):
+    folder.write_arrays(CHECKPOINT, {"a": np.zeros(1000)}, {})
+    path = folder / CHECKPOINT
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(InputError, match=r"checkpoint\.npz: expected"):
+        folder.read_arrays(CHECKPOINT)
+
+
+@pytest.mark.parametrize(
+    "text, message",
+    [
+        ("{", r"config\.json:1: expected JSON"),
+        ("[]", "expected an object"),
+        (json.dumps({"width": 3}), r"received others \(units, width\)"),
+        ("\udcff", "expected JSON"),
+    ],
+)
+def test_a_damaged_configuration_is_named(folder, text, message):
+    (folder / CONFIG).write_bytes(text.encode("utf-8", errors="surrogateescape"))
+    with pytest.raises(InputError, match=message):
+        folder.read_config(Config)

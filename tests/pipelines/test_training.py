@@ -1,0 +1,194 @@
+"""The same seed gives the same weights, however often the run is killed."""
+
+import csv
+import itertools
+import signal
+import time
+
+import numpy as np
+import pytest
+from conftest import SMALL, started, typed
+
+from pipelines import command, sentiment
+from pipelines.folder import CHECKPOINT, HISTORY, METRICS, WEIGHTS, RunFolder
+
+
+def weights(folder):
+    from pipelines.task import restored
+
+    return restored(sentiment.TASK, folder)[2].model.get_weights()
+
+
+def assert_same_weights(folder, other):
+    for one, two in zip(weights(folder), weights(other), strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def history(folder):
+    return list(csv.DictReader((folder / HISTORY).read_text().splitlines()))
+
+
+def wait_for(process, folder, epoch):
+    """Until the run has ended so many epochs."""
+    for _ in range(1200):
+        with_rows = (folder / HISTORY).read_text().count("\n") > epoch if (folder / HISTORY).is_file() else False
+        if with_rows:
+            return
+        assert process.poll() is None, process.stderr.read().decode()
+        time.sleep(0.05)
+    raise AssertionError("the run did not get that far")
+
+
+@pytest.fixture(scope="module")
+def arguments(reviews_csv):
+    """A run with all that could differ: dropout of every kind, averaging, a schedule; a checkpoint at each step."""
+    some = ["--recurrent-dropout", "0.1", "--epochs", "6", "--no-baselines", "--checkpoint-minutes", "0"]
+    return ["train", "--data", str(reviews_csv), *SMALL, *some]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, arguments):
+    folder = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert command.run(sentiment.TASK, [*arguments, "--run", str(folder)]) == 0
+    return folder
+
+
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path, arguments, undisturbed):
+    folder = tmp_path / "run"
+    process = started(*arguments, "--run", folder)
+    wait_for(process, folder, epoch=2)
+    time.sleep(0.15)  # somewhere within the next epoch
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (folder / METRICS).exists()
+    assert (folder / CHECKPOINT).is_file()
+
+    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 0
+
+    assert not (folder / CHECKPOINT).exists()
+    assert_same_weights(folder, undisturbed)
+    for one, two in zip(history(folder), history(undisturbed), strict=True):
+        assert {**one, "seconds": None} == {**two, "seconds": None}
+
+
+def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path, arguments, undisturbed):
+    folder = tmp_path / "run"
+    process = started(*arguments, "--run", folder)
+    wait_for(process, folder, 1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    last = err.decode().strip().splitlines()[-1]
+    assert last.endswith(f"python -m pipelines.sentiment train --run {folder} --resume"), err.decode()
+
+    assert command.run(sentiment.TASK, last.split("python -m pipelines.sentiment ")[1].split()) == 0
+
+    assert_same_weights(folder, undisturbed)
+
+
+def test_ctrl_c_before_training_begins_leaves_nothing(tmp_path, arguments):
+    folder = tmp_path / "run"
+    process = started(*arguments, "--run", folder)
+    time.sleep(2.0)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode in (130, -signal.SIGINT)
+    assert "Traceback" not in err.decode() or process.returncode == -signal.SIGINT
+    assert not folder.exists()
+
+
+def test_a_resumed_run_is_refused_other_settings_and_names_them(tmp_path, arguments, capsys, monkeypatch):
+    folder = tmp_path / "run"
+    monkeypatch.setattr("pipelines.task.fit", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    assert command.run(sentiment.TASK, [*arguments, "--run", str(folder)]) == 130
+    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume", "--units", "9"]) == 2
+    assert "error: --units: expected 4, as when the run" in capsys.readouterr().err
+
+
+def test_a_checkpoint_of_other_data_or_another_model_is_refused(tmp_path, arguments, capsys, reviews_csv):
+    folder = tmp_path / "run"
+    data = tmp_path / "reviews.csv"
+    data.write_bytes(reviews_csv.read_bytes())
+    process = started(*[data if a == str(reviews_csv) else a for a in arguments], "--run", folder)
+    wait_for(process, folder, 1)
+    process.kill()
+    process.communicate()
+    with open(data, "a") as file:
+        file.write("One more.,positive\n" * 30)
+    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
+    assert "training examples, as when the run began, received" in capsys.readouterr().err
+    arrays, note = RunFolder(folder).read_arrays(CHECKPOINT)
+    arrays["variable0"] = np.zeros((2, 2))
+    RunFolder(folder).write_arrays(CHECKPOINT, arrays, note)
+    data.write_bytes(reviews_csv.read_bytes())
+    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
+    assert "expected the weights of this model, received other shapes" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("policy", ["bfloat16", "float16"])
+def test_sixteen_bits_train_and_repeat(tmp_path, reviews_csv, policy):
+    given = [
+        "train",
+        "--data",
+        str(reviews_csv),
+        *SMALL,
+        "--no-baselines",
+        "--mixed-precision",
+        policy,
+        "--epochs",
+        "1",
+    ]
+    for name in ("one", "two"):
+        assert command.run(sentiment.TASK, [*given, "--run", str(tmp_path / name)]) == 0
+    assert all(np.isfinite(weight).all() for weight in weights(tmp_path / "one"))
+    assert_same_weights(tmp_path / "one", tmp_path / "two")
+
+
+def test_training_stops_when_validation_no_longer_improves(tmp_path, reviews_csv):
+    folder = tmp_path / "run"
+    given = ["train", "--data", str(reviews_csv), *SMALL, "--no-baselines", "--epochs", "40", "--patience", "2"]
+    assert command.run(sentiment.TASK, [*given, "--learning-rate", "1e-9", "--ema", "0", "--run", str(folder)]) == 0
+    rows = history(folder)
+    merits = [(round(float(row["validation_accuracy"]), 6), -float(row["validation_loss"])) for row in rows]
+    assert len(rows) == merits.index(max(merits)) + 3 < 40
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
+@pytest.mark.parametrize("warmup", [0.0, 0.2])
+def test_the_learning_rate_rises_and_falls_as_asked(schedule, warmup):
+    from pipelines.task import optimizer
+
+    config = sentiment.Config(schedule=schedule, warmup=warmup, learning_rate=0.5)
+    made = optimizer(config, 100)
+    rates = []
+    for step in range(100):
+        made.iterations.assign(step)
+        rates.append(float(made.learning_rate))
+    peak = int(np.argmax(rates))
+    assert max(rates) == pytest.approx(0.5, rel=0.05)
+    assert peak == pytest.approx(100 * warmup, abs=1)
+    assert all(a <= b + 1e-9 for a, b in itertools.pairwise(rates[: peak + 1]))
+    assert all(a >= b - 1e-9 for a, b in itertools.pairwise(rates[peak:]))
+    assert (rates[-1] > 0.49) == (schedule == "constant")
+
+
+def test_no_file_may_grow_and_nothing_is_lost(tmp_path, reviews_csv, trained):
+    """A full disk, as a limit on the size of files."""
+    import resource
+    import shutil
+
+    folder = tmp_path / "run"
+    shutil.copytree(trained, folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    status, _, err = typed("train", "--data", reviews_csv, *SMALL, "--run", folder, "--overwrite", preexec_fn=full)
+    assert status == 2
+    assert "Traceback" not in err
+    assert err.strip().splitlines()[-1].startswith("error: ")
+    kept = RunFolder(folder).previous if RunFolder(folder).previous.exists() else folder
+    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert (kept / WEIGHTS).is_file()
