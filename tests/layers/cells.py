@@ -1,0 +1,60 @@
+"""The cells that promises are tested for, and what every such test needs."""
+
+import functools
+
+import keras
+import numpy as np
+from keras import ops
+
+from layers import CELLS, GRUCell, Recurrent
+
+# Every cell in CELLS, and forms of them that differ in more than a number.
+MAKERS = {**CELLS, "gru, reset before": functools.partial(GRUCell, reset_after=False)}
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+def filled(layer, shape, seed=0):
+    """`layer`, built for inputs of `shape`, with random weights, none of them zero."""
+    rng = np.random.default_rng(seed)
+    if not layer.built:
+        layer.build(shape)
+        layer.built = True
+    layer.set_weights([rng.normal(scale=0.5, size=w.shape) for w in layer.get_weights()])
+    return layer
+
+
+def recurrent(name, units=4, shape=(3, 7, 5), seed=0, dtype=None, cell=None, **arguments):
+    """`Recurrent` over the cell called `name`, built and filled."""
+    made = MAKERS[name](units, dtype=dtype, **(cell or {}))
+    return filled(Recurrent(made, dtype=dtype, **arguments), shape, seed)
+
+
+def states(layer, batch, seed=1):
+    """A carry that is not zero."""
+    rng = np.random.default_rng(seed)
+    return [rng.normal(size=(batch, size)).astype(layer.cell.state_dtype) for size in layer.cell.carry_sizes]
+
+
+def gradients(layer, loss, *given):
+    """Gradients of `loss(layer, *given)` with respect to `given` and to the layer's weights."""
+    given = [ops.convert_to_tensor(x) for x in given]
+    if TENSORFLOW:
+        import tensorflow as tf
+
+        @tf.function(autograph=False)
+        def run(*given):
+            with tf.GradientTape() as tape:
+                tape.watch(given)
+                total = loss(layer, *given)
+            return tape.gradient(total, [*given, *(w.value for w in layer.trainable_variables)])
+
+        return [np.asarray(x) for x in run(*given)]
+    import jax
+
+    def run(given, weights):
+        mapping = list(zip(layer.trainable_variables, weights, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return loss(layer, *given)
+
+    by_given, by_weight = jax.jit(jax.grad(run, argnums=(0, 1)))(given, [w.value for w in layer.trainable_variables])
+    return [np.asarray(x) for x in (*by_given, *by_weight)]

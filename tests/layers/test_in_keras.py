@@ -1,0 +1,162 @@
+"""Inside the rest of Keras: wrappers, models, training, saving, export, and weights from the stock layers."""
+
+import keras
+import numpy as np
+import pytest
+from cells import MAKERS, TENSORFLOW, filled, recurrent
+from keras import ops
+
+from layers import CELLS, ElmanCell, GRUCell, LSTMCell, Recurrent, stack
+
+SHAPE = (4, 7, 5)
+MASK = np.arange(7) < np.array([7, 4, 1, 6])[:, None]
+STOCK = {"elman": keras.layers.SimpleRNN, "lstm": keras.layers.LSTM, "gru": keras.layers.GRU}
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(6).normal(size=SHAPE).astype("float32")
+
+
+@pytest.mark.parametrize("name", STOCK)
+@pytest.mark.parametrize("sequences", [False, True])
+@pytest.mark.parametrize("mask", [None, MASK], ids=["full", "padded"])
+def test_stock_bidirectional_wraps_it_as_it_wraps_the_stock_layer(name, sequences, mask, x):
+    ours = filled(keras.layers.Bidirectional(Recurrent(CELLS[name](4), return_sequences=sequences)), SHAPE)
+    theirs = filled(keras.layers.Bidirectional(STOCK[name](4, return_sequences=sequences)), SHAPE)
+    mask = None if mask is None else ops.convert_to_tensor(mask)
+    np.testing.assert_allclose(ours(x, mask=mask), theirs(x, mask=mask), atol=1e-5)
+
+
+def test_time_distributed_runs_it_on_each_sequence_of_a_sequence():
+    x = np.random.default_rng(0).normal(size=(2, 3, *SHAPE[1:])).astype("float32")
+    layer = recurrent("gru", shape=SHAPE)
+    found = keras.layers.TimeDistributed(layer)(x)
+    np.testing.assert_allclose(found, ops.stack([layer(x[:, i]) for i in range(3)], axis=1), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_weights_move_both_ways(name, x):
+    ours, theirs = recurrent(name, shape=SHAPE), filled(STOCK[name](4), SHAPE, seed=1)
+    assert [(w.name, w.shape) for w in ours.weights] == [(w.name, w.shape) for w in theirs.weights]
+    assert not np.allclose(ours(x), theirs(x))
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(ours(x), theirs(x), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", STOCK)
+def test_weights_begin_as_stock_keras_s_do(name):
+    ours, theirs = Recurrent(CELLS[name](64)), STOCK[name](64)
+    ours.build((1, 1, 32)), theirs.build((1, 1, 32))
+    for one, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        assert one.mean() == pytest.approx(other.mean(), abs=0.01)
+        assert one.std() == pytest.approx(other.std(), abs=0.01)
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.embedding = keras.layers.Embedding(20, 8, mask_zero=True)
+        self.first = Recurrent(GRUCell(8), return_sequences=True)
+        self.second = Recurrent(LSTMCell(8))
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, word_ids):
+        return self.dense(self.second(self.first(self.embedding(word_ids))))
+
+
+def functional():
+    word_ids = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(20, 8, mask_zero=True)(word_ids)
+    x = Recurrent(GRUCell(8), return_sequences=True)(x)
+    return keras.Model(word_ids, keras.layers.Dense(1)(Recurrent(LSTMCell(8))(x)))
+
+
+@pytest.mark.parametrize("made, jit", [(functional, False), (Subclassed, False), (functional, True)])
+def test_models_learn_with_plain_fit(made, jit):
+    """Whether the word 3 comes before the word 4."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    word_ids = rng.integers(5, 20, (96, 9))
+    places = np.array([rng.permutation(6)[:2] for _ in word_ids])
+    word_ids[np.arange(96), places[:, 0]], word_ids[np.arange(96), places[:, 1]] = 3, 4
+    word_ids[:, 6:] *= rng.integers(0, 2, (96, 1))
+    model = made()
+    loss = keras.losses.BinaryCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.Adam(0.02), loss, metrics=["accuracy"], jit_compile=jit)
+    history = model.fit(
+        word_ids, (places[:, 0] < places[:, 1]).astype("float32")[:, None], epochs=16, batch_size=16, verbose=0
+    ).history
+    assert history["loss"][-1] < 0.3 < 0.6 < history["loss"][0]
+
+
+@pytest.mark.parametrize("made", [functional, Subclassed])
+def test_masks_go_through_a_chain_whatever_keras_does_between_layers(made):
+    model = made()
+    word_ids = np.array([[3, 9, 7, 0, 0, 0]])
+    np.testing.assert_allclose(model(word_ids), model(word_ids[:, :3]), atol=1e-5)
+    assert not np.allclose(model(word_ids), model(np.where(word_ids == 0, 5, word_ids)))
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_configuration_makes_the_same_layer(name):
+    cell = MAKERS[name](
+        3,
+        use_bias=False,
+        activation="relu",
+        recurrent_activation="hard_sigmoid",
+        kernel_initializer=keras.initializers.RandomUniform(-0.3, 0.3, seed=1),
+        recurrent_regularizer=keras.regularizers.L2(0.1),
+        kernel_constraint=keras.constraints.MaxNorm(1.5),
+        dropout=0.2,
+        recurrent_dropout=0.3,
+        seed=5,
+    )
+    layer = Recurrent(cell, return_sequences=True, return_state=True, go_backwards=True, zero_output_for_mask=True)
+    config = layer.get_config()
+    again = Recurrent.from_config(config)
+    assert again.get_config() == config
+    assert type(again.cell) is type(cell)
+    assert again.cell.kernel_constraint.max_value == 1.5
+    assert (again.cell.dropout, again.cell.recurrent_dropout, again.cell.seed) == (0.2, 0.3, 5)
+
+
+def test_regularizers_and_constraints_act(x):
+    cell = LSTMCell(3, kernel_regularizer=keras.regularizers.L2(0.1), recurrent_constraint=keras.constraints.NonNeg())
+    model = keras.Sequential([keras.Input(SHAPE[1:]), Recurrent(cell)])
+    kernel = ops.convert_to_numpy(cell.kernel.value)
+    assert float(sum(model.losses)) == pytest.approx(0.1 * np.sum(kernel**2), rel=1e-5)
+    model.compile(keras.optimizers.SGD(0.01), "mse")
+    model.fit(x, np.zeros((4, 3)), verbose=0)
+    assert np.min(cell.recurrent_kernel) >= 0 > np.min(cell.kernel)
+
+
+def test_dropout_is_drawn_anew_for_each_batch_of_a_fit(x):
+    model = keras.Sequential([keras.Input(SHAPE[1:]), Recurrent(ElmanCell(4, dropout=0.5, seed=1))])
+    model.compile(keras.optimizers.SGD(0.0), "mse")
+    losses = model.fit(x, np.zeros((4, 4)), epochs=4, verbose=0).history["loss"]
+    assert len(set(losses)) == 4
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="SavedModels are TensorFlow's")
+def test_an_exported_model_gives_the_same_numbers(tmp_path, x):
+    import tensorflow as tf
+
+    given = keras.Input((None, 5))
+    model = keras.Model(given, stack(LSTMCell, 4, depth=2, bidirectional=True)(given))
+    model.export(tmp_path / "exported", verbose=False)
+    served = tf.saved_model.load(tmp_path / "exported")
+    np.testing.assert_allclose(served.serve(x), model(x), atol=1e-6)
+    np.testing.assert_allclose(served.serve(x[:1, :2]), model(x[:1, :2]), atol=1e-6)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="ragged tensors are TensorFlow's")
+def test_a_ragged_keras_input_reaches_the_layer():
+    import tensorflow as tf
+
+    rows = tf.ragged.constant([[[1.0, 2.0]] * 3, [[3.0, 4.0]]], ragged_rank=1, inner_shape=(2,))
+    layer = recurrent("gru", shape=(2, 3, 2), return_sequences=True)
+    assert layer(rows).shape == (2, 3, 4)
+    deep = stack(GRUCell, 3, depth=2, bidirectional=True, return_sequences=False)
+    dense, mask = rows.to_tensor(), np.array([[True] * 3, [True, False, False]])
+    np.testing.assert_allclose(deep(rows), deep(dense, mask=mask), atol=1e-6)

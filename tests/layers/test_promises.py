@@ -1,0 +1,303 @@
+"""What every cell promises, whatever its equation."""
+
+import keras
+import numpy as np
+import pytest
+from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, states
+from keras import ops
+
+from layers import CELLS, Cell, ElmanCell, LSTMCell, Recurrent
+
+SHAPE = (4, 7, 5)
+every_cell = pytest.mark.parametrize("name", MAKERS)
+tensorflow_only = pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow graphs")
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(5).normal(size=SHAPE).astype("float32")
+
+
+def close(one, other, tolerance=1e-5):
+    np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=tolerance, rtol=tolerance)
+
+
+MASKS = {
+    "right padding": np.arange(7) < np.array([7, 4, 1, 6])[:, None],
+    "left padding": np.arange(7) >= np.array([0, 3, 6, 2])[:, None],
+    "holes": np.random.default_rng(0).random((4, 7)) > 0.5,
+}
+
+
+@every_cell
+@pytest.mark.parametrize("mask", MASKS)
+def test_padding_changes_nothing(name, mask, x):
+    real = MASKS[mask] | (np.arange(7) == 6) if mask == "holes" else MASKS[mask]
+    layer = recurrent(name, shape=SHAPE, return_sequences=True, return_state=True)
+    carry = states(layer, 4)
+    outputs, *last = layer(x + 100 * ~real[..., None], initial_state=carry, mask=real)
+    for row in range(4):
+        alone, *alone_last = layer(x[row : row + 1, real[row]], initial_state=[c[row : row + 1] for c in carry])
+        close(ops.convert_to_numpy(outputs)[row, real[row]], alone[0])
+        for one, other in zip(last, alone_last, strict=True):
+            close(one[row], other[0])
+
+
+@every_cell
+def test_a_row_that_is_all_padding_keeps_its_carry_and_gets_finite_gradients(name, x):
+    layer = recurrent(name, shape=SHAPE, return_sequences=True, return_state=True)
+    carry, mask = states(layer, 4), np.arange(4)[:, None] + np.zeros((4, 7)) > 0
+
+    def loss(layer, x, *carry):
+        outputs, *last = layer(x, initial_state=list(carry), mask=mask, training=True)
+        return ops.sum(outputs**2) + sum(ops.sum(state * (1 + i)) for i, state in enumerate(last))
+
+    _, *last = layer(x, initial_state=carry, mask=mask)
+    for one, other in zip(last, carry, strict=True):
+        close(one[0], other[0], 0)
+    found = gradients(layer, loss, x, *carry)
+    assert all(np.isfinite(gradient).all() for gradient in found)
+    close(found[0][0], np.zeros(SHAPE[1:]), 0)
+    for number, gradient in enumerate(found[1 : 1 + len(carry)], start=1):
+        close(gradient[0], np.full(gradient[0].shape, number), 0)
+
+
+@every_cell
+def test_backwards_is_forwards_on_the_reversed_sequence(name, x):
+    forwards = recurrent(name, shape=SHAPE, return_sequences=True)
+    backwards = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True)
+    aligned = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True, align_outputs=True)
+    close(backwards(x), forwards(x[:, ::-1]))
+    close(aligned(x), forwards(x[:, ::-1])[:, ::-1])
+
+
+@every_cell
+@pytest.mark.parametrize("mask", MASKS)
+def test_aligned_outputs_stand_at_their_timesteps_under_any_mask(name, mask, x):
+    mask = MASKS[mask]
+    backwards = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True)
+    aligned = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True, align_outputs=True)
+    close(aligned(x, mask=mask), backwards(x, mask=mask)[:, ::-1])
+    given = ops.convert_to_tensor(mask)
+    close(ops.cast(aligned.compute_mask(x, given), "int32"), mask)
+    close(ops.cast(backwards.compute_mask(x, given), "int32"), mask[:, ::-1])
+
+
+@every_cell
+@pytest.mark.parametrize("cut", [3, 5])
+def test_two_halves_with_the_carry_handed_over_are_the_whole(name, cut, x):
+    layer = recurrent(name, shape=SHAPE, return_sequences=True, return_state=True)
+    carry = states(layer, 4)
+    whole, *last = layer(x, initial_state=carry)
+    first, *between = layer(x[:, :cut], initial_state=carry)
+    second, *end = layer(x[:, cut:], initial_state=between)
+    close(ops.concatenate([first, second], axis=1), whole)
+    for one, other in zip(end, last, strict=True):
+        close(one, other)
+
+
+@every_cell
+def test_saved_and_loaded_it_is_the_same(name, x, tmp_path):
+    model = keras.Sequential([keras.Input(SHAPE[1:]), recurrent(name, shape=SHAPE)])
+    model.save(tmp_path / "model.keras")
+    close(keras.models.load_model(tmp_path / "model.keras")(x), model(x), 0)
+    model.save_weights(tmp_path / "model.weights.h5")
+    other = keras.Sequential([keras.Input(SHAPE[1:]), recurrent(name, shape=SHAPE, seed=9)])
+    assert not np.allclose(other(x), model(x))
+    other.load_weights(tmp_path / "model.weights.h5")
+    close(other(x), model(x), 0)
+
+
+@every_cell
+def test_every_weight_gets_a_finite_gradient_that_is_not_zero(name, x):
+    layer = recurrent(name, shape=SHAPE)
+    found = gradients(layer, lambda layer, x: ops.sum(layer(x, training=True) ** 2), x)
+    for gradient, weight in zip(found[1:], layer.trainable_variables, strict=True):
+        assert np.isfinite(gradient).all(), weight.path
+        assert (gradient != 0).all(), weight.path
+
+
+@every_cell
+@pytest.mark.parametrize("training", [False, True])
+def test_a_gradient_is_as_right_without_training(name, training, x):
+    layer = recurrent(name, shape=SHAPE)
+    found = gradients(layer, lambda layer, x: ops.sum(layer(x, training=training) ** 2), x)
+    expected = gradients(layer, lambda layer, x: ops.sum(layer(x, training=True) ** 2), x)
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+@every_cell
+@pytest.mark.parametrize("timesteps", [0, 1, 4, 5, 6, 10, 11])
+def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name, timesteps):
+    x = np.random.default_rng(0).normal(size=(2, 11, 5)).astype("float32")
+    layer = recurrent(name, shape=x.shape, return_sequences=True, return_state=True)
+    expected, *_ = layer(x)
+    given = keras.Input((None, 5))
+    outputs, *last = keras.Model(given, layer(given))(x[:, :timesteps])
+    assert outputs.shape == (2, timesteps, 4)
+    close(outputs, expected[:, :timesteps])
+    for state, size in zip(last, layer.cell.carry_sizes, strict=True):
+        assert state.shape == (2, size)
+        assert timesteps or not np.any(state)
+
+
+@tensorflow_only
+@every_cell
+@pytest.mark.parametrize("jit", [False, True])
+def test_graph_and_xla_give_what_eager_gives(name, jit, x):
+    import tensorflow as tf
+
+    layer = recurrent(name, shape=SHAPE, return_sequences=True)
+    mask = MASKS["holes"]
+    run = tf.function(
+        lambda x, mask: layer(x, mask=mask),
+        [tf.TensorSpec([None, None, 5]), tf.TensorSpec([None, None], "bool")],
+        jit_compile=jit,
+    )
+    close(run(x, mask), layer(x, mask=mask))
+    close(run(x[:1, :3], mask[:1, :3]), layer(x[:1, :3], mask=mask[:1, :3]))
+
+
+@every_cell
+@pytest.mark.parametrize("policy, tolerance", [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02), ("float64", 1e-5)])
+def test_other_precisions_give_the_same_to_their_precision(name, policy, tolerance, x):
+    if policy == "float64" and not TENSORFLOW:
+        pytest.skip("JAX computes in 32 bits unless told")
+    exact, layer = recurrent(name, shape=SHAPE), recurrent(name, shape=SHAPE, dtype=policy)
+    expected, outputs = exact(x), layer(x.astype("float64" if policy == "float64" else "float32"))
+    assert keras.backend.standardize_dtype(outputs.dtype) == keras.DTypePolicy(policy).compute_dtype
+    close(ops.cast(outputs, "float32"), expected, tolerance)
+    loss = lambda layer, x: ops.sum(ops.cast(layer(x, training=True), "float32") ** 2)
+    for one, other in zip(gradients(layer, loss, x)[1:], gradients(exact, loss, x)[1:], strict=True):
+        assert np.abs(one - other).max() < 4 * tolerance * np.abs(other).max()
+
+
+@every_cell
+def test_stateful_goes_on_where_it_was_until_it_is_reset(name, x):
+    layer = recurrent(name, shape=SHAPE, return_sequences=True)
+    held = Recurrent(MAKERS[name](4), return_sequences=True, stateful=True)
+    given = keras.Input(batch_shape=SHAPE)
+    model = keras.Model(given, held(given))
+    held.cell.set_weights(layer.cell.get_weights())
+    whole = layer(np.concatenate([x, x], axis=1))
+    close(ops.concatenate([model(x), model(x)], axis=1), whole)
+    held.reset_state()
+    close(model(x), whole[:, :7])
+
+
+@tensorflow_only
+@every_cell
+@pytest.mark.parametrize("sequences", [False, True])
+def test_ragged_sequences_are_the_padded_and_masked_ones(name, sequences, x):
+    import tensorflow as tf
+
+    lengths = np.array([7, 3, 0, 5])
+    layer = recurrent(name, shape=SHAPE, return_sequences=sequences)
+    ragged = tf.RaggedTensor.from_tensor(x, lengths=lengths)
+    expected = layer(x, mask=np.arange(7) < lengths[:, None])
+    close(layer(ragged), expected)
+
+
+@every_cell
+def test_masked_outputs_are_the_last_real_one_or_zero(name, x):
+    mask = MASKS["right padding"]
+    repeated = recurrent(name, shape=SHAPE, return_sequences=True)(x, mask=mask)
+    zero = recurrent(name, shape=SHAPE, return_sequences=True, zero_output_for_mask=True)(x, mask=mask)
+    close(zero, np.where(mask[..., None], repeated, 0))
+    for row, length in enumerate(mask.sum(axis=1)):
+        close(repeated[row, length:], ops.repeat(repeated[row : row + 1, length - 1], 7 - length, axis=0))
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout"])
+def test_dropout_repeats_with_its_seed_and_is_off_in_inference(name, rate, x):
+    def made(seed):
+        return recurrent(name, shape=SHAPE, cell={rate: 0.5, "seed": seed})
+
+    one, same, other, none = made(3), made(3), made(4), recurrent(name, shape=SHAPE)
+    close(one(x), none(x))
+    first = one(x, training=True)
+    close(first, same(x, training=True), 0)
+    assert not np.allclose(first, other(x, training=True))
+    assert not np.allclose(first, one(x, training=True))
+
+
+@pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout"])
+def test_one_mask_is_drawn_for_a_whole_sequence(rate):
+    """An Elman network without squashing, whose output tells which features the mask has let through."""
+    units = 64
+    cell = ElmanCell(units, activation="linear", use_bias=False, **{rate: 0.25}, seed=1)
+    layer = Recurrent(cell, return_sequences=True)
+    layer.build((2, 6, units))
+    one, zero = np.eye(units, dtype="float32"), np.zeros((units, units), "float32")
+    layer.set_weights([one, zero] if rate == "dropout" else [zero, one])
+    start = np.ones((2, units), "float32")
+    outputs = np.asarray(layer(np.ones((2, 6, units), "float32"), initial_state=[start], training=True))
+    kept = outputs[:, 0] > 0
+    for timestep in range(6):
+        powers = 1 if rate == "dropout" else timestep + 1
+        close(outputs[:, timestep], np.where(kept, (1 / 0.75) ** powers, 0), 1e-4)
+    assert 0.6 < kept.mean() < 0.9
+    assert (kept[0] != kept[1]).any()
+
+
+@pytest.mark.parametrize("name", CELLS)
+@pytest.mark.parametrize(
+    "arguments, named",
+    [
+        ({"units": 0}, "units"),
+        ({"units": 2.5}, "units"),
+        ({"units": True}, "units"),
+        ({"units": 3, "dropout": 1.0}, "dropout"),
+        ({"units": 3, "recurrent_dropout": -0.1}, "recurrent_dropout"),
+    ],
+)
+def test_a_wrong_argument_is_named(name, arguments, named):
+    with pytest.raises(ValueError, match=f"{CELLS[name].__name__}: `{named}` must be .* Received: {named}="):
+        CELLS[name](**arguments)
+
+
+def test_what_does_not_fit_is_named():
+    layer = recurrent("lstm", shape=SHAPE)
+    with pytest.raises(ValueError, match=r"`sequence` must be \(batch, timesteps, 5\)"):
+        layer(np.zeros((2, 3, 4), "float32"))
+    with pytest.raises(ValueError, match="`initial_state` must have 2 tensors"):
+        layer(np.zeros((2, 3, 5), "float32"), initial_state=[np.zeros((2, 4), "float32")])
+    with pytest.raises(ValueError, match="must have width 4 for LSTMCell's cell"):
+        layer(np.zeros((2, 3, 5), "float32"), initial_state=[np.zeros((2, n), "float32") for n in (4, 3)])
+    with pytest.raises(ValueError, match="stateful.* needs a fixed batch size"):
+        Recurrent(LSTMCell(3), stateful=True)(keras.Input((4, 3)))
+
+
+def test_a_cell_without_an_equation_says_so():
+    with pytest.raises(NotImplementedError, match="must define step"):
+        Recurrent(Cell(3))(np.zeros((1, 2, 3), "float32"))
+
+
+def test_weights_that_step_reads_itself_and_gates_by_name_get_their_gradients():
+    """A cell that uses all that the contract offers, against stock RNN, which differentiates as it likes."""
+
+    class Odd(Cell):
+        gates = ("one", "two", "three")
+        carry = ("hidden", "slow")
+
+        def build(self, input_shape):
+            super().build(input_shape)
+            self.peephole = self.add_weight(name="peephole", shape=(self.units,), autocast=False)
+
+        def step(self, x, carry, recur):
+            h, slow = carry
+            one, two, three = self.split(x)
+            a = ops.tanh(one + recur(h, "three") + self.peephole * slow)
+            b = ops.sigmoid(two + recur(a * h, "one", "three")[..., : self.units])
+            slow = slow + b * a
+            h = ops.tanh(three + recur(slow, "two"))
+            return h * slow, (h, slow)
+
+    x = np.random.default_rng(0).normal(size=(2, 12, 5)).astype("float32")
+    ours, stock = (filled(driver(Odd(4), return_sequences=True), x.shape) for driver in (Recurrent, keras.layers.RNN))
+    loss = lambda layer, x: ops.sum(ops.sin(layer(x, training=True)))
+    close(ours(x), stock(x))
+    for one, other in zip(gradients(ours, loss, x), gradients(stock, loss, x), strict=True):
+        close(one, other, 1e-4)
