@@ -4,7 +4,7 @@ from layers.cell import Cell
 from layers.cells.elman import ElmanCell
 from layers.cells.gru import GRUCell
 from layers.cells.lstm import LSTMCell
-from layers.pooling import Pooling, WordDropout
+from layers.pooling import Pooling, WordDropout, WordPairs
 from layers.recurrent import Recurrent
 from layers.stack import Stack, stack
 
@@ -15,4 +15,16 @@ CELLS = {
     "gru": GRUCell,
 }
 
-__all__ = ["CELLS", "Cell", "ElmanCell", "GRUCell", "LSTMCell", "Pooling", "Recurrent", "Stack", "WordDropout", "stack"]
+__all__ = [
+    "CELLS",
+    "Cell",
+    "ElmanCell",
+    "GRUCell",
+    "LSTMCell",
+    "Pooling",
+    "Recurrent",
+    "Stack",
+    "WordDropout",
+    "WordPairs",
+    "stack",
+]

@@ -124,7 +124,7 @@ class Recurrent(keras.layers.Layer):
     def reset_state(self):
         """Forgets the carry that a stateful layer holds."""
         for state in self.states or []:
-            state.assign(ops.zeros_like(state))
+            state.assign(ops.zeros(state.shape, state.dtype))
 
     reset_states = reset_state  # the stock layers have both
 

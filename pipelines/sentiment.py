@@ -21,7 +21,7 @@ from keras import ops
 from data import reviews, text
 from data.batching import held_out
 from data.files import InputError
-from layers import CELLS, Pooling, WordDropout, stack
+from layers import CELLS, Pooling, WordDropout, WordPairs, stack
 from pipelines import classification
 from pipelines.command import main
 from pipelines.task import Parts, Task, Training
@@ -43,6 +43,8 @@ class Config(Training):
     """whether each level reads the text both ways"""
     pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
     """how the timesteps become one vector"""
+    pair_features: int = 32
+    """features of a bag of words and pairs of words, beside the recurrent ones; 0 for none"""
     embedding: int = 128
     """width of a word's vector"""
     vectors: str = ""
@@ -68,6 +70,7 @@ class Config(Training):
 
     RANGES: ClassVar = {
         **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count", "max_length"), (1, None)),
+        "pair_features": (0, None),
         "depth": (1, 20),
         **dict.fromkeys(("word_dropout", "embedding_dropout", "recurrent_dropout", "dropout"), (0, 0.99)),
         "label_smoothing": (0, 0.99),
@@ -129,6 +132,9 @@ def build(config, vocabularies):
     )(x, mask=is_word)
     if config.pooling != "last":
         x = Pooling(config.pooling)(x, mask=is_word)  # (batch, features)
+    if config.pair_features:
+        pairs = WordPairs(tokenizer.size, config.pair_features, seed=seed)(word_ids)
+        x = keras.layers.Concatenate()([x, pairs])
     x = keras.layers.Dropout(config.dropout, seed=seed)(x)
     logits = keras.layers.Dense(len(labels), dtype="float32")(x)  # (batch, classes)
 
