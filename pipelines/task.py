@@ -21,7 +21,7 @@ from data import batching
 from data.files import InputError
 from pipelines import exporting
 from pipelines.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
-from pipelines.training import fit, repeatable, say
+from pipelines.training import fit, repeatable, say, share_cores
 
 
 @dataclasses.dataclass
@@ -188,6 +188,7 @@ def train(task, config):
         return folder.read_json(METRICS)
     if not going_on:
         folder.check_free(config.overwrite)
+    share_cores()
     repeatable(config.seed)
     splits = task.load(config)
     vocabularies = folder.read_json(VOCABULARIES) if going_on else task.vocabularies(config, splits["train"])
