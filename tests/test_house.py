@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -70,3 +71,13 @@ def test_the_examples_in_docstrings_run(path):
         names["tf"] = tf
     failures, _ = doctest.testmod(module, extraglobs=names)
     assert failures == 0
+
+
+def test_the_readme_s_python_runs():
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the README's first example is a SavedModel")
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 3
+    names = {}
+    for block in blocks[1:]:  # the first one reads the export of a run
+        exec(compile(block, "README.md", "exec"), names)
