@@ -55,11 +55,13 @@ def judged(probabilities, truth, labels):
     return metrics
 
 
-def baselines(splits):
+def baselines(parts, splits):
     """Accuracy of the majority class and of TF-IDF with logistic regression, from the same raw examples."""
     say("fitting the linear baseline")
     rows = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items() if split != "train"}
-    fitted_on = list(itertools.islice(splits["train"].as_numpy_iterator(), BASELINE_ROWS))
+    known = {label.encode() for label in parts.constants["labels"]}
+    train = (row for row in splits["train"].as_numpy_iterator() if row[1] in known)
+    fitted_on = list(itertools.islice(train, BASELINE_ROWS))
     texts, labels = zip(*fitted_on, strict=True)
     values, counts = np.unique(labels, return_counts=True)
     majority = values[counts.argmax()]
@@ -102,7 +104,10 @@ def told(metrics):
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy of logits with the number of the class, a `smoothing` share of it spread over all classes.
 
-    Source: C. Szegedy et al., "Rethinking the Inception Architecture", 2015, arXiv:1512.00567, section 7.
+    A target below 0 belongs to no class: there all of it is spread.
+
+    Sources: C. Szegedy et al., "Rethinking the Inception Architecture", 2015, arXiv:1512.00567, section 7;
+    D. Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", 2018, arXiv:1812.04606, section 4.1.
     """
 
     def __init__(self, smoothing=0.0, name="loss"):
@@ -112,8 +117,19 @@ class SmoothedCrossentropy(keras.losses.Loss):
     def call(self, target, logits):
         log_probabilities = keras.ops.log_softmax(logits)
         one_hot = keras.ops.one_hot(target, logits.shape[-1], dtype=logits.dtype)
-        wanted = (1 - self.smoothing) * one_hot + self.smoothing / logits.shape[-1]
+        spread = keras.ops.where(target < 0, 1.0, self.smoothing)[:, None]
+        wanted = (1 - spread) * one_hot + spread / logits.shape[-1]
         return -keras.ops.sum(wanted * log_probabilities, axis=-1)
+
+
+class Accuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Share of right answers among the examples that belong to a class."""
+
+    def __init__(self, name="accuracy"):
+        super().__init__(name=name)
+
+    def update_state(self, target, logits, sample_weight=None):
+        super().update_state(target, logits, sample_weight=target >= 0)
 
 
 def answers(parts, inputs):

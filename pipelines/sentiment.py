@@ -33,6 +33,8 @@ class Config(Training):
     """column or key of the text"""
     label_column: str = "label"
     """column or key of the label, text or a number"""
+    neutral: str = ""
+    """label of examples that belong to no class: the network learns to be undecided there, and never answers it"""
     cell: Literal[tuple(CELLS)] = "lstm"
     """recurrent cell"""
     units: int = 64
@@ -95,11 +97,19 @@ def load(config):
         splits = {split: reviews.built_in(split) for split in reviews.SPLITS}
     if "validation" not in splits:
         splits["train"], splits["validation"] = held_out(splits["train"], share=0.1, seed=config.seed)
-    return splits
+    return {split: found if split == "train" else decided(found, config) for split, found in splits.items()}
+
+
+def decided(examples, config):
+    """The examples that belong to a class."""
+    return examples.filter(lambda text, label: label != config.neutral) if config.neutral else examples
 
 
 def vocabularies(config, train):
     labels = sorted({label.decode() for _, label in train.as_numpy_iterator()}, key=lambda x: (len(x), x))
+    if config.neutral and config.neutral not in labels:
+        raise InputError("--neutral", f"expected one of the labels {', '.join(labels)}, received {config.neutral!r}.")
+    labels = [label for label in labels if label != config.neutral]
     if len(labels) < 2:
         found = f"only {labels[0]!r}" if labels else "none"
         raise InputError(config.data or config.dataset, f"expected two or more different labels, received {found}.")
@@ -152,10 +162,10 @@ def build(config, vocabularies):
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "text"),
         prepare=tokenizer,  # strings -> word_ids
-        target=numbers.lookup,  # strings -> classes
+        target=numbers.lookup,  # strings -> classes, -1 for the neutral label
         model=keras.Model(word_ids, logits),
         loss=classification.SmoothedCrossentropy(config.label_smoothing),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        metrics=[classification.Accuracy()],
         answer=lambda logits: {
             "label": tf.gather(tf.constant(labels), tf.argmax(logits, axis=1)),
             "probabilities": tf.nn.softmax(logits),
@@ -168,8 +178,8 @@ def build(config, vocabularies):
 
 def labelled(path, config, vocabularies):
     columns = config.text_column, config.label_column
-    reviews.check(path, *columns, known=vocabularies["labels"])
-    return reviews.load(path, *columns)
+    reviews.check(path, *columns, known=vocabularies["labels"] + [config.neutral] * bool(config.neutral))
+    return decided(reviews.load(path, *columns), config)
 
 
 TASK = Task("sentiment", Config, load, vocabularies, build, classification, labelled)

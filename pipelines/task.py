@@ -215,7 +215,7 @@ def train(task, config):
     metrics = {"seconds_training": round(sum(row["seconds"] for row in history), 1), "epochs": len(history)}
     metrics |= {split: task.judge.measure(parts, found) for split, found in data.items() if split != "train"}
     if config.baselines:
-        metrics["baselines"] = task.judge.baselines(splits)
+        metrics["baselines"] = task.judge.baselines(parts, splits)
     task.judge.pictures(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", described(task, config, metrics))
     folder.write_json(METRICS, metrics)  # with it the run is finished

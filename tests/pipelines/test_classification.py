@@ -4,6 +4,7 @@ import pytest
 import sklearn.metrics
 from scipy.special import log_softmax
 
+from data import reviews
 from pipelines import classification, sentiment, task
 
 
@@ -49,6 +50,18 @@ def test_smoothed_cross_entropy_is_its_formula(smoothing):
     assert float(found) == pytest.approx(expected, rel=1e-5)
 
 
+def test_without_a_class_the_target_is_spread_and_nothing_is_right_or_wrong():
+    logits = np.random.default_rng(3).normal(size=(4, 3))
+    target = np.array([2, -1, 0, -1])
+    wanted = np.where(target[:, None] < 0, 1 / 3, np.eye(3)[target])
+    expected = np.mean(-np.sum(wanted * log_softmax(logits, axis=1), axis=1))
+    logits_in_single = keras.ops.convert_to_tensor(logits, "float32")
+    assert float(classification.SmoothedCrossentropy()(target, logits_in_single)) == pytest.approx(expected, rel=1e-5)
+    accuracy = classification.Accuracy()
+    accuracy.update_state(keras.ops.convert_to_tensor(target), logits_in_single)
+    assert float(accuracy.result()) == np.mean(logits[[0, 2]].argmax(axis=1) == target[[0, 2]])
+
+
 def test_influence_is_what_the_answer_loses_without_the_word(trained):
     parts = task.restored(sentiment.TASK, trained)[2]
     text = "the plot is not dull"
@@ -70,9 +83,9 @@ def test_any_text_gets_an_answer(trained, text):
     assert len(classification.influence(parts, text)) <= classification.SHOWN_WORDS
 
 
-def test_baselines_see_what_counting_words_can_see(reviews_csv):
-    from data import reviews
-
-    found = classification.baselines({"train": reviews.load(reviews_csv), "validation": reviews.load(reviews_csv)})
+def test_baselines_see_what_counting_words_can_see(trained, reviews_csv):
+    parts = task.restored(sentiment.TASK, trained)[2]
+    splits = {"train": reviews.load(reviews_csv), "validation": reviews.load(reviews_csv)}
+    found = classification.baselines(parts, splits)
     assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on
     assert 0.5 <= found["validation"]["majority_class"] < 0.6

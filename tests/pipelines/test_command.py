@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import SMALL, typed
 
@@ -215,6 +216,22 @@ def test_three_classes_files_for_each_split_and_every_part_of_the_network(tmp_pa
     assert metrics["test"]["examples"] == 20
     assert metrics["validation"]["labels"] == ["1", "2", "3"]
     assert "auroc" not in metrics["test"]
+
+
+def test_a_neutral_label_is_learnt_from_and_never_answered(tmp_path, reviews_csv, capsys):
+    table = pd.read_csv(reviews_csv)
+    table.loc[::3, "label"] = "neither"
+    three, run = tmp_path / "three.csv", tmp_path / "run"
+    table.to_csv(three, index=False)
+    arguments = ["train", f"--data={three}", f"--validation-data={three}", f"--run={run}", *SMALL]
+    assert "--neutral: expected one of the labels" in told(capsys, *arguments, "--neutral", "none")
+    assert command.run(sentiment.TASK, [*arguments, "--neutral", "neither"]) == 0
+    validation = json.loads((run / METRICS).read_text())["validation"]
+    assert validation["labels"] == ["negative", "positive"]
+    assert validation["examples"] == (table["label"] != "neither").sum()
+    capsys.readouterr()
+    assert command.run(sentiment.TASK, ["evaluate", f"--run={run}", f"--data={three}", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["confusion"] == validation["confusion"]
 
 
 def test_a_public_set_is_trained_on_by_name(tmp_path, monkeypatch):
