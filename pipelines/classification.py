@@ -14,7 +14,7 @@ from pipelines import report
 from pipelines.training import say, validation_batches
 
 PICTURES = ("curves", "confusion", "words")
-BASELINE_ROWS = 50_000  # examples that the linear baseline is fitted on, at most
+BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
 SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
 
 

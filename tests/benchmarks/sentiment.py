@@ -77,8 +77,8 @@ def naive_bayes(train, held):
     """Accuracy of the words' counts alone."""
     sides = []
     for path in (train, held):
-        rows = [row for row in reviews.load(path).as_numpy_iterator() if row[1] != b"neutral"]
-        sides.append(zip(*rows, strict=True))
+        rows = [(text.decode(), label.decode()) for text, label in reviews.load(path).as_numpy_iterator()]
+        sides.append(zip(*(row for row in rows if row[1] != "neutral"), strict=True))
     (texts, labels), (held_texts, held_labels) = sides
     model = make_pipeline(CountVectorizer(binary=True, token_pattern=r"\S+"), MultinomialNB())
     return model.fit(texts, labels).score(held_texts, held_labels)
