@@ -1,12 +1,14 @@
 """Recurrent cells as Keras layers, and the loop that runs them."""
 
+from layers.bag import NaiveBayesBag
 from layers.cell import Cell
 from layers.cells.elman import ElmanCell
 from layers.cells.gru import GRUCell
 from layers.cells.lstm import LSTMCell
-from layers.pooling import Pooling, WordDropout, WordPairs
+from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
 from layers.stack import Stack, stack
+from layers.vote import Vote
 
 # The one list of cells, by the name that flags and tables use.
 CELLS = {
@@ -21,10 +23,11 @@ __all__ = [
     "ElmanCell",
     "GRUCell",
     "LSTMCell",
+    "NaiveBayesBag",
     "Pooling",
     "Recurrent",
     "Stack",
+    "Vote",
     "WordDropout",
-    "WordPairs",
     "stack",
 ]

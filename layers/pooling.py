@@ -1,4 +1,4 @@
-"""One vector from a sequence, padding left out; a bag of words and pairs; and words left out of a sequence."""
+"""One vector from a sequence, padding left out; and words left out of a sequence."""
 
 import keras
 from keras import ops
@@ -68,70 +68,6 @@ class Pooling(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "how": self.how}
-
-
-@keras.saving.register_keras_serializable(package="layers")
-class WordPairs(keras.layers.Layer):
-    """A bag of words and of pairs of neighbours: what a linear model knows, for a network to begin with.
-
-        z = (Σ_t e(w_t) + Σ_t p(w_t, w_{t+1})) / √T
-
-    Source: A. Joulin et al., "Bag of Tricks for Efficient Text Classification", 2016, arXiv:1607.01759, section 2: the
-    pairs share vectors by hashing. Departure: the sum is divided by √T, not T, so that a long text may be surer.
-
-    Args:
-        words: Number of word ids, a positive integer.
-        features: Width of the vectors, a positive integer.
-        buckets: Number of vectors that pairs share, a positive integer.
-        seed: Of the vectors' first values, an integer or None.
-
-    Call arguments:
-        word_ids: `(batch, timesteps)` integers in [0, words); 0 is padding.
-
-    Returns:
-        `(batch, features)`.
-
-    Raises:
-        ValueError: if an argument is not a positive integer.
-
-    Example:
-
-    >>> tuple(WordPairs(10, features=4)(np.array([[3, 4, 0]])).shape)
-    (1, 4)
-    """
-
-    def __init__(self, words, features, buckets=2**16, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        for name, value in (("words", words), ("features", features), ("buckets", buckets)):
-            if isinstance(value, bool) or not hasattr(value, "__index__") or value <= 0:
-                raise ValueError(f"WordPairs: `{name}` must be a positive integer. Received: {name}={value!r}.")
-        self.words, self.features, self.buckets, self.seed = words, features, buckets, seed
-
-    def build(self, word_ids_shape):
-        def vectors(name, number, seed):
-            small = keras.initializers.RandomNormal(stddev=0.01, seed=seed)
-            return self.add_weight(name=name, shape=(number, self.features), initializer=small)
-
-        other = None if self.seed is None else self.seed + 1
-        self.word_vectors = vectors("words", self.words, self.seed)
-        self.pair_vectors = vectors("pairs", self.buckets, other)
-
-    def call(self, word_ids):
-        first, second = word_ids[:, :-1], word_ids[:, 1:]
-        pairs = ops.mod(ops.cast(first, "int32") * 31_337 + ops.cast(second, "int32"), self.buckets)
-        bags = []
-        for vectors, ids, last in ((self.word_vectors, word_ids, word_ids), (self.pair_vectors, pairs, second)):
-            taken = ops.take(vectors, ids, axis=0)  # (batch, timesteps, features)
-            bags.append(ops.sum(taken * ops.expand_dims(ops.cast(last != 0, taken.dtype), -1), axis=1))
-        length = ops.sum(ops.cast(word_ids != 0, self.compute_dtype), axis=1, keepdims=True)
-        return (bags[0] + bags[1]) / ops.sqrt(ops.maximum(length, 1))
-
-    def compute_output_shape(self, word_ids_shape):
-        return (word_ids_shape[0], self.features)
-
-    def get_config(self):
-        names = ("words", "features", "buckets", "seed")
-        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 @keras.saving.register_keras_serializable(package="layers")

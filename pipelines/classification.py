@@ -4,6 +4,8 @@ import itertools
 
 import keras
 import numpy as np
+import scipy.optimize
+import scipy.special
 import sklearn.feature_extraction.text
 import sklearn.linear_model
 import sklearn.metrics
@@ -11,7 +13,7 @@ import sklearn.pipeline
 
 from data.text import UNKNOWN
 from pipelines import report
-from pipelines.training import say, validation_batches
+from pipelines.training import in_order, say
 
 PICTURES = ("curves", "confusion", "words")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
@@ -27,7 +29,7 @@ def measure(parts, data):
         `confusion`, counts with a row for each true label.
     """
     probabilities, truth = [], []
-    for features, target in validation_batches(data):
+    for features, target in in_order(data):
         probabilities.append(np.asarray(parts.answer(parts.scores(features))["probabilities"]))
         truth.append(np.asarray(target))
     probabilities, truth = np.concatenate(probabilities), np.concatenate(truth)
@@ -104,7 +106,8 @@ def told(metrics):
 class SmoothedCrossentropy(keras.losses.Loss):
     """Cross-entropy of logits with the number of the class, a `smoothing` share of it spread over all classes.
 
-    A target below 0 belongs to no class: there all of it is spread.
+    A target below 0 belongs to no class: there all of it is spread. Logits may be those of several paths, `(batch,
+    paths, classes)`, see `layers.Vote`: each is to be right by itself.
 
     Sources: C. Szegedy et al., "Rethinking the Inception Architecture", 2015, arXiv:1512.00567, section 7;
     D. Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", 2018, arXiv:1812.04606, section 4.1.
@@ -115,21 +118,52 @@ class SmoothedCrossentropy(keras.losses.Loss):
         self.smoothing = smoothing
 
     def call(self, target, logits):
-        log_probabilities = keras.ops.log_softmax(logits)
         one_hot = keras.ops.one_hot(target, logits.shape[-1], dtype=logits.dtype)
         spread = keras.ops.where(target < 0, 1.0, self.smoothing)[:, None]
         wanted = (1 - spread) * one_hot + spread / logits.shape[-1]
-        return -keras.ops.sum(wanted * log_probabilities, axis=-1)
+        if len(logits.shape) == 2:
+            logits = logits[:, None]
+        losses = -keras.ops.sum(wanted[:, None] * keras.ops.log_softmax(logits), axis=-1)  # (batch, paths)
+        return keras.ops.mean(losses, axis=1)
 
 
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Share of right answers among the examples that belong to a class."""
+    """Share of right answers among the examples that belong to a class; several paths answer by their mean."""
 
     def __init__(self, name="accuracy"):
         super().__init__(name=name)
 
     def update_state(self, target, logits, sample_weight=None):
+        if len(logits.shape) == 3:  # (batch, paths, classes)
+            logits = keras.ops.mean(logits, axis=1)
         super().update_state(target, logits, sample_weight=target >= 0)
+
+
+def shares(paths, target):
+    """What each path's logits should weigh in the answer: the largest likelihood of examples not trained on.
+
+    Args:
+        paths: List of `(examples, classes)` logits, one for each path of a `layers.Vote`.
+        target: `(examples,)` classes; those below 0 do not count.
+
+    Returns:
+        `(paths,)` shares, none negative. They are drawn to equal ones with the force of one example, which matters
+        when there are few.
+    """
+    target = np.asarray(target)
+    logits = np.stack(paths, axis=1)[target >= 0].astype("float64")  # (examples, paths, classes)
+    target = target[target >= 0]
+    equal = np.full(len(paths), 1 / len(paths))
+    right = logits[np.arange(len(target)), :, target]  # (examples, paths)
+
+    def loss(shares):
+        z = np.einsum("epc,p->ec", logits, shares)
+        probabilities = scipy.special.softmax(z, axis=1)
+        value = (scipy.special.logsumexp(z, axis=1) - right @ shares).sum() + ((shares - equal) ** 2).sum()
+        slope = np.einsum("epc,ec->p", logits, probabilities) - right.sum(axis=0) + 2 * (shares - equal)
+        return value, slope
+
+    return scipy.optimize.minimize(loss, equal, jac=True, bounds=[(0, None)] * len(paths)).x
 
 
 def answers(parts, inputs):

@@ -15,13 +15,14 @@ import dataclasses
 from typing import ClassVar, Literal
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from data import reviews, text
 from data.batching import held_out
 from data.files import InputError
-from layers import CELLS, Pooling, WordDropout, WordPairs, stack
+from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
 from pipelines import classification
 from pipelines.command import main
 from pipelines.task import Parts, Task, Training
@@ -45,8 +46,10 @@ class Config(Training):
     """whether each level reads the text both ways"""
     pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
     """how the timesteps become one vector"""
-    pair_features: int = 32
-    """features of a bag of words and pairs of words, beside the recurrent ones; 0 for none"""
+    bag: bool = True
+    """whether naive Bayes over words and pairs answers too, with the weight that it earns on validation data"""
+    bag_pairs: int = 2**18
+    """numbers that the pairs share"""
     embedding: int = 128
     """width of a word's vector"""
     vectors: str = ""
@@ -71,8 +74,7 @@ class Config(Training):
     """share of the target spread over all classes"""
 
     RANGES: ClassVar = {
-        **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count", "max_length"), (1, None)),
-        "pair_features": (0, None),
+        **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count", "max_length", "bag_pairs"), (1, None)),
         "depth": (1, 20),
         **dict.fromkeys(("word_dropout", "embedding_dropout", "recurrent_dropout", "dropout"), (0, 0.99)),
         "label_smoothing": (0, 0.99),
@@ -142,13 +144,19 @@ def build(config, vocabularies):
     )(x, mask=is_word)
     if config.pooling != "last":
         x = Pooling(config.pooling)(x, mask=is_word)  # (batch, features)
-    if config.pair_features:
-        pairs = WordPairs(tokenizer.size, config.pair_features, seed=seed)(word_ids)
-        x = keras.layers.Concatenate()([x, pairs])
     x = keras.layers.Dropout(config.dropout, seed=seed)(x)
-    logits = keras.layers.Dense(len(labels), dtype="float32")(x)  # (batch, classes)
+    paths = [keras.layers.Dense(len(labels), dtype="float32")(x)]  # (batch, classes) each
+    if config.bag:
+        bag = NaiveBayesBag(tokenizer.size, len(labels), config.bag_pairs, dtype="float32")
+        paths.append(bag(word_ids))
+    vote = Vote(dtype="float32")
+    model = keras.Model(word_ids, vote(paths))
+    apart = keras.Model(word_ids, paths)
+    apart.jit_compile = False  # as the model itself
 
-    def begin():
+    def begin(train):
+        if config.bag:
+            bag.adapt(train)
         if config.vectors:
             matrix, found = text.load_vectors(config.vectors, vocabularies["words"], seed=seed)
             if matrix.shape[1] != config.embedding:
@@ -159,11 +167,15 @@ def build(config, vocabularies):
                 )
             embedding.set_weights([matrix])
 
+    def settle(validation):
+        target = np.concatenate([target for _, target in validation.as_numpy_iterator()])
+        vote.shares.assign(classification.shares(apart.predict(validation, verbose=0), target))
+
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "text"),
         prepare=tokenizer,  # strings -> word_ids
         target=numbers.lookup,  # strings -> classes, -1 for the neutral label
-        model=keras.Model(word_ids, logits),
+        model=model,
         loss=classification.SmoothedCrossentropy(config.label_smoothing),
         metrics=[classification.Accuracy()],
         answer=lambda logits: {
@@ -173,6 +185,7 @@ def build(config, vocabularies):
         words=tokenizer.shown,
         constants={"labels": labels},
         begin=begin,
+        settle=settle,
     )
 
 

@@ -21,7 +21,7 @@ from data import batching
 from data.files import InputError
 from pipelines import exporting
 from pipelines.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
-from pipelines.training import fit, repeatable, say, share_cores
+from pipelines.training import fit, in_order, repeatable, say, share_cores
 
 
 @dataclasses.dataclass
@@ -37,7 +37,8 @@ class Parts:
         answer: Scores -> dictionary of what the caller wants; graph operations only.
         words: Raw inputs -> ragged strings, one for each timestep of the features; or None.
         constants: Name -> strings that the exported model also tells, such as the labels.
-        begin: Called once before training starts, to set weights from outside; or None.
+        begin: Called once before training, with batches of the training data in order, to set weights; or None.
+        settle: Called when an epoch is over, with batches of the validation data, to set what that decides; or None.
     """
 
     signature: tf.TensorSpec
@@ -50,6 +51,7 @@ class Parts:
     words: Callable | None = None
     constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     begin: Callable | None = None
+    settle: Callable | None = None
 
     @functools.cached_property
     def scores(self):
@@ -207,7 +209,7 @@ def train(task, config):
     steps = config.epochs * -(-examples["train"] // config.batch_size)
     parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
     if parts.begin and not (going_on and folder.has(CHECKPOINT)):
-        parts.begin()
+        parts.begin(in_order(data["train"]))
     if not going_on:
         folder.begin(config, vocabularies, config.overwrite)
     history = fit(parts, config, folder, data["train"], data["validation"])

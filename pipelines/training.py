@@ -42,7 +42,7 @@ def fit(parts, config, folder, train, validation):
     """
     bounds = batching.boundaries(batching.lengths(train))
     state = State(parts.model, folder, len(train) if isinstance(train, batching.Cached) else None)
-    watched = validation_batches(validation)
+    watched = in_order(validation)
     if folder.has(CHECKPOINT):
         state.restore()
         parts.model.evaluate(watched.take(1), verbose=0)  # makes the variables of the metrics
@@ -61,15 +61,15 @@ def fit(parts, config, folder, train, validation):
             if interrupts.came:
                 state.save()
                 raise Interrupted(folder)
-            state.end_epoch(results, watched, config.ema > 0)
+            state.end_epoch(results, watched, config.ema > 0, parts.settle)
     parts.model.set_weights(state.best)
     folder.write(WEIGHTS, lambda path: save_weights(parts.model, path))
     return state.history
 
 
-def validation_batches(validation):
+def in_order(examples):
     """Batches in a fixed order, sequences of like length together."""
-    return batching.batches(validation, 256, batching.boundaries(batching.lengths(validation)))
+    return batching.batches(examples, 256, batching.boundaries(batching.lengths(examples)))
 
 
 def save_weights(model, path):
@@ -122,12 +122,14 @@ class State:
         """Whether the last `patience` epochs were no better than the best one before them."""
         return bool(patience and self.history and len(self.history) - 1 - self.best_epoch >= patience)
 
-    def end_epoch(self, results, validation, averaged):
+    def end_epoch(self, results, validation, averaged, settle):
         """Evaluates (the averaged weights, if there are any), remembers the best, writes the checkpoint."""
         model = self.model
         own = values(model.trainable_variables)
         if averaged:
             model.optimizer.finalize_variable_values(model.trainable_variables)
+        if settle:
+            settle(validation)
         found = model.evaluate(validation, verbose=0, return_dict=True)
         row = {"epoch": self.epoch + 1, **results, **{f"validation_{name}": value for name, value in found.items()}}
         row["seconds"] = round(self.seconds, 1)

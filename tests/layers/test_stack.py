@@ -1,6 +1,5 @@
 """Deep, bidirectional and residual stacks against chains of stock layers; pooling and word dropout."""
 
-import itertools
 import json
 
 import keras
@@ -9,7 +8,7 @@ import pytest
 from cells import filled
 from keras import ops
 
-from layers import GRUCell, LSTMCell, Pooling, Recurrent, WordDropout, WordPairs, stack
+from layers import GRUCell, LSTMCell, Pooling, Recurrent, WordDropout, stack
 
 SHAPE = (4, 7, 5)
 LENGTHS = np.array([7, 4, 1, 6])
@@ -131,17 +130,3 @@ def test_residual_connections_need_equal_widths(x):
     recurrent.build(SHAPE)
     recurrent.set_weights(wider.get_weights())
     np.testing.assert_allclose(wider(x), recurrent(x), atol=1e-6)
-
-
-def test_word_pairs_are_a_bag_of_words_and_of_neighbours():
-    word_ids = np.random.default_rng(0).integers(1, 30, SHAPE[:2]) * MASK
-    layer = filled(WordPairs(30, features=3, buckets=50), SHAPE[:2])
-    words, pairs = layer.get_weights()
-    found = layer(word_ids)
-    for row, length in enumerate(LENGTHS):
-        ids = word_ids[row, :length]
-        expected = sum(words[i] for i in ids) + sum(pairs[(a * 31_337 + b) % 50] for a, b in itertools.pairwise(ids))
-        np.testing.assert_allclose(found[row], expected / np.sqrt(length), atol=1e-5)
-    assert np.isfinite(layer(np.zeros((2, 3), int))).all()
-    with pytest.raises(ValueError, match="`features` must be a positive integer. Received: features=0"):
-        WordPairs(30, features=0)

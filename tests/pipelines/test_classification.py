@@ -1,3 +1,5 @@
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -89,3 +91,43 @@ def test_baselines_see_what_counting_words_can_see(trained, reviews_csv):
     found = classification.baselines(parts, splits)
     assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on
     assert 0.5 <= found["validation"]["majority_class"] < 0.6
+
+
+def test_each_path_is_to_be_right_and_together_they_are_judged():
+    rng = np.random.default_rng(4)
+    logits, target = rng.normal(size=(6, 2, 3)).astype("float32"), np.array([0, 2, 1, -1, 1, 0])
+    loss = classification.SmoothedCrossentropy(0.1)
+    alone = [float(loss(target, keras.ops.convert_to_tensor(logits[:, path]))) for path in (0, 1)]
+    assert float(loss(target, keras.ops.convert_to_tensor(logits))) == pytest.approx(np.mean(alone), rel=1e-5)
+    accuracy = classification.Accuracy()
+    accuracy.update_state(target, keras.ops.convert_to_tensor(logits))
+    right = logits.sum(axis=1).argmax(axis=1) == target
+    assert float(accuracy.result()) == pytest.approx(right[target >= 0].mean())
+
+
+def test_shares_are_the_likeliest():
+    rng = np.random.default_rng(5)
+    target = rng.integers(0, 3, 400)
+    good = np.eye(3)[target] * 2 + rng.normal(size=(400, 3))
+    some = np.eye(3)[target] + rng.normal(size=(400, 3))
+    noise = -np.eye(3)[target] + rng.normal(size=(400, 3))
+
+    def likelihood(shares):
+        z = sum(s * path for s, path in zip(shares, (good, some, noise), strict=True))
+        return log_softmax(z, axis=1)[np.arange(400), target].sum() - np.sum((np.array(shares) - 1 / 3) ** 2)
+
+    found = classification.shares([good, some, noise], target)
+    assert (found >= 0).all()
+    for other in itertools.product(*([max(0, s - 0.05), s, s + 0.05] for s in found)):
+        assert likelihood(found) >= likelihood(other) - 1e-6
+    assert found[0] > found[1] > found[2] == pytest.approx(0, abs=0.05)
+
+
+def test_examples_of_no_class_have_no_say_in_the_shares():
+    rng = np.random.default_rng(6)
+    paths, target = list(rng.normal(size=(2, 50, 2))), rng.integers(0, 2, 50)
+    kept = np.arange(50) % 3 > 0
+    np.testing.assert_allclose(
+        classification.shares(paths, np.where(kept, target, -1)),
+        classification.shares([path[kept] for path in paths], target[kept]),
+    )
