@@ -5,6 +5,9 @@ from layers.cell import Cell
 from layers.cells.elman import ElmanCell
 from layers.cells.gru import GRUCell
 from layers.cells.lstm import LSTMCell
+from layers.cells.minimal import MinGRUCell, MinLSTMCell
+from layers.cells.peephole import PeepholeLSTMCell
+from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
 from layers.stack import Stack, stack
@@ -15,6 +18,9 @@ CELLS = {
     "elman": ElmanCell,
     "lstm": LSTMCell,
     "gru": GRUCell,
+    "peephole": PeepholeLSTMCell,
+    "mingru": MinGRUCell,
+    "minlstm": MinLSTMCell,
 }
 
 __all__ = [
@@ -23,7 +29,11 @@ __all__ = [
     "ElmanCell",
     "GRUCell",
     "LSTMCell",
+    "LinearCell",
+    "MinGRUCell",
+    "MinLSTMCell",
     "NaiveBayesBag",
+    "PeepholeLSTMCell",
     "Pooling",
     "Recurrent",
     "Stack",

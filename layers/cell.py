@@ -49,6 +49,7 @@ class Cell(keras.layers.Layer):
 
     gates = ("candidate",)
     carry = ("hidden",)
+    has_recurrent_kernel = True
 
     def __init__(
         self,
@@ -133,14 +134,15 @@ class Cell(keras.layers.Layer):
             constraint=self.kernel_constraint,
             autocast=False,
         )
-        self.recurrent_kernel = self.add_weight(
-            name="recurrent_kernel",
-            shape=(self.units, columns),
-            initializer=self.recurrent_initializer,
-            regularizer=self.recurrent_regularizer,
-            constraint=self.recurrent_constraint,
-            autocast=False,
-        )
+        if self.has_recurrent_kernel:
+            self.recurrent_kernel = self.add_weight(
+                name="recurrent_kernel",
+                shape=(self.units, columns),
+                initializer=self.recurrent_initializer,
+                regularizer=self.recurrent_regularizer,
+                constraint=self.recurrent_constraint,
+                autocast=False,
+            )
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(

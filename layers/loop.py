@@ -3,10 +3,9 @@
 `unroll` runs `step` over a sequence in blocks of `BLOCK` timesteps.
 
 - forward, block by block: project the block's timesteps in one product, run `step` on each, and, where a backward pass
-  is expected, keep per timestep the carry that went in and the result of each `recur` call.
-- backward, last block first: project again, recompute the element-wise part of each `step` from what was kept (no
-  product with the recurrent kernel is done again), take its vector-Jacobian product and write down the gradient that
-  reaches each `recur` result.
+  is expected, keep per timestep the projection, the carry that went in and the result of each `recur` call.
+- backward, last block first: recompute the element-wise part of each `step` from what was kept (no matrix product is
+  done again), take its vector-Jacobian product and write down the gradient that reaches each `recur` result.
 - a recurrent kernel's gradient is then one product a block: what went into `recur`, transposed, times what was written
   down. The input kernel's comes from the projection's vector-Jacobian product, one product a block too. The loop
   carries the sums over blocks, and those of weights that `step` uses element by element.
@@ -22,7 +21,9 @@ from keras import ops
 BLOCK = 5
 
 
-def unroll(project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences):
+def unroll(
+    project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences, window=None
+):
     """Runs `step` over time.
 
     Args:
@@ -39,6 +40,8 @@ def unroll(project, step, columns, inputs, extras, carry, weights, constants=(),
         keep: Whether a backward pass is expected. Without it nothing is kept, and a gradient that is asked for all the
             same costs one more forward pass.
         return_sequences: Whether the output of every timestep is wanted.
+        window: Timesteps between those whose carry is kept; the backward pass runs forward from there again. The number
+            of timesteps must then be one that `whole_blocks` gives for it. None keeps every timestep.
 
     Returns:
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
@@ -46,6 +49,9 @@ def unroll(project, step, columns, inputs, extras, carry, weights, constants=(),
     carry, weights = ([backend().value(x) for x in tensors] for tensors in (carry, weights))
     program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences)
     timesteps = inputs.shape[0]
+    if window:
+        output, carry = program.run_in_windows([inputs, *extras], carry, window)
+        return output, carry
     if timesteps is None:  # a number of blocks, see `whole_blocks`
         pieces = [(0, None, BLOCK)]
     else:
@@ -62,9 +68,11 @@ def unroll(project, step, columns, inputs, extras, carry, weights, constants=(),
     return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs), carry
 
 
-def whole_blocks(timesteps):
-    """The number of timesteps to pad an unknown number to: a multiple of `BLOCK`, and never none at all."""
-    return ops.maximum((timesteps + BLOCK - 1) // BLOCK, 1) * BLOCK
+def whole_blocks(timesteps, window=None):
+    """The number of timesteps to pad to: a multiple of `BLOCK`, or of `window`, and never none at all."""
+    block = window or BLOCK
+    count = (timesteps + block - 1) // block
+    return max(count, 1) * block if isinstance(count, int) else ops.maximum(count, 1) * block
 
 
 class Program:
@@ -75,7 +83,7 @@ class Program:
         self.dtype = keras.backend.standardize_dtype(inputs.dtype)
         self.weights, self.constants = list(weights), list(constants)
         self.calls, self.products = [], []  # the gates that each `recur` call names, and what its result looks like
-        self.output = None
+        self.output = self.projected = None
         self._trace(columns, inputs, extras, carry)
         self.columns = [columns(gates, self.weights) for gates in self.calls]
 
@@ -88,12 +96,13 @@ class Program:
                 products.append(ops.matmul(hidden, ops.cast(columns(gates, weights), self.dtype)))
                 return products[-1]
 
-            output, _ = self.step(self.project(inputs, weights), extras, carry, recur, weights, constants)
-            return output, products
+            projected = self.project(inputs, weights)
+            output, _ = self.step(projected, extras, carry, recur, weights, constants)
+            return output, products, projected
 
         at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]
         always = [[like(x) for x in tensors] for tensors in (carry, self.weights, self.constants)]
-        self.output, self.products = traced(probe, *at_one_time, *always)
+        self.output, self.products, self.projected = traced(probe, *at_one_time, *always)
 
     def run(self, sequences, carry, block, keep):
         """`sequences` are the inputs and the extras; returns (outputs or None, carry)."""
@@ -109,9 +118,57 @@ class Program:
         results = backend().with_gradient(forward, backward, keep, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
 
+    def run_in_windows(self, sequences, carry, window):
+        """As `run`, keeping the carry of every `window`th timestep alone."""
+        counts = len(sequences), len(carry), len(self.weights), len(self.constants)
+        arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
+        block = next(block for block in range(min(BLOCK, window), 0, -1) if window % block == 0)
+
+        def forward(keep, arguments):
+            sequences, carry, *always = pieces(arguments, *counts)
+
+            def body(carry, windows):
+                results, _ = self._forward(windows, carry, *always, block, False)
+                outputs, after = pieces(results, int(self.return_sequences))
+                return after, [*outputs, *([ops.expand_dims(x, 0) for x in carry] if keep else [])]
+
+            written = [self.output] * self.return_sequences
+            sizes = [window] * len(written) + [1] * len(carry) * keep
+            written = written + list(carry) * keep
+            carry, written = backend().scan(body, carry, in_blocks(sequences, window), written, sizes)
+            outputs = [timesteps_of(written.pop(0))] if self.return_sequences else []
+            return [*outputs, *carry], written
+
+        def backward(arguments, begins, gradients):
+            sequences, carry, *always = pieces(arguments, *counts)
+            d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
+
+            def body(sums, xs):
+                d_carry, totals = pieces(sums, len(carry))
+                windows, begin, d_outputs = pieces(xs, len(sequences), len(carry))
+                begin = [x[0] for x in begin]
+                _, kept = self._forward(windows, begin, *always, block, True)
+                found = self._backward(windows, begin, *always, block, kept, [*d_outputs, *d_carry])
+                d_inputs, _, d_carry, d_weights, _, d_columns = pieces(
+                    found, 1, len(sequences) - 1, len(carry), len(self.weights), len(self.constants)
+                )
+                totals = [plus(total, d) for total, d in zip(totals, [*d_weights, *d_columns], strict=True)]
+                return [*d_carry, *totals], d_inputs
+
+            sums = [*d_carry, *(ops.zeros_like(x) for x in (*self.weights, *self.columns))]
+            xs = [*in_blocks(sequences, window), *begins, *in_blocks(d_outputs, window)]
+            written = [like(sequences[0], sequences[0].shape[1:])]
+            sums, written = backend().scan(body, sums, xs, written, [window], reverse=True)
+            d_carry, d_weights, d_columns = pieces(sums, len(carry), len(self.weights))
+            no_gradient = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], self.constants)]
+            return [timesteps_of(written[0]), *no_gradient[0], *d_carry, *d_weights, *no_gradient[1], *d_columns]
+
+        results = backend().with_gradient(forward, backward, True, arguments)
+        return (results[0], results[1:]) if self.return_sequences else (None, results)
+
     def _forward(self, sequences, carry, weights, constants, columns, block, keep):
         columns = [ops.cast(matrix, self.dtype) for matrix in columns]
-        written = [self.output] * self.return_sequences + [*carry, *self.products] * keep
+        written = [self.output] * self.return_sequences + [*carry, *self.products, self.projected] * keep
 
         def body(carry, blocks):
             x = self._project(blocks[0], weights)
@@ -126,9 +183,9 @@ class Program:
                 before = carry
                 output, carry = self.step(x[t], [b[t] for b in blocks[1:]], carry, recur, weights, constants)
                 rows.append([output] * self.return_sequences + [*before, *products] * keep)
-            return list(carry), [ops.stack(values) for values in zip(*rows, strict=True)]
+            return list(carry), [*(ops.stack(values) for values in zip(*rows, strict=True)), *[x] * keep]
 
-        carry, written = backend().scan(body, carry, in_blocks(sequences, block), written, block)
+        carry, written = backend().scan(body, carry, in_blocks(sequences, block), written, [block] * len(written))
         outputs = [timesteps_of(written.pop(0))] if self.return_sequences else []
         return [*outputs, *carry], written
 
@@ -138,9 +195,9 @@ class Program:
 
         def body(sums, xs):
             d_carry, d_weights, d_columns = pieces(sums, len(carry), len(weights))
-            blocks, before, products, d_outputs = pieces(xs, len(sequences), len(carry), len(columns))
-            project = lambda inputs, *weights: (self._project(inputs, weights), None)
-            x, _, pull_projection = backend().vjp(project, [blocks[0], *weights])
+            blocks, before, products, (x,), d_outputs = pieces(xs, len(sequences), len(carry), len(columns), 1)
+            project = lambda inputs, *weights: ([self._project(inputs, weights)], None)
+            _, _, pull_projection = backend().vjp(project, [blocks[0], *weights])
             hidden, d_products, d_x = [[] for _ in columns], [[] for _ in columns], []
             for t in reversed(range(block)):
                 known = [values[t] for values in products], transposed
@@ -157,7 +214,7 @@ class Program:
                     hidden[k].append(rows)
                     d_products[k].append(d_rows[k])
                 d_weights = [plus(total, d) for total, d in zip(d_weights, d_own, strict=True)]
-            d_inputs, *d_own = pull_projection(d_x)
+            d_inputs, *d_own = pull_projection([ops.stack(d_x)])
             d_weights = [plus(total, d) for total, d in zip(d_weights, d_own, strict=True)]
             for k in range(len(columns)):
                 rows, d_rows = ops.concatenate(hidden[k]), ops.concatenate(d_products[k])
@@ -167,16 +224,16 @@ class Program:
         sums = [*d_carry, *(ops.zeros_like(x) for x in (*weights, *columns))]
         xs = [*in_blocks(sequences, block), *kept, *in_blocks(d_outputs, block)]
         written = [like(sequences[0], sequences[0].shape[1:])]
-        sums, written = backend().scan(body, sums, xs, written, block, reverse=True)
+        sums, written = backend().scan(body, sums, xs, written, [block], reverse=True)
         d_carry, d_weights, d_columns = pieces(sums, len(carry), len(weights))
         no_gradient = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]
         return [timesteps_of(written[0]), *no_gradient[0], *d_carry, *d_weights, *no_gradient[1], *d_columns]
 
     def _project(self, inputs, weights):
-        """`(block, batch, features)` -> list of `(batch, width)`, in one product."""
+        """`(block, batch, features)` -> `(block, batch, width)`, in one product."""
         block, batch = ops.shape(inputs)[:2]
         x = self.project(ops.reshape(inputs, (-1, inputs.shape[2])), weights)
-        return ops.unstack(ops.reshape(x, (block, batch, x.shape[-1])), block)
+        return ops.reshape(x, (block, batch, x.shape[-1]))
 
     def _known_step(self, extras, constants, carries, known):
         """`step` whose products are known already; zeros added to them collect the gradients that reach them."""
@@ -262,12 +319,12 @@ class TensorFlow:
         return tf.convert_to_tensor(x)
 
     @staticmethod
-    def scan(body, carry, xs, written, block, reverse=False):
-        """`body(carry, xs at one index) -> (carry, blocks)`; `written` says what a timestep of the blocks is like."""
+    def scan(body, carry, xs, written, sizes, reverse=False):
+        """`body(carry, xs at one index) -> (carry, blocks)`; a block is `sizes` times what `written` is like."""
         count, batch = ops.shape(xs[0])[0], ops.shape(xs[0])[2]
         static_batch = xs[0].shape[2]
         lists = []
-        for x in written:
+        for x, block in zip(written, sizes, strict=True):
             shape = tf.stack([block, batch, *x.shape[1:]])
             handle = tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=count, element_dtype=x.dtype)
             lists.append(TensorFlow.Written(handle, x.dtype, (block, static_batch, *x.shape[1:]), shape))
@@ -337,7 +394,7 @@ class Jax:
         return ops.convert_to_tensor(x)
 
     @staticmethod
-    def scan(body, carry, xs, written, block, reverse=False):
+    def scan(body, carry, xs, written, sizes, reverse=False):
         return jax.lax.scan(lambda carry, x: body(carry, x), list(carry), xs, reverse=reverse)
 
     @staticmethod

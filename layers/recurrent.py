@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from layers.cell import Cell
+from layers.linear import LinearCell, linear_scan
 from layers.loop import traced, unroll, whole_blocks
 
 
@@ -34,6 +35,11 @@ class Recurrent(keras.layers.Layer):
         zero_output_for_mask: Whether masked timesteps output zeros; with `return_sequences` only.
         align_outputs: Whether the outputs of `go_backwards` are turned round, so that output t belongs to input t.
             Leave it off within stock `keras.layers.Bidirectional`, which turns them itself.
+        window: Timesteps, a positive integer: a training step then keeps the carry once every so many timesteps and
+            computes the rest again when it goes back (T. Chen et al., "Training Deep Nets with Sublinear Memory Cost",
+            2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs, for up to 1.5 times
+            the time. For sequences of thousands of timesteps. None keeps everything.
+        parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
 
     Call arguments:
         sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives what its padded batch does.
@@ -48,7 +54,8 @@ class Recurrent(keras.layers.Layer):
 
     Raises:
         ValueError: if `cell` is not a `Cell`, the sequence is not of rank 3 or not of the width built with, the number
-            of initial states is not the cell's, or `stateful` meets an unknown batch size.
+            of initial states is not the cell's, `window` is not a positive integer, or `stateful` meets an unknown
+            batch size.
 
     Example:
 
@@ -66,6 +73,8 @@ class Recurrent(keras.layers.Layer):
         stateful=False,
         zero_output_for_mask=False,
         align_outputs=False,
+        window=None,
+        parallel=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -81,6 +90,10 @@ class Recurrent(keras.layers.Layer):
         self.stateful = stateful
         self.zero_output_for_mask = zero_output_for_mask
         self.align_outputs = align_outputs
+        if window is not None and (isinstance(window, bool) or not hasattr(window, "__index__") or window <= 0):
+            raise ValueError(f"Recurrent: `window` must be a positive integer or None. Received: window={window!r}.")
+        self.window = window
+        self.parallel = parallel
         self.input_spec = None
         self.states = None
         self.supports_masking = True
@@ -155,29 +168,13 @@ class Recurrent(keras.layers.Layer):
             extras = [mask]
         if self.go_backwards:
             inputs, extras = ops.flip(inputs, 0), [ops.flip(x, 0) for x in extras]
-        timesteps = ops.shape(inputs)[0]
-        if inputs.shape[0] is None:  # whole blocks of timesteps; the rest is padding like any other
-            if mask is None:
-                extras = [ops.ones((timesteps, batch, 1), dtype=cell.state_dtype)]
-            missing = whole_blocks(timesteps) - timesteps
-            inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
-
         weights = [weight.value for weight in cell.variables_in_use]
-        constants = [] if keep_hidden is None else [keep_hidden]
-        outputs, carry = unroll(
-            self._project,
-            self._step,
-            self._columns,
-            inputs,
-            extras,
-            carry,
-            weights,
-            constants,
-            keep=bool(training),
-            return_sequences=self.return_sequences,
-        )
-        outputs = outputs if outputs is None else outputs[:timesteps]
-        output = self._output(outputs, carry, None if mask is None else extras[0][:timesteps], begins_at_zero)
+        if self.parallel and isinstance(cell, LinearCell):
+            outputs, carry = self._in_parallel(inputs, extras, carry, weights)
+        else:
+            constants = [] if keep_hidden is None else [keep_hidden]
+            outputs, carry = self._in_turn(inputs, extras, carry, weights, constants, bool(training))
+        output = self._output(outputs, carry, extras[0] if extras else None, begins_at_zero)
         carry = [ops.cast(state, self.compute_dtype) for state in carry[: len(cell.carry)]]
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
@@ -204,6 +201,51 @@ class Recurrent(keras.layers.Layer):
         if self.output_index == len(carry):
             carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
         return carry, given is None
+
+    def _in_turn(self, inputs, extras, carry, weights, constants, keep):
+        """One timestep after the other: (outputs or None, carry)."""
+        timesteps, batch = ops.shape(inputs)[:2]
+        if inputs.shape[0] is None or self.window:  # the loop wants whole blocks; the rest is padding like any other
+            missing = whole_blocks(timesteps, self.window) - timesteps
+            if not isinstance(missing, int) or missing:
+                extras = extras or [ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype)]
+                inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
+        outputs, carry = unroll(
+            self._project,
+            self._step,
+            self._columns,
+            inputs,
+            extras,
+            carry,
+            weights,
+            constants,
+            keep=keep,
+            return_sequences=self.return_sequences,
+            window=self.window,
+        )
+        return outputs if outputs is None else outputs[:timesteps], carry
+
+    def _in_parallel(self, inputs, extras, carry, weights):
+        """All timesteps at once, for a cell whose carry enters linearly: (outputs, carry)."""
+        cell = self.cell
+        x = ops.cast(self._project(inputs, weights), cell.state_dtype)
+        with cell.bound(weights, cell.state_dtype):
+            a, b = cell.coefficients(x)
+            if extras:
+                is_real = extras[0] > 0.5
+                a, b = ops.where(is_real, a, ops.ones_like(a)), ops.where(is_real, b, ops.zeros_like(b))
+            c = linear_scan(a, b, carry[0])
+            outputs = cell.output(x, c)
+        if extras and outputs is not c:  # a masked timestep repeats the output of the last real one
+            place = ops.reshape(ops.arange(1, ops.shape(x)[0] + 1, dtype=x.dtype), (-1, 1, 1))
+            real = ops.cast(is_real, x.dtype)
+            place = ops.cast(linear_scan(1 - real, real * place, ops.zeros_like(real[0])), "int32")
+            padded = ops.concatenate([ops.zeros_like(outputs[:1]), outputs])
+            outputs = ops.take_along_axis(padded, ops.broadcast_to(place, ops.shape(outputs)), axis=0)
+        last = [ops.concatenate([ops.expand_dims(carry[0], 0), c])[-1]]
+        if len(carry) > 1:
+            last.append(ops.concatenate([ops.expand_dims(carry[1], 0), outputs])[-1])
+        return ops.cast(outputs, self.compute_dtype), last
 
     # What the loop runs. Weights come in as tensors, so that it can find their gradients.
 
@@ -274,6 +316,8 @@ class Recurrent(keras.layers.Layer):
             "stateful",
             "zero_output_for_mask",
             "align_outputs",
+            "window",
+            "parallel",
         )
         config = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}

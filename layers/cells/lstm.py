@@ -58,11 +58,24 @@ class LSTMCell(Cell):
 
     def step(self, x, carry, recur):
         h, c = carry
-        i, f, g, o = self.split(x + recur(h))
-        i, f, o = self.recurrent_activation(i), self.recurrent_activation(f), self.recurrent_activation(o)
-        c = f * c + i * self.activation(g)
+        z = dict(zip(self.gates, self.split(x + recur(h)), strict=True))
+        i = self.input_gate(z, c)
+        f = self.forget_gate(z, c, i)
+        c = f * c + i * self.activation(z["candidate"])
+        o = self.output_gate(z, c)
         h = o * self.activation(c)
         return h, (h, c)
+
+    # What the variants of the literature change: z are the gates' sums by name, c the cell that a gate sees.
+
+    def input_gate(self, z, c):
+        return self.recurrent_activation(z["input"])
+
+    def forget_gate(self, z, c, i):
+        return self.recurrent_activation(z["forget"])
+
+    def output_gate(self, z, c):
+        return self.recurrent_activation(z["output"])
 
     def get_config(self):
         return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias}

@@ -58,7 +58,44 @@ def gru_reset_before(x, carry, kernel, recurrent_kernel, bias):
     return h, [h]
 
 
-STEPS = {"elman": elman, "lstm": lstm, "gru": gru, "gru, reset before": gru_reset_before}
+def peephole(x, carry, kernel, recurrent_kernel, bias, peepholes):
+    h, c = carry
+    (w_i, w_f, w_c, w_o), (u_i, u_f, u_c, u_o) = blocks(kernel, 4), blocks(recurrent_kernel, 4)
+    b_i, b_f, b_c, b_o = blocks(bias, 4)
+    p_i, p_f, p_o = peepholes
+    input_gate = sigmoid(w_i.T @ x + u_i.T @ h + p_i * c + b_i)
+    forget_gate = sigmoid(w_f.T @ x + u_f.T @ h + p_f * c + b_f)
+    c = forget_gate * c + input_gate * np.tanh(w_c.T @ x + u_c.T @ h + b_c)
+    output_gate = sigmoid(w_o.T @ x + u_o.T @ h + p_o * c + b_o)
+    h = output_gate * np.tanh(c)
+    return h, [h, c]
+
+
+def mingru(x, carry, kernel, bias):
+    (h,) = carry
+    (w_z, w_h), (b_z, b_h) = blocks(kernel, 2), blocks(bias, 2)
+    update = sigmoid(w_z.T @ x + b_z)
+    h = (1 - update) * h + update * (w_h.T @ x + b_h)
+    return h, [h]
+
+
+def minlstm(x, carry, kernel, bias):
+    (h,) = carry
+    (w_f, w_i, w_h), (b_f, b_i, b_h) = blocks(kernel, 3), blocks(bias, 3)
+    forget, enter = sigmoid(w_f.T @ x + b_f), sigmoid(w_i.T @ x + b_i)
+    h = forget / (forget + enter) * h + enter / (forget + enter) * (w_h.T @ x + b_h)
+    return h, [h]
+
+
+STEPS = {
+    "elman": elman,
+    "lstm": lstm,
+    "gru": gru,
+    "gru, reset before": gru_reset_before,
+    "peephole": peephole,
+    "mingru": mingru,
+    "minlstm": minlstm,
+}
 
 
 def over_time(step, sequences, carry, weights):

@@ -219,6 +219,8 @@ def test_dropout_repeats_with_its_seed_and_is_off_in_inference(name, rate, x):
     close(one(x), none(x))
     first = one(x, training=True)
     close(first, same(x, training=True), 0)
+    if rate == "recurrent_dropout" and not one.cell.has_recurrent_kernel:
+        return close(first, none(x))
     assert not np.allclose(first, other(x, training=True))
     assert not np.allclose(first, one(x, training=True))
 

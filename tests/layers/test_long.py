@@ -1,0 +1,186 @@
+"""Long sequences: windows that keep less, and linear cells in parallel, against the loop that keeps everything."""
+
+import keras
+import numpy as np
+import pytest
+from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, states
+from keras import ops
+
+from layers import LinearCell, MinGRUCell, Recurrent
+
+TIMESTEPS = 75  # more than two chunks of the parallel run, and no multiple of them, of a window or of a block
+SHAPE = (3, TIMESTEPS, 4)
+MASKS = {
+    "no mask": None,
+    "right padding": np.arange(TIMESTEPS) < np.array([75, 40, 3])[:, None],
+    "left padding": np.arange(TIMESTEPS) >= np.array([0, 40, 72])[:, None],
+    "holes": np.random.default_rng(0).random((3, TIMESTEPS)) > 0.4,
+}
+LINEAR = ("mingru", "minlstm")
+
+
+class Squashed(MinGRUCell):
+    """A linear cell whose output is not its carry."""
+
+    def output(self, x, c):
+        return ops.tanh(c) * ops.sigmoid(self.split(x)[1])
+
+
+@pytest.fixture
+def x():
+    return np.random.default_rng(7).normal(size=SHAPE).astype("float32")
+
+
+def close(one, other, tolerance=2e-5):
+    np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=tolerance, rtol=1e-4)
+
+
+def everything(layer, x, carry, mask):
+    """Outputs, last carry and all gradients."""
+    rng = np.random.default_rng(9)
+    weigh = [
+        rng.normal(size=s).astype("float32") for s in (layer.compute_output_shape(SHAPE)[0], *(c.shape for c in carry))
+    ]
+
+    def loss(layer, x, *carry):
+        found = layer(x, initial_state=list(carry), mask=mask, training=True)
+        return sum(ops.sum(one * other) for one, other in zip(found, weigh, strict=True))
+
+    return [*layer(x, initial_state=carry, mask=mask), *gradients(layer, loss, x, *carry)]
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("sequences", [True, False])
+@pytest.mark.parametrize("name", MAKERS)
+def test_windows_change_nothing_but_what_is_kept(name, sequences, mask, x):
+    if (mask, sequences) not in (("no mask", True), ("holes", False)) and name != "lstm":
+        pytest.skip("one cell is enough for all of them")
+    how = {"shape": SHAPE, "return_sequences": sequences, "return_state": True, "parallel": False}
+    whole = recurrent(name, **how)
+    carry = states(whole, 3)
+    expected = everything(whole, x, carry, MASKS[mask])
+    for window in (20, 7):
+        windowed = recurrent(name, window=window, **how)
+        for one, other in zip(everything(windowed, x, carry, MASKS[mask]), expected, strict=True):
+            close(one, other)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("name", LINEAR)
+def test_all_timesteps_at_once_are_one_after_the_other(name, backwards, mask, x):
+    how = {"shape": SHAPE, "return_sequences": True, "return_state": True, "go_backwards": backwards}
+    turn, once = (recurrent(name, parallel=parallel, **how) for parallel in (False, True))
+    carry = states(turn, 3)
+    found, expected = (everything(layer, x, carry, MASKS[mask]) for layer in (once, turn))
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("sequences", [True, False])
+def test_an_output_that_is_not_the_carry(sequences, mask, x):
+    how = {"return_sequences": sequences, "return_state": True}
+    turn, once = (filled(Recurrent(Squashed(5), parallel=p, **how), SHAPE) for p in (False, True))
+    carry = states(turn, 3)
+    found, expected = (everything(layer, x, carry, MASKS[mask]) for layer in (once, turn))
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX knows all shapes")
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("how", [{}, {"window": 10, "parallel": False}], ids=["parallel", "window"])
+def test_unknown_timesteps_in_a_graph(how, jit_compile, x):
+    import tensorflow as tf
+
+    layer = recurrent("mingru", shape=SHAPE, return_sequences=True, **how)
+
+    @tf.function(input_signature=[tf.TensorSpec([None, None, 4])], jit_compile=jit_compile)
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+            loss = tf.reduce_sum(y**2)
+        return y, tape.gradient(loss, x)
+
+    def alone(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = recurrent("mingru", shape=SHAPE, return_sequences=True, parallel=False)(x, training=True)
+            loss = tf.reduce_sum(y**2)
+        return y, tape.gradient(loss, x)
+
+    for timesteps in (75, 32, 1):
+        for one, other in zip(run(x[:, :timesteps]), alone(tf.constant(x[:, :timesteps])), strict=True):
+            close(one, other)
+    if not jit_compile:
+        assert run(x[:, :0])[0].shape == (3, 0, 4)
+
+
+def test_no_timesteps_leave_the_carry(x):
+    layer = recurrent("mingru", shape=SHAPE, return_sequences=True, return_state=True)
+    carry = states(layer, 3)
+    outputs, last = layer(x[:, :0], initial_state=carry)
+    assert outputs.shape == (3, 0, 4)
+    close(last, carry[0], 0)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="of TensorFlow's graph")
+def test_a_window_keeps_no_more_than_the_carry_at_its_beginning():
+    """Peak memory of a step in a process of its own: it grows by little more than inputs and outputs do."""
+    import subprocess
+    import sys
+
+    peaks = {}
+    for how in ("None", "50"):
+        run = subprocess.run([sys.executable, "-c", PEAK, how], capture_output=True, text=True, check=True)
+        peaks[how] = float(run.stdout)
+    assert peaks["50"] < 0.3 * peaks["None"]
+
+
+PEAK = """
+import sys
+import tensorflow as tf
+from layers import LSTMCell, Recurrent
+
+
+def status(name):
+    return next(int(line.split()[1]) / 1024 for line in open("/proc/self/status") if line.startswith(name))
+
+
+layer = Recurrent(LSTMCell(64), window=eval(sys.argv[1]))
+
+
+@tf.function(input_signature=[tf.TensorSpec([8, None, 16])])
+def step(x):
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(layer(x, training=True))
+    return tape.gradient(loss, layer.trainable_weights)
+
+
+step(tf.zeros((8, 2000, 16)))
+before = status("VmHWM")
+step(tf.zeros((8, 8000, 16)))
+print(status("VmHWM") - before)
+"""
+
+
+def test_wrong_windows_are_named():
+    for wrong in (0, -3, 2.5, True):
+        with pytest.raises(ValueError, match="Recurrent: `window` must be a positive integer or None. Received"):
+            recurrent("lstm", window=wrong)
+
+
+def test_a_linear_cell_s_step_follows_from_its_coefficients():
+    with pytest.raises(NotImplementedError, match="LinearCell must define coefficients"):
+        LinearCell(3).coefficients(np.ones((1, 3)))
+
+
+def test_windows_and_parallel_survive_saving(tmp_path, x):
+    layer = Recurrent(MinGRUCell(4), window=9, parallel=False)
+    model = keras.Sequential([keras.Input((None, 4)), layer])
+    model.save(tmp_path / "long.keras")
+    again = keras.models.load_model(tmp_path / "long.keras")
+    assert (again.layers[-1].window, again.layers[-1].parallel) == (9, False)
+    close(again(x), model(x))
