@@ -3,7 +3,7 @@
 from keras import ops
 
 from layers.cell import Cell
-from layers.loop import backend, like
+from layers.loop import Written, backend, like
 
 # Timesteps that are run one after the other, in all chunks of the sequence at once.
 CHUNK = 32
@@ -90,7 +90,7 @@ def _in_chunks(a, b, initial):
         return [product * carry[0] + last], [ops.expand_dims(carry[0], 0)]
 
     ends = [ops.expand_dims(x[-1], 1) for x in (products, sums)]  # a block of one timestep
-    _, written = backend().scan(body, [initial], ends, [like(initial)], [1])
-    begins = backend().stacked(written[0])  # (count, 1, batch, ...)
+    _, written = backend().scan(body, [initial], ends, [Written(like(initial), 1)])
+    begins = ops.expand_dims(backend().stacked(written[0]), 1)  # (count, 1, batch, ...)
     found = ops.stack(sums, axis=1) + ops.stack(products, axis=1) * begins
     return ops.reshape(found, (count * CHUNK, batch, *rest))[:timesteps]

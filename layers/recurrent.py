@@ -204,10 +204,11 @@ class Recurrent(keras.layers.Layer):
 
     def _in_turn(self, inputs, extras, carry, weights, constants, keep):
         """One timestep after the other: (outputs or None, carry)."""
-        timesteps, batch = ops.shape(inputs)[:2]
+        (timesteps, batch), padded = ops.shape(inputs)[:2], False
         if inputs.shape[0] is None or self.window:  # the loop wants whole blocks; the rest is padding like any other
             missing = whole_blocks(timesteps, self.window) - timesteps
-            if not isinstance(missing, int) or missing:
+            padded = not isinstance(missing, int) or missing > 0
+            if padded:
                 extras = extras or [ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype)]
                 inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
         outputs, carry = unroll(
@@ -223,7 +224,7 @@ class Recurrent(keras.layers.Layer):
             return_sequences=self.return_sequences,
             window=self.window,
         )
-        return outputs if outputs is None else outputs[:timesteps], carry
+        return outputs[:timesteps] if padded and self.return_sequences else outputs, carry
 
     def _in_parallel(self, inputs, extras, carry, weights):
         """All timesteps at once, for a cell whose carry enters linearly: (outputs, carry)."""

@@ -215,31 +215,15 @@ def torch_loop(case):
     """The loop that a PyTorch user writes for a cell without a kernel of its own, scripted."""
     import torch
 
+    from tests.benchmarks.torch_loop import peephole_lstm
+
     _, _, features, u = case.size
     generator = torch.Generator().manual_seed(0)
     shapes = [(features, 4 * u), (u, 4 * u), (4 * u,), (u,), (u,), (u,)]
     weights = [(torch.randn(shape, generator=generator) / 10).requires_grad_() for shape in shapes]
 
-    call = torch.jit.script(torch_peephole)
+    call = torch.jit.script(peephole_lstm)
     return torch_step(case, lambda x: call(x, weights), weights, data(case)[0])
-
-
-def torch_peephole(x, weights):
-    # type: (Tensor, List[Tensor]) -> Tensor
-    import torch
-
-    kernel, recurrent_kernel, bias, p_i, p_f, p_o = weights
-    h = torch.zeros(x.shape[0], recurrent_kernel.shape[0])
-    c = torch.zeros_like(h)
-    projected = torch.matmul(x, kernel) + bias
-    outputs = []
-    for t in range(x.shape[1]):
-        i, f, g, o = (projected[:, t] + torch.matmul(h, recurrent_kernel)).chunk(4, 1)
-        i, f = torch.sigmoid(i + p_i * c), torch.sigmoid(f + p_f * c)
-        c = f * c + i * torch.tanh(g)
-        h = torch.sigmoid(o + p_o * c) * torch.tanh(c)
-        outputs.append(h)
-    return torch.stack(outputs, 1)
 
 
 def torch_step(case, call, weights, x):
