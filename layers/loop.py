@@ -180,7 +180,8 @@ class Program:
     def _forward(self, sequences, carry, weights, constants, columns, block, keep):
         columns = [backend().factor(ops.cast(matrix, self.dtype), sequences[0].shape[1]) for matrix in columns]
         written = [self.output] * self.return_sequences + [*carry, *self.products, self.projected] * keep
-        written = [Written(x, block, apart=True) for x in written]
+        # Exported graphs are those of inference, and ONNX knows loops that write once in an iteration.
+        written = [Written(x, block, apart=keep) for x in written]
 
         def body(carry, blocks):
             x = self._project(blocks[0], weights)
@@ -195,7 +196,8 @@ class Program:
                 before = carry
                 output, carry = self.step(x[t], [b[t] for b in blocks[1:]], carry, recur, weights, constants)
                 rows.append([output] * self.return_sequences + [*before, *products, x[t]] * keep)
-            return list(carry), [list(values) for values in zip(*rows, strict=True)]
+            values = [list(values) for values in zip(*rows, strict=True)]
+            return list(carry), values if keep else [ops.stack(one) for one in values]
 
         carry, written = backend().scan(body, carry, in_blocks(sequences, block), written)
         outputs = [backend().stacked(written.pop(0))] if self.return_sequences else []

@@ -30,7 +30,7 @@ class Case:
     cell: str
     size: tuple
     training: bool
-    form: str = ""  # "", "mask", "bidirectional", "deep", "bfloat16", "window", "sequential"
+    form: str = ""  # "", "mask", "bidirectional", "deep", "bfloat16", "long"
 
     def __str__(self):
         size = "x".join(map(str, self.size))
@@ -46,6 +46,8 @@ def cases(quick):
     forms = ("mask", "bidirectional", "deep")
     yield from (Case("lstm", SIZES[0], training, form) for form in forms for training in (False, True))
     yield Case("lstm", SIZES[1], True, "bfloat16")
+    yield Case("mingru", (16, 4096, 64, 64), True)
+    yield from (Case("lstm", (8, timesteps, 32, 64), True, "long") for timesteps in (1_000, 10_000))
 
 
 # The sides. Each is `make(case) -> step`, and `step()` does the work once.
@@ -71,6 +73,13 @@ def ours(case):
     if case.form in ("bidirectional", "deep"):
         return layers.stack(cell, units, depth=3 if case.form == "deep" else 1, bidirectional=case.form != "deep")
     return layers.Recurrent(cell(units), return_sequences=True)
+
+
+def ours_with(case, dtype=None, **how):
+    import layers
+
+    cell = layers.CELLS[case.cell](case.size[-1], dtype=dtype)
+    return layers.Recurrent(cell, return_sequences=True, dtype=dtype, **how)
 
 
 def stock(case):
@@ -107,8 +116,7 @@ def in_tensorflow(make, jit_compile, case):
     import keras
     import tensorflow as tf
 
-    if case.form == "bfloat16":
-        keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy("mixed_bfloat16" if case.form == "bfloat16" else "float32")
     layer = make(case)
     x, mask = data(case)
     x, mask = tf.constant(x), None if mask is None else tf.constant(mask)
@@ -250,10 +258,13 @@ VENDOR = ("lstm", "gru", "elman")
 PLAIN = ("", "mask", "bidirectional", "deep")
 SIDES = {}
 for _name, _make, _cells, _forms in (
-    ("ours", ours, (*VENDOR, "peephole"), (*PLAIN, "bfloat16")),
+    ("ours", ours, (*VENDOR, "peephole", "mingru"), (*PLAIN, "bfloat16", "long")),
+    ("ours, float32", functools.partial(ours_with, dtype="float32"), ("lstm",), ("bfloat16",)),
+    ("ours in turn", functools.partial(ours_with, parallel=False), ("mingru",), ("",)),
+    ("ours in windows", functools.partial(ours_with, window=200), ("lstm",), ("long",)),
     ("stock layer", stock, VENDOR, PLAIN),
     ("RNN(stock cell)", stock_cell, VENDOR, ("",)),
-    ("RNN(our cell)", our_cell_in_stock, (*VENDOR, "peephole"), ("", "bfloat16")),
+    ("RNN(our cell)", our_cell_in_stock, (*VENDOR, "peephole"), ("",)),
 ):
     for _mode, _side in tensorflow_sides(_make).items():
         SIDES[f"{_name} {_mode}"] = ("tensorflow", _cells, _forms, _side)
