@@ -476,18 +476,18 @@ def _plain_gradients():
             equal(x, y, d) and (None, tf.where(c, d, tf.zeros_like(d)), tf.where(c, tf.zeros_like(d), d))
         ),
     }
-    known = tensorflow_ops.gradient_registry._registry
-    usual = {name: dict(known[name]) for name in plain}
+    known = getattr(getattr(tensorflow_ops, "gradient_registry", None), "_registry", {})  # private: may go
+    usual = {name: dict(known[name]) for name in plain if name in known}
 
     def gradient(name):
         return lambda op, d: plain[name](*op.inputs, d) or usual[name]["type"](op, d)
 
-    for name in plain:
+    for name in usual:
         known[name]["type"] = gradient(name)
     try:
         yield
     finally:
-        for name in plain:
+        for name in usual:
             known[name].update(usual[name])
 
 

@@ -1,6 +1,13 @@
 """Tasks that people have: each takes the user's own file, trains, evaluates, shows, predicts and exports."""
 
 import os
+import signal
+import sys
+
+# `python -m pipelines.TASK`: until the libraries are loaded Ctrl-C ends the program at once. Python's own way, an
+# exception in the middle of whatever is being imported, may be caught there and lost. `command.main` takes over.
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 if "TF_CPP_MIN_LOG_LEVEL" not in os.environ:  # nobody asked to hear of TensorFlow's own start
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"

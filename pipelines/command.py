@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import os
+import signal
 import sys
 from typing import Literal
 
@@ -64,6 +65,8 @@ class Export:
 
 def main(task, arguments=None):
     """Runs the command line of a task and exits with its status."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `pipelines/__init__.py`
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(run(task, sys.argv[1:] if arguments is None else arguments))
 
 

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import importlib
+import json
 import pathlib
 import re
 import subprocess
@@ -81,3 +82,16 @@ def test_the_readme_s_python_runs():
     names = {}
     for block in blocks[1:]:  # the first one reads the export of a run
         exec(compile(block, "README.md", "exec"), names)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
+def test_the_notebooks_run(path, monkeypatch):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the notebooks take TensorFlow's gradients")
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    source = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    names = {"__name__": "notebook"}
+    exec(compile(source, str(path), "exec"), names)
+    if path.stem == "own_cell":
+        assert max(names["history"]["val_accuracy"]) > 0.9
