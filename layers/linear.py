@@ -39,9 +39,9 @@ class LinearCell(Cell):
 def linear_scan(a, b, initial):
     """c_t = a_t ⊙ c_{t-1} + b_t for all t, in parallel.
 
-    The timesteps are cut into chunks of `CHUNK`. Within the chunks the recurrence runs from zero, in all chunks at
-    once; from the chunks' products of a and last values follows what each of them began with, one chunk after the
-    other; then that is added. The gradient is the same recurrence backwards: with g_t = dc_t + a_{t+1} ⊙ g_{t+1},
+    The timesteps are cut into chunks of `CHUNK`. The recurrence runs from zero, in all chunks at once; from the chunks'
+    products of a and last values follows what each of them begins with, one chunk after the other; then it runs again
+    from there. The gradient is the same recurrence backwards: with g_t = dc_t + a_{t+1} ⊙ g_{t+1},
 
         db_t = g_t,    da_t = g_t ⊙ c_{t-1},    dinitial = a_1 ⊙ g_1.
 
@@ -58,39 +58,49 @@ def linear_scan(a, b, initial):
 
     def forward(keep, arguments):
         a, b, initial = arguments
-        c = _in_chunks(a, b, initial)
+        step = lambda a, b, c: (a * c + b,) * 2
+        c = _in_chunks(step, a, b, initial)
         return [c], [c] * keep
 
     def backward(arguments, kept, gradients):
         a, _, initial = arguments
-        later = ops.concatenate([a[1:], ops.zeros_like(a[:1])])
-        g = ops.flip(_in_chunks(ops.flip(later, 0), ops.flip(gradients[0], 0), ops.zeros_like(initial)), 0)
+        # Backwards the carry is a_{t+1} ⊙ g_{t+1}: with it no array has to be shifted or turned round.
+        step = lambda a, d, s: ((d + s) * a, d + s)
+        g = _in_chunks(step, a, gradients[0], ops.zeros_like(initial), reverse=True)
         before = ops.concatenate([ops.expand_dims(initial, 0), kept[0]])[:-1]
         return [g * before, g, ops.sum(a[:1] * g[:1], axis=0)]
 
     return backend().with_gradient(forward, backward, True, [a, b, initial])[0]
 
 
-def _in_chunks(a, b, initial):
+def _in_chunks(step, a, b, initial, reverse=False):
+    """`step(a_t, b_t, carry) -> (carry, result)`, linear in the carry, for all t; returns the results."""
     timesteps, batch, *rest = ops.shape(a)
     count = (timesteps + CHUNK - 1) // CHUNK
     if a.shape[0] is None:
         count = ops.maximum(count, 1)  # XLA refuses loops over arrays that may be empty
     elif not count:
         return b
-    missing = [[0, count * CHUNK - timesteps], *[[0, 0]] * (len(rest) + 1)]
-    a, b = (ops.reshape(ops.pad(x, missing), (count, CHUNK, batch, *rest)) for x in (a, b))
-    products, sums = [a[:, 0]], [b[:, 0]]
-    for t in range(1, CHUNK):
-        products.append(a[:, t] * products[-1])
-        sums.append(a[:, t] * sums[-1] + b[:, t])
+    missing = count * CHUNK - timesteps
+    if not isinstance(missing, int) or missing:
+        a, b = (ops.pad(x, [[0, missing], *[[0, 0]] * (len(rest) + 1)]) for x in (a, b))
+    a, b = (ops.unstack(ops.reshape(x, (count, CHUNK, batch, *rest)), CHUNK, axis=1) for x in (a, b))
+    order = range(CHUNK)[::-1] if reverse else range(CHUNK)
+
+    carry, product = ops.zeros_like(a[0]), a[order[0]]
+    for t in order:
+        carry, _ = step(a[t], b[t], carry)
+        product = product if t == order[0] else product * a[t]
 
     def body(carry, blocks):
-        product, last = (x[0] for x in blocks)
-        return [product * carry[0] + last], [ops.expand_dims(carry[0], 0)]
+        product, end = (x[0] for x in blocks)
+        return [product * carry[0] + end], [ops.expand_dims(carry[0], 0)]
 
-    ends = [ops.expand_dims(x[-1], 1) for x in (products, sums)]  # a block of one timestep
-    _, written = backend().scan(body, [initial], ends, [Written(like(initial), 1)])
-    begins = ops.expand_dims(backend().stacked(written[0]), 1)  # (count, 1, batch, ...)
-    found = ops.stack(sums, axis=1) + ops.stack(products, axis=1) * begins
-    return ops.reshape(found, (count * CHUNK, batch, *rest))[:timesteps]
+    ends = [ops.expand_dims(x, 1) for x in (product, carry)]  # blocks of one timestep
+    _, written = backend().scan(body, [initial], ends, [Written(like(initial), 1)], reverse=reverse)
+    carry = backend().stacked(written[0])  # (count, batch, ...), what each chunk begins with
+    results = [None] * CHUNK
+    for t in order:
+        carry, results[t] = step(a[t], b[t], carry)
+    results = ops.reshape(ops.stack(results, axis=1), (count * CHUNK, batch, *rest))
+    return results[:timesteps] if not isinstance(missing, int) or missing else results
