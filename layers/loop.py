@@ -10,8 +10,8 @@
   down. The input kernel's comes from the projection's vector-Jacobian product, one product a block too. The loop
   carries the sums over blocks, and those of weights that `step` uses element by element.
 
-The algorithm is `Program`; it is written once, over the four things that a backend has to have (`TensorFlow`, `Jax`):
-`scan`, `vjp`, `with_gradient` and `known_product`.
+The algorithm is `Program`; it is written once, over what a backend has to have (`TensorFlow`, `Jax`): `scan`, `vjp`,
+`with_gradient`, `product` and `known_product`.
 """
 
 import contextlib
@@ -162,17 +162,7 @@ class Program:
             xs = [*in_blocks(sequences, window), *begins, *in_blocks(d_outputs, window)]
             written = [Written(like(sequences[0], sequences[0].shape[1:]), window)]
             sums, written = backend().scan(body, sums, xs, written, reverse=True)
-            d_carry, d_weights, d_columns = pieces(sums, len(carry), len(self.weights))
-            d_inputs = backend().stacked(written[0])
-            no_gradient = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], self.constants)]
-            return [
-                d_inputs,
-                *no_gradient[0],
-                *d_carry,
-                *d_weights,
-                *no_gradient[1],
-                *d_columns,
-            ]
+            return self._gradients(sums, written, sequences, carry)
 
         results = backend().with_gradient(forward, backward, True, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
@@ -241,17 +231,13 @@ class Program:
         xs = [*in_blocks(sequences, block), *kept, *in_blocks(d_outputs, block)]
         written = [Written(like(sequences[0], sequences[0].shape[1:]), block)]
         sums, written = backend().scan(body, sums, xs, written, reverse=True)
-        d_carry, d_weights, d_columns = pieces(sums, len(carry), len(weights))
-        d_inputs = backend().stacked(written[0])
-        no_gradient = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]
-        return [
-            d_inputs,
-            *no_gradient[0],
-            *d_carry,
-            *d_weights,
-            *no_gradient[1],
-            *d_columns,
-        ]
+        return self._gradients(sums, written, sequences, carry)
+
+    def _gradients(self, sums, written, sequences, carry):
+        """What a backward `scan` found, in the order of the arguments of `run`."""
+        d_carry, d_weights, d_columns = pieces(sums, len(carry), len(self.weights))
+        extras, constants = ([ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], self.constants))
+        return [backend().stacked(written[0]), *extras, *d_carry, *d_weights, *constants, *d_columns]
 
     def _project(self, inputs, weights):
         """`(block, batch, features)` -> `(block, batch, width)`, in one product."""
