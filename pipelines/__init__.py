@@ -4,8 +4,8 @@ import os
 import signal
 import sys
 
-# `python -m pipelines.TASK`: until the libraries are loaded Ctrl-C ends the program at once. Python's own way, an
-# exception in the middle of whatever is being imported, may be caught there and lost. `command.main` takes over.
+# `python -m pipelines.TASK`: until the libraries are loaded Ctrl-C ends the program at once. Python's own way is an
+# exception in the middle of whatever is being imported, and its traceback. `command.main` takes over.
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 

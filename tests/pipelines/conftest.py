@@ -4,6 +4,7 @@ import csv
 import itertools
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 
@@ -12,6 +13,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 SMALL = ["--units", "4", "--embedding", "6", "--epochs", "2", "--batch-size", "16", "--seed", "5"]
+
+# A shell's background ignores Ctrl-C, and so would everything that is started from here.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
