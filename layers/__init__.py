@@ -2,41 +2,174 @@
 
 from layers.bag import NaiveBayesBag
 from layers.cell import Cell
+from layers.cells.antisymmetric import AntisymmetricCell
+from layers.cells.cfc import CfCCell
+from layers.cells.clockwork import ClockworkCell
+from layers.cells.cornn import CoRNNCell
+from layers.cells.ctrnn import CTRNNCell
+from layers.cells.echo_state import EchoStateCell, Reservoir
 from layers.cells.elman import ElmanCell
+from layers.cells.fastgrnn import FastGRNNCell
+from layers.cells.fully_recurrent import FullyRecurrentCell
 from layers.cells.gru import GRUCell
+from layers.cells.hierarchical import HierarchicalMultiscaleCell
+from layers.cells.indrnn import IndRNNCell
+from layers.cells.irnn import IRNNCell
+from layers.cells.janet import JANETCell
+from layers.cells.jordan import JordanCell
+from layers.cells.layernorm import LayerNormGRUCell, LayerNormLSTMCell
+from layers.cells.lem import LEMCell
+from layers.cells.ligru import LiGRUCell
+from layers.cells.lru import LRUCell
 from layers.cells.lstm import LSTMCell
+from layers.cells.ltc import LTCCell
+from layers.cells.mgu import MGUCell
 from layers.cells.minimal import MinGRUCell, MinLSTMCell
+from layers.cells.mtrnn import MTRNNCell
+from layers.cells.multiplicative import MultiplicativeLSTMCell
+from layers.cells.mutants import MUT1Cell, MUT2Cell, MUT3Cell
+from layers.cells.nas import NASCell
+from layers.cells.odyssey import CoupledLSTMCell, FGRCell, NFGCell, NIAFCell, NIGCell, NOAFCell, NOGCell, NPCell
+from layers.cells.original_lstm import OriginalLSTMCell
 from layers.cells.peephole import PeepholeLSTMCell
+from layers.cells.projected import ProjectedLSTMCell
+from layers.cells.qrnn import QRNNCell
+from layers.cells.ran import RANCell
+from layers.cells.rglru import RGLRUCell
+from layers.cells.rmlp import RMLPCell
+from layers.cells.scrn import SCRNCell
+from layers.cells.second_order import SecondOrderCell
+from layers.cells.sequential_cascaded import SequentialCascadedCell
+from layers.cells.sru import SRUCell
+from layers.cells.ugrnn import UGRNNCell
+from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
 from layers.stack import Stack, stack
+from layers.timed import TimedCell
 from layers.vote import Vote
 
 # The one list of cells, by the name that flags and tables use.
 CELLS = {
     "elman": ElmanCell,
+    "jordan": JordanCell,
+    "fully_recurrent": FullyRecurrentCell,
+    "second_order": SecondOrderCell,
+    "sequential_cascaded": SequentialCascadedCell,
+    "rmlp": RMLPCell,
+    "irnn": IRNNCell,
+    "indrnn": IndRNNCell,
+    "antisymmetric": AntisymmetricCell,
+    "cornn": CoRNNCell,
+    "lem": LEMCell,
+    "ctrnn": CTRNNCell,
+    "mtrnn": MTRNNCell,
+    "clockwork": ClockworkCell,
+    "hierarchical": HierarchicalMultiscaleCell,
+    "cfc": CfCCell,
+    "ltc": LTCCell,
+    "echo_state": EchoStateCell,
+    "original_lstm": OriginalLSTMCell,
     "lstm": LSTMCell,
-    "gru": GRUCell,
     "peephole": PeepholeLSTMCell,
+    "coupled": CoupledLSTMCell,
+    "nig": NIGCell,
+    "nfg": NFGCell,
+    "nog": NOGCell,
+    "niaf": NIAFCell,
+    "noaf": NOAFCell,
+    "np": NPCell,
+    "fgr": FGRCell,
+    "layernorm_lstm": LayerNormLSTMCell,
+    "projected": ProjectedLSTMCell,
+    "multiplicative": MultiplicativeLSTMCell,
+    "nas": NASCell,
+    "slstm": SLSTMCell,
+    "mlstm": MLSTMCell,
+    "gru": GRUCell,
+    "layernorm_gru": LayerNormGRUCell,
+    "mut1": MUT1Cell,
+    "mut2": MUT2Cell,
+    "mut3": MUT3Cell,
+    "mgu": MGUCell,
+    "ugrnn": UGRNNCell,
+    "janet": JANETCell,
+    "ligru": LiGRUCell,
+    "fastgrnn": FastGRNNCell,
+    "scrn": SCRNCell,
+    "ran": RANCell,
+    "sru": SRUCell,
+    "qrnn": QRNNCell,
     "mingru": MinGRUCell,
     "minlstm": MinLSTMCell,
+    "lru": LRUCell,
+    "rglru": RGLRUCell,
 }
 
 __all__ = [
+    "AntisymmetricCell",
     "CELLS",
+    "CTRNNCell",
     "Cell",
+    "CfCCell",
+    "ClockworkCell",
+    "CoRNNCell",
+    "CoupledLSTMCell",
+    "EchoStateCell",
     "ElmanCell",
+    "FGRCell",
+    "FastGRNNCell",
+    "FullyRecurrentCell",
     "GRUCell",
+    "HierarchicalMultiscaleCell",
+    "IRNNCell",
+    "IndRNNCell",
+    "JANETCell",
+    "JordanCell",
+    "LEMCell",
+    "LRUCell",
     "LSTMCell",
+    "LTCCell",
+    "LayerNormGRUCell",
+    "LayerNormLSTMCell",
+    "LiGRUCell",
     "LinearCell",
+    "MGUCell",
+    "MLSTMCell",
+    "MTRNNCell",
+    "MUT1Cell",
+    "MUT2Cell",
+    "MUT3Cell",
     "MinGRUCell",
     "MinLSTMCell",
+    "MultiplicativeLSTMCell",
+    "NASCell",
+    "NFGCell",
+    "NIAFCell",
+    "NIGCell",
+    "NOAFCell",
+    "NOGCell",
+    "NPCell",
     "NaiveBayesBag",
+    "OriginalLSTMCell",
     "PeepholeLSTMCell",
     "Pooling",
+    "ProjectedLSTMCell",
+    "QRNNCell",
+    "RANCell",
+    "RGLRUCell",
+    "RMLPCell",
     "Recurrent",
+    "Reservoir",
+    "SCRNCell",
+    "SLSTMCell",
+    "SRUCell",
+    "SecondOrderCell",
+    "SequentialCascadedCell",
     "Stack",
+    "TimedCell",
+    "UGRNNCell",
     "Vote",
     "WordDropout",
     "stack",

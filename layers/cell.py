@@ -13,10 +13,12 @@ class Cell(keras.layers.Layer):
     are here. Run over time by `Recurrent`, or by stock `keras.layers.RNN`, which gives the same numbers, slower.
 
         gates                  names of the column blocks of kernel, recurrent_kernel and bias, in order
+        recurrent_gates        those of recurrent_kernel, where they are not the same
         carry                  names of the states
         project(inputs)        (..., features) -> (..., gates * units): all that depends on the input alone
         step(x, carry, recur)  one timestep: (output, new carry); x is `project`'s result, `carry` a tuple
-        recur(hidden, *gates)  hidden @ the named columns of recurrent_kernel (no names: all), handed in by the driver
+        recur(hidden, *gates)  hidden @ the named columns of recurrent_kernel (no names: all), handed in by the driver;
+                               recur(hidden, "name") with the name of another of the cell's matrices: hidden @ that
 
     `step` may use its own weights element by element (biases, peepholes): the loop finds their gradients. It must not
     keep anything on `self`: the same call gives the same answer twice.
@@ -48,6 +50,7 @@ class Cell(keras.layers.Layer):
     """
 
     gates = ("candidate",)
+    recurrent_gates = None  # the same as `gates`
     carry = ("hidden",)
     has_recurrent_kernel = True
 
@@ -72,12 +75,8 @@ class Cell(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if isinstance(units, bool) or not hasattr(units, "__index__") or units <= 0:
-            raise ValueError(f"{type(self).__name__}: `units` must be a positive integer. Received: units={units!r}.")
-        for name, rate in (("dropout", dropout), ("recurrent_dropout", recurrent_dropout)):
-            if not 0 <= rate < 1:
-                raise ValueError(f"{type(self).__name__}: `{name}` must be in [0, 1). Received: {name}={rate!r}.")
-        self.units = int(units)
+        self.units = self.positive("units", units)
+        self.recurrent_gates = self.recurrent_gates or self.gates
         self.activation = keras.activations.get(activation)
         self.recurrent_activation = keras.activations.get(recurrent_activation)
         self.use_bias = use_bias
@@ -90,8 +89,8 @@ class Cell(keras.layers.Layer):
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.recurrent_constraint = keras.constraints.get(recurrent_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
-        self.dropout = dropout
-        self.recurrent_dropout = recurrent_dropout
+        self.dropout = self.within("dropout", dropout, 0, 1)
+        self.recurrent_dropout = self.within("recurrent_dropout", recurrent_dropout, 0, 1)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed) if dropout or recurrent_dropout else None
         self.state_size = [self.units] * len(self.carry) if len(self.carry) > 1 else self.units
@@ -115,44 +114,59 @@ class Cell(keras.layers.Layer):
         return list(self.state_size) if isinstance(self.state_size, (list, tuple)) else [self.state_size]
 
     @property
+    def kernel_width(self):
+        """Columns of the kernel: `units` for each gate."""
+        return len(self.gates) * self.units
+
+    @property
+    def recurrent_width(self):
+        """Width of what goes through recurrent_kernel."""
+        return self.units
+
+    @property
     def bias_shape(self):
-        """Shape of the bias: one number for each column of the kernel."""
+        """Shape of the bias: one number for each gate and unit."""
         return (len(self.gates) * self.units,)
 
     def initial_bias(self, shape, dtype=None):
         """What the bias begins as; a paper that has a say in it overrides this."""
         return self.bias_initializer(shape, dtype=dtype)
 
-    def build(self, input_shape):
-        columns = len(self.gates) * self.units
-        # The driver casts weights itself (products in 16 bits, element-wise work in 32), so Keras must not.
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(input_shape[-1], columns),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
+    def positive(self, name, value, default=None, most=None):
+        """An argument that must be a positive integer; None stands for the default, where there is one."""
+        if value is None and default is not None:
+            return default
+        if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 < value <= (most or value):
+            expected = "a positive integer" + (f" of at most {most}" if most else "")
+            raise ValueError(f"{type(self).__name__}: `{name}` must be {expected}. Received: {name}={value!r}.")
+        return int(value)
+
+    def within(self, name, value, low, high=None, closed=False):
+        """An argument that must be a number in [low, high), or [low, high] where `closed`; no `high`: no bound."""
+        if not (value >= low and (high is None or value < high or (closed and value == high))):
+            expected = f"at least {low}" if high is None else f"in [{low}, {high}{']' if closed else ')'}"
+            raise ValueError(f"{type(self).__name__}: `{name}` must be {expected}. Received: {name}={value!r}.")
+        return value
+
+    def new_weight(self, name, shape, kind, initializer=None, trainable=True):
+        """A weight; its `kind`, "kernel", "recurrent" or "bias", says which of the cell's arguments are about it."""
+        return self.add_weight(
+            name=name,
+            shape=shape,
+            trainable=trainable,
+            initializer=initializer or getattr(self, f"{kind}_initializer"),
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+            # The driver casts weights itself (products in 16 bits, element-wise work in 32), so Keras must not.
             autocast=False,
         )
+
+    def build(self, input_shape):
+        self.kernel = self.new_weight("kernel", (input_shape[-1], self.kernel_width), "kernel")
         if self.has_recurrent_kernel:
-            self.recurrent_kernel = self.add_weight(
-                name="recurrent_kernel",
-                shape=(self.units, columns),
-                initializer=self.recurrent_initializer,
-                regularizer=self.recurrent_regularizer,
-                constraint=self.recurrent_constraint,
-                autocast=False,
-            )
-        self.bias = None
-        if self.use_bias:
-            self.bias = self.add_weight(
-                name="bias",
-                shape=self.bias_shape,
-                initializer=self.initial_bias,
-                regularizer=self.bias_regularizer,
-                constraint=self.bias_constraint,
-                autocast=False,
-            )
+            columns = len(self.recurrent_gates) * self.units
+            self.recurrent_kernel = self.new_weight("recurrent_kernel", (self.recurrent_width, columns), "recurrent")
+        self.bias = self.new_weight("bias", self.bias_shape, "bias", self.initial_bias) if self.use_bias else None
 
     def project(self, inputs):
         """W x + b for one timestep or for many: (..., features) -> (..., gates * units)."""
@@ -164,17 +178,25 @@ class Cell(keras.layers.Layer):
         return ops.split(x, x.shape[-1] // self.units, axis=-1)
 
     def recurrent_columns(self, gates):
-        """The named column blocks of recurrent_kernel, in the order named; all of them where none is named."""
-        if not gates or gates == self.gates:
+        """The matrix of `recur(hidden, *gates)`: named column blocks of recurrent_kernel, or another matrix by name."""
+        known, u = self.recurrent_gates, self.units
+        if len(gates) == 1 and gates[0] not in known and gates[0] in (weight.name for weight in self.weights):
+            return getattr(self, gates[0]).value
+        if not gates or gates == known:
             return self.recurrent_kernel.value
-        unknown = [gate for gate in gates if gate not in self.gates]
+        unknown = [gate for gate in gates if gate not in known]
         if unknown:
-            raise ValueError(f"{type(self).__name__}: recur knows the gates {self.gates}. Received: {unknown}.")
-        first, u = self.gates.index(gates[0]), self.units
-        if gates == self.gates[first : first + len(gates)]:
+            raise ValueError(f"{type(self).__name__}: recur knows the gates {known}. Received: {unknown}.")
+        first = known.index(gates[0])
+        if gates == known[first : first + len(gates)]:
             return self.recurrent_kernel[:, first * u : (first + len(gates)) * u]
-        blocks = [self.recurrent_kernel[:, self.gates.index(g) * u : (self.gates.index(g) + 1) * u] for g in gates]
+        blocks = [self.recurrent_kernel[:, known.index(g) * u : (known.index(g) + 1) * u] for g in gates]
         return ops.concatenate(blocks, axis=-1)
+
+    def dropped(self, hidden, keep_hidden, gates):
+        """`hidden` as recurrent dropout lets it through to recurrent_kernel; to other matrices it goes whole."""
+        own = not gates or gates[0] in self.recurrent_gates
+        return hidden * keep_hidden if keep_hidden is not None and own else hidden
 
     @property
     def state_dtype(self):
@@ -208,7 +230,7 @@ class Cell(keras.layers.Layer):
             hidden = ops.cast(hidden, self.compute_dtype)
             with self.bound(weights, self.compute_dtype):
                 columns = self.recurrent_columns(gates)
-            product = ops.matmul(hidden if keep_hidden is None else hidden * keep_hidden, columns)
+            product = ops.matmul(self.dropped(hidden, keep_hidden, gates), columns)
             return ops.cast(product, self.state_dtype)
 
         with self.bound(weights, self.state_dtype):
@@ -225,7 +247,7 @@ class Cell(keras.layers.Layer):
             ones = ops.ones((ops.shape(inputs)[0], width), dtype=self.compute_dtype)
             return keras.random.dropout(ones, rate, seed=seed_generator)
 
-        return mask(self.dropout, inputs.shape[-1]), mask(self.recurrent_dropout, self.carry_sizes[0])
+        return mask(self.dropout, inputs.shape[-1]), mask(self.recurrent_dropout, self.recurrent_width)
 
     def get_config(self):
         serialize = {

@@ -119,6 +119,7 @@ class Recurrent(keras.layers.Layer):
                 self.add_weight(shape=(sequence_shape[0], size), initializer="zeros", trainable=False, name=name)
                 for size, name in zip(self.cell.carry_sizes, self.cell.carry, strict=True)
             ]
+            self.reset_state()
 
     def _find_output(self):
         """Which of the carry's tensors a step returns as its output; one past the last where it is none of them."""
@@ -136,8 +137,10 @@ class Recurrent(keras.layers.Layer):
 
     def reset_state(self):
         """Forgets the carry that a stateful layer holds."""
-        for state in self.states or []:
-            state.assign(ops.zeros(state.shape, state.dtype))
+        if self.states:
+            first = self.cell.initial_carry(self.states[0].shape[0])
+            for state, value in zip(self.states, first, strict=True):
+                state.assign(ops.cast(value, state.dtype))
 
     reset_states = reset_state  # the stock layers have both
 
@@ -228,24 +231,30 @@ class Recurrent(keras.layers.Layer):
 
     def _in_parallel(self, inputs, extras, carry, weights):
         """All timesteps at once, for a cell whose carry enters linearly: (outputs, carry)."""
-        cell = self.cell
+        cell, count = self.cell, len(self.cell.carry)
         x = ops.cast(self._project(inputs, weights), cell.state_dtype)
+
+        def recur(hidden, *gates):
+            columns = ops.cast(self._columns(gates, weights), self.compute_dtype)
+            return ops.cast(ops.matmul(ops.cast(hidden, self.compute_dtype), columns), cell.state_dtype)
+
         with cell.bound(weights, cell.state_dtype):
-            a, b = cell.coefficients(x)
+            a, b = cell.parts(x)
             if extras:
                 is_real = extras[0] > 0.5
-                a, b = ops.where(is_real, a, ops.ones_like(a)), ops.where(is_real, b, ops.zeros_like(b))
-            c = linear_scan(a, b, carry[0])
-            outputs = cell.output(x, c)
-        if extras and outputs is not c:  # a masked timestep repeats the output of the last real one
+                one = [ops.ones_like(a[0]), *(ops.zeros_like(part) for part in a[1:])]
+                a = [ops.where(is_real, part, still) for part, still in zip(a, one, strict=True)]
+                b = [ops.where(is_real, part, ops.zeros_like(part)) for part in b]
+            c = linear_scan(a, b, carry[:count])
+            outputs = cell.output_of(x, c, recur)
+        if extras and self.output_index == count:  # a masked timestep repeats the output of the last real one
             place = ops.reshape(ops.arange(1, ops.shape(x)[0] + 1, dtype=x.dtype), (-1, 1, 1))
             real = ops.cast(is_real, x.dtype)
-            place = ops.cast(linear_scan(1 - real, real * place, ops.zeros_like(real[0])), "int32")
+            place = ops.cast(linear_scan([1 - real], [real * place], [ops.zeros_like(real[0])])[0], "int32")
             padded = ops.concatenate([ops.zeros_like(outputs[:1]), outputs])
             outputs = ops.take_along_axis(padded, ops.broadcast_to(place, ops.shape(outputs)), axis=0)
-        last = [ops.concatenate([ops.expand_dims(carry[0], 0), c])[-1]]
-        if len(carry) > 1:
-            last.append(ops.concatenate([ops.expand_dims(carry[1], 0), outputs])[-1])
+        pairs = zip(carry, [*c, outputs], strict=False)
+        last = [ops.concatenate([ops.expand_dims(before, 0), after])[-1] for before, after in pairs]
         return ops.cast(outputs, self.compute_dtype), last
 
     # What the loop runs. Weights come in as tensors, so that it can find their gradients.
@@ -262,9 +271,7 @@ class Recurrent(keras.layers.Layer):
         cell = self.cell
 
         def recur_in_compute_dtype(hidden, *gates):
-            hidden = ops.cast(hidden, self.compute_dtype)
-            for keep_hidden in constants:
-                hidden = hidden * keep_hidden
+            hidden = cell.dropped(ops.cast(hidden, self.compute_dtype), constants[0] if constants else None, gates)
             return ops.cast(recur(hidden, *gates), cell.state_dtype)
 
         with cell.bound(weights, cell.state_dtype):

@@ -51,20 +51,24 @@ class LSTMCell(Cell):
 
     def initial_bias(self, shape, dtype=None):
         bias = super().initial_bias(shape, dtype)
-        if not self.unit_forget_bias:
+        if not self.unit_forget_bias or "forget" not in self.gates:
             return bias
-        u = self.units
-        return ops.concatenate([bias[:u], ops.ones((u,), bias.dtype), bias[2 * u :]])
+        first = self.gates.index("forget") * self.units
+        return ops.concatenate([bias[:first], ops.ones((self.units,), bias.dtype), bias[first + self.units :]])
 
     def step(self, x, carry, recur):
         h, c = carry
-        z = dict(zip(self.gates, self.split(x + recur(h)), strict=True))
+        *_, c, h = self.remember(x + recur(h), c)
+        return h, (h, c)
+
+    def remember(self, z, c):
+        """From the gates' sums and the last cell: input, forget and output gate, cell and hidden."""
+        z = dict(zip(self.gates, self.split(z), strict=True))
         i = self.input_gate(z, c)
         f = self.forget_gate(z, c, i)
-        c = f * c + i * self.activation(z["candidate"])
+        c = f * c + i * self.candidate(z)
         o = self.output_gate(z, c)
-        h = o * self.activation(c)
-        return h, (h, c)
+        return i, f, o, c, o * self.read(c)
 
     # What the variants of the literature change: z are the gates' sums by name, c the cell that a gate sees.
 
@@ -74,8 +78,14 @@ class LSTMCell(Cell):
     def forget_gate(self, z, c, i):
         return self.recurrent_activation(z["forget"])
 
+    def candidate(self, z):
+        return self.activation(z["candidate"])
+
     def output_gate(self, z, c):
         return self.recurrent_activation(z["output"])
+
+    def read(self, c):
+        return self.activation(c)
 
     def get_config(self):
         return {**super().get_config(), "unit_forget_bias": self.unit_forget_bias}

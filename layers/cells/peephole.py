@@ -48,18 +48,24 @@ class PeepholeLSTMCell(LSTMCell):
 
     def build(self, input_shape):
         super().build(input_shape)
+        self.seeing = [gate for gate in ("input", "forget", "output") if gate in self.gates]
+        shape = (len(self.seeing), self.units)
         self.peepholes = self.add_weight(
-            name="peepholes", shape=(3, self.units), initializer=self.peephole_initializer, autocast=False
+            name="peepholes", shape=shape, initializer=self.peephole_initializer, autocast=False
         )
 
+    def seen(self, gate, z, c):
+        """A gate's sum, with what its peephole adds."""
+        return self.recurrent_activation(z[gate] + self.peepholes[self.seeing.index(gate)] * c)
+
     def input_gate(self, z, c):
-        return self.recurrent_activation(z["input"] + self.peepholes[0] * c)
+        return self.seen("input", z, c)
 
     def forget_gate(self, z, c, i):
-        return self.recurrent_activation(z["forget"] + self.peepholes[1] * c)
+        return self.seen("forget", z, c)
 
     def output_gate(self, z, c):
-        return self.recurrent_activation(z["output"] + self.peepholes[2] * c)
+        return self.seen("output", z, c)
 
     def get_config(self):
         config = {"peephole_initializer": keras.initializers.serialize(self.peephole_initializer)}

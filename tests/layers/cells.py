@@ -6,10 +6,17 @@ import keras
 import numpy as np
 from keras import ops
 
-from layers import CELLS, GRUCell, Recurrent
+from layers import CELLS, AntisymmetricCell, CTRNNCell, FullyRecurrentCell, GRUCell, JordanCell, Recurrent
 
 # Every cell in CELLS, and forms of them that differ in more than a number.
-MAKERS = {**CELLS, "gru, reset before": functools.partial(GRUCell, reset_after=False)}
+MAKERS = {
+    **CELLS,
+    "gru, reset before": functools.partial(GRUCell, reset_after=False),
+    "jordan, two outputs that fade": functools.partial(JordanCell, outputs=2, decay=0.5),
+    "fully_recurrent, two outputs": functools.partial(FullyRecurrentCell, outputs=2),
+    "antisymmetric, gated": functools.partial(AntisymmetricCell, gated=True),
+    "ctrnn, elapsed": functools.partial(CTRNNCell, elapsed=True),
+}
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 
@@ -30,9 +37,9 @@ def recurrent(name, units=4, shape=(3, 7, 5), seed=0, dtype=None, cell=None, **a
 
 
 def states(layer, batch, seed=1):
-    """A carry that is not zero."""
+    """A carry that is not zero; positive, as a normaliser or a boundary has to be."""
     rng = np.random.default_rng(seed)
-    return [rng.normal(size=(batch, size)).astype(layer.cell.state_dtype) for size in layer.cell.carry_sizes]
+    return [rng.uniform(0.2, 1.2, (batch, size)).astype(layer.cell.state_dtype) for size in layer.cell.carry_sizes]
 
 
 def gradients(layer, loss, *given):
