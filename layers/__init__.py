@@ -46,6 +46,7 @@ from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
+from layers.ridge import RidgeReadout
 from layers.stack import Stack, stack
 from layers.timed import TimedCell
 from layers.vote import Vote
@@ -162,6 +163,7 @@ __all__ = [
     "RMLPCell",
     "Recurrent",
     "Reservoir",
+    "RidgeReadout",
     "SCRNCell",
     "SLSTMCell",
     "SRUCell",

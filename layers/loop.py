@@ -11,7 +11,7 @@
   carries the sums over blocks, and those of weights that `step` uses element by element.
 
 The algorithm is `Program`; it is written once, over what a backend has to have (`TensorFlow`, `Jax`): `scan`, `vjp`,
-`with_gradient`, `product` and `known_product`.
+`with_gradient`, `product` and `known_product`. What they say of vendors' kernels is for `vendor.py`.
 """
 
 import contextlib
@@ -321,6 +321,13 @@ def plus(total, gradient):
 class TensorFlow:
     """The loop's needs in TensorFlow's terms, in the plain graph, under XLA and eagerly."""
 
+    vendor_masks = True  # whether a GPU vendor's kernel takes right padding
+
+    @staticmethod
+    def vendor_has(cell):
+        """Whether a GPU is here, and Keras calls its vendor's kernel for the stock layer of this cell."""
+        return bool(tf.config.list_logical_devices("GPU"))
+
     @staticmethod
     def value(x):
         """A tensor, where `x` may be a variable: the gradient below is that of tensors."""
@@ -479,6 +486,12 @@ def _plain_gradients():
 
 class Jax:
     """The same in JAX's terms."""
+
+    vendor_masks = False
+
+    @staticmethod
+    def vendor_has(cell):
+        return "cell" in cell.carry and jax.default_backend() == "gpu"  # of the GRU Keras's is a scan like any other
 
     @staticmethod
     def value(x):

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from layers import vendor
 from layers.cell import Cell
 from layers.linear import LinearCell, linear_scan
 from layers.loop import traced, unroll, whole_blocks
@@ -109,6 +110,9 @@ class Recurrent(keras.layers.Layer):
             self.cell.built = True
         self.features = sequence_shape[2]
         self.output_index = self._find_output()
+        self.by_vendor = vendor.may_run(self.cell)
+        if self.by_vendor and keras.backend.backend() == "tensorflow":
+            self.supports_jit = False  # XLA knows no vendor's kernel
         if self.stateful and self.states is None:
             if sequence_shape[0] is None:
                 raise ValueError(
@@ -176,7 +180,12 @@ class Recurrent(keras.layers.Layer):
             outputs, carry = self._in_parallel(inputs, extras, carry, weights)
         else:
             constants = [] if keep_hidden is None else [keep_hidden]
-            outputs, carry = self._in_turn(inputs, extras, carry, weights, constants, bool(training))
+            in_turn = lambda: self._in_turn(inputs, extras, carry, weights, constants, bool(training))
+            if self.by_vendor and not constants and not self.window and inputs.shape[0] != 0:
+                mask = extras[0] if extras else None
+                outputs, carry = vendor.run(cell, inputs, mask, carry, weights, self.return_sequences, in_turn)
+            else:
+                outputs, carry = in_turn()
         output = self._output(outputs, carry, extras[0] if extras else None, begins_at_zero)
         carry = [ops.cast(state, self.compute_dtype) for state in carry[: len(cell.carry)]]
         if self.stateful:
@@ -214,7 +223,7 @@ class Recurrent(keras.layers.Layer):
             if padded:
                 extras = extras or [ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype)]
                 inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
-        outputs, carry = unroll(
+        outputs, last = unroll(
             self._project,
             self._step,
             self._columns,
@@ -227,7 +236,7 @@ class Recurrent(keras.layers.Layer):
             return_sequences=self.return_sequences,
             window=self.window,
         )
-        return outputs[:timesteps] if padded and self.return_sequences else outputs, carry
+        return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
     def _in_parallel(self, inputs, extras, carry, weights):
         """All timesteps at once, for a cell whose carry enters linearly: (outputs, carry)."""

@@ -56,7 +56,7 @@ class CTRNNCell(TimedCell):
         self.log_time_constant = self.new_weight("log_time_constant", (self.units,), "bias", begin)
 
     def drive(self, inputs):
-        return inputs @ self.kernel
+        return ops.matmul(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         (y,) = carry

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+from keras import ops
 
 from layers.cell import Cell
 
@@ -102,7 +103,7 @@ class Reservoir(keras.initializers.Initializer):
         rows = np.arange(units)
         matrix[rows, rng.permutation(units)] = rng.uniform(0.5, 1, units)  # a permutation: never nilpotent
         radius = np.abs(np.linalg.eigvals(matrix)).max()
-        return keras.ops.convert_to_tensor(matrix * (self.spectral_radius / radius), dtype=dtype)
+        return ops.convert_to_tensor(matrix * (self.spectral_radius / radius), dtype=dtype)
 
     def get_config(self):
         return {"spectral_radius": self.spectral_radius, "density": self.density, "seed": self.seed}

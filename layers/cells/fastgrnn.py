@@ -1,6 +1,7 @@
 """The fast, tiny gated network."""
 
 import keras
+from keras import ops
 
 from layers.cell import Cell
 
@@ -48,13 +49,13 @@ class FastGRNNCell(Cell):
         self.scales = self.new_weight("scales", (2,), "bias", lambda shape, dtype=None: [1.0, -4.0])
 
     def project(self, inputs):
-        return inputs @ self.kernel
+        return ops.matmul(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         (h,) = carry
         s = x + recur(h)
         b_z, b_h = (0.0, 0.0) if self.bias is None else self.split(self.bias)
         z, candidate = self.recurrent_activation(s + b_z), self.activation(s + b_h)
-        zeta, nu = (keras.ops.sigmoid(self.scales[i]) for i in (0, 1))
+        zeta, nu = (ops.sigmoid(self.scales[i]) for i in (0, 1))
         h = (zeta * (1 - z) + nu) * candidate + z * h
         return h, (h,)

@@ -81,7 +81,7 @@ class HierarchicalMultiscaleCell(Cell):
         return getattr(self, gates[0]).value
 
     def project(self, inputs):
-        return inputs @ self.kernel
+        return ops.matmul(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         levels = [carry[3 * level : 3 * level + 3] for level in range(self.depth)]

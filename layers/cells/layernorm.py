@@ -54,7 +54,7 @@ class LayerNormLSTMCell(LSTMCell):
         self.cell_bias = self.new_weight("cell_bias", (self.units,), "bias", keras.initializers.Zeros())
 
     def project(self, inputs):
-        x = normalized(inputs @ self.kernel, self.gains[0])
+        x = normalized(ops.matmul(inputs, self.kernel), self.gains[0])
         return x if self.bias is None else x + self.bias
 
     def step(self, x, carry, recur):
@@ -108,7 +108,7 @@ class LayerNormGRUCell(Cell):
         self.candidate_bias = self.new_weight("candidate_bias", (self.units,), "bias") if self.use_bias else None
 
     def project(self, inputs):
-        x = self.normalized_parts(inputs @ self.kernel, self.gains[0])
+        x = self.normalized_parts(ops.matmul(inputs, self.kernel), self.gains[0])
         return x if self.bias is None else x + self.bias
 
     def normalized_parts(self, x, gains):

@@ -1,6 +1,7 @@
 """The light GRU."""
 
 import keras
+from keras import ops
 
 from layers.cell import Cell
 from layers.cells.layernorm import normalized
@@ -50,9 +51,9 @@ class LiGRUCell(Cell):
         self.gain = self.new_weight("gain", (2 * self.units,), "bias", keras.initializers.Ones())
 
     def project(self, inputs):
-        z, h = self.split(inputs @ self.kernel)
+        z, h = self.split(ops.matmul(inputs, self.kernel))
         gain_z, gain_h = self.gain[: self.units], self.gain[self.units :]
-        x = keras.ops.concatenate([normalized(z, gain_z), normalized(h, gain_h)], axis=-1)
+        x = ops.concatenate([normalized(z, gain_z), normalized(h, gain_h)], axis=-1)
         return x if self.bias is None else x + self.bias
 
     def step(self, x, carry, recur):

@@ -69,7 +69,7 @@ class LRUCell(LinearCell):
         return ops.stack([ops.log(-ops.log(area) / 2), ops.log(phase), ops.log(1 - area) / 2])
 
     def project(self, inputs):
-        x = inputs @ self.kernel
+        x = ops.matmul(inputs, self.kernel)
         return x if self.bias is None else x + ops.pad(self.bias.value, [[2 * self.units, 0]])
 
     def coefficients(self, x):

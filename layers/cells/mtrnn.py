@@ -61,7 +61,7 @@ class MTRNNCell(Cell):
         return self.fast_units
 
     def project(self, inputs):
-        x = inputs @ self.kernel
+        x = ops.matmul(inputs, self.kernel)
         x = ops.concatenate([x, ops.zeros_like(x[..., :1]) * ops.ones((self.slow_units,), x.dtype)], axis=-1)
         return x if self.bias is None else x + self.bias
 

@@ -52,7 +52,7 @@ class MultiplicativeLSTMCell(LSTMCell):
         self.multiplier_kernel = self.new_weight("multiplier_kernel", (self.units, self.units), "recurrent")
 
     def project(self, inputs):
-        x = inputs @ self.kernel
+        x = ops.matmul(inputs, self.kernel)
         return x if self.bias is None else x + ops.pad(self.bias.value, [[0, self.units]])
 
     def step(self, x, carry, recur):

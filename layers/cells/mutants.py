@@ -44,7 +44,7 @@ class MUT1Cell(Cell):
     recurrent_gates = ("reset", "candidate")
 
     def project(self, inputs):
-        x = inputs @ self.kernel
+        x = ops.matmul(inputs, self.kernel)
         if self.bias is None:
             return x
         return x + ops.concatenate([self.bias[: 2 * self.units], ops.zeros((self.units,), x.dtype)])

@@ -1,6 +1,7 @@
 """The recurrent additive network."""
 
 import keras
+from keras import ops
 
 from layers.cell import Cell
 
@@ -49,7 +50,7 @@ class RANCell(Cell):
         return (2 * self.units,)
 
     def project(self, inputs):
-        return inputs @ self.kernel
+        return ops.matmul(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         h, c = carry

@@ -1,6 +1,7 @@
 """The recurrent multilayer perceptron."""
 
 import keras
+from keras import ops
 
 from layers.cell import Cell
 
@@ -56,7 +57,7 @@ class RMLPCell(Cell):
             setattr(self, name, self.new_weight(name, (self.units, self.units), "kernel"))
 
     def project(self, inputs):
-        x = inputs @ self.kernel
+        x = ops.matmul(inputs, self.kernel)
         return x if self.bias is None else x + self.bias[: self.units]
 
     def step(self, x, carry, recur):

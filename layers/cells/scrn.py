@@ -56,7 +56,7 @@ class SCRNCell(Cell):
         self.hidden_kernel = self.new_weight("hidden_kernel", (self.context_units, self.units), "kernel")
 
     def project(self, inputs):
-        return ops.concatenate([super().project(inputs), inputs @ self.context_kernel], axis=-1)
+        return ops.concatenate([super().project(inputs), ops.matmul(inputs, self.context_kernel)], axis=-1)
 
     def step(self, x, carry, recur):
         h, s = carry

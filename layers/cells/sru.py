@@ -60,7 +60,7 @@ class SRUCell(LinearCell):
         super().build(input_shape)
 
     def project(self, inputs):
-        x = inputs @ self.kernel
+        x = ops.matmul(inputs, self.kernel)
         if self.bias is not None:
             around = (x.shape[-1] // self.units - 3) * self.units
             x = x + ops.pad(self.bias.value, [[self.units, around]])

@@ -5,7 +5,8 @@
 Each side is a process of its own, so that no library's threads wait in another one's way and memory can be told apart;
 the sides take turns, a step each, round after round. A training step is forward and backward, with the gradients of all
 weights and of the input. Sides whose library is not installed are left out and named: `pip install torch==2.13.0 jax`.
-Sizes are batch x timesteps x features x units. About 20 minutes on 2 cores; `--quick` leaves cells and sizes out.
+Sizes are batch x timesteps x features x units. About 20 minutes on 2 cores; `--quick` leaves cells and sizes out. A
+side whose library sees a GPU (`pip install -e '.[gpu,benchmarks]'`) runs there; peak memory is the host's.
 """
 
 import argparse
@@ -142,6 +143,7 @@ def in_jax(make, case):
     import jax
     import keras
 
+    keras.config.set_dtype_policy("mixed_bfloat16" if case.form == "bfloat16" else "float32")
     layer = make(case)
     x, mask = data(case)
     arguments = {} if mask is None else {"mask": jax.numpy.asarray(mask)}
@@ -154,7 +156,8 @@ def in_jax(make, case):
 
     run = jax.jit(functools.partial(forward, training=False))
     if case.training:
-        run = jax.jit(jax.grad(lambda x, weights: forward(x, weights, True).sum(), argnums=(0, 1)))
+        loss = lambda x, weights: forward(x, weights, True).astype("float32").sum()
+        run = jax.jit(jax.grad(loss, argnums=(0, 1)))
     x, weights = jax.numpy.asarray(x), [variable.value for variable in variables]
     return lambda: jax.block_until_ready(run(x, weights))
 
@@ -206,6 +209,7 @@ def torch_nn(case):
     kind = {"lstm": torch.nn.LSTM, "gru": torch.nn.GRU, "elman": torch.nn.RNN}[case.cell]
     deep = {"num_layers": 3} if case.form == "deep" else {}
     layer = kind(features, units, batch_first=True, bidirectional=case.form == "bidirectional", **deep)
+    layer = layer.to(torch_device(), torch.bfloat16 if case.form == "bfloat16" else torch.float32)
     x, mask = data(case)
     lengths = None if mask is None else torch.tensor(mask.sum(axis=1))
 
@@ -227,25 +231,35 @@ def torch_loop(case):
     _, _, features, u = case.size
     generator = torch.Generator().manual_seed(0)
     shapes = [(features, 4 * u), (u, 4 * u), (4 * u,), (u,), (u,), (u,)]
-    weights = [(torch.randn(shape, generator=generator) / 10).requires_grad_() for shape in shapes]
+    weights = [torch.randn(shape, generator=generator) / 10 for shape in shapes]
+    weights = [weight.to(torch_device()).requires_grad_() for weight in weights]
 
     call = torch.jit.script(peephole_lstm)
     return torch_step(case, lambda x: call(x, weights), weights, data(case)[0])
 
 
+def torch_device():
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
 def torch_step(case, call, weights, x):
     import torch
 
-    if not case.training:
-        x = torch.tensor(x)
+    x = torch.tensor(x, device=torch_device(), dtype=weights[0].dtype, requires_grad=case.training)
 
-        def infer():
+    def step():
+        if case.training:
+            found = torch.autograd.grad(call(x).sum(), [x, *weights])
+        else:
             with torch.inference_mode():
-                return call(x)
+                found = call(x)
+        if x.is_cuda:
+            torch.cuda.synchronize()
+        return found
 
-        return infer
-    x = torch.tensor(x, requires_grad=True)
-    return lambda: torch.autograd.grad(call(x).sum(), [x, *weights])
+    return step
 
 
 def tensorflow_sides(make):
@@ -266,9 +280,9 @@ for _name, _make, _cells, _forms in (
 ):
     for _mode, _side in tensorflow_sides(_make).items():
         SIDES[f"{_name} {_mode}"] = ("tensorflow", _cells, _forms, _side)
-SIDES["ours jax"] = ("jax", (*VENDOR, "peephole"), PLAIN, functools.partial(in_jax, ours))
+SIDES["ours jax"] = ("jax", (*VENDOR, "peephole"), (*PLAIN, "bfloat16"), functools.partial(in_jax, ours))
 SIDES["jax.lax.scan"] = ("jax", VENDOR, ("",), jax_scan)
-SIDES["torch.nn"] = ("torch", VENDOR, PLAIN, torch_nn)
+SIDES["torch.nn"] = ("torch", VENDOR, (*PLAIN, "bfloat16"), torch_nn)
 SIDES["torch loop"] = ("torch", ("peephole",), ("",), torch_loop)
 
 

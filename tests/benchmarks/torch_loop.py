@@ -5,7 +5,7 @@ import torch
 
 def peephole_lstm(x: torch.Tensor, weights: list[torch.Tensor]) -> torch.Tensor:
     kernel, recurrent_kernel, bias, p_i, p_f, p_o = weights
-    h = torch.zeros(x.shape[0], recurrent_kernel.shape[0])
+    h = torch.zeros(x.shape[0], recurrent_kernel.shape[0], device=x.device)
     c = torch.zeros_like(h)
     projected = torch.matmul(x, kernel) + bias
     outputs = []

@@ -136,7 +136,9 @@ def irnn(x, carry, kernel, recurrent_kernel, bias):
 
 
 def indrnn(x, carry, kernel, recurrent_weight, bias):
-    h = np.array([max(0, w @ x + u * own + b) for w, u, own, b in zip(kernel.T, recurrent_weight, *carry, bias)])
+    h = np.array(
+        [max(0, w @ x + u * own + b) for w, u, own, b in zip(kernel.T, recurrent_weight, *carry, bias, strict=True)]
+    )
     return h, [h]
 
 

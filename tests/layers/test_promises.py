@@ -1,5 +1,7 @@
 """What every cell promises, whatever its equation."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -22,23 +24,19 @@ def close(one, other, tolerance=1e-5):
     np.testing.assert_allclose(ops.convert_to_numpy(one), ops.convert_to_numpy(other), atol=tolerance, rtol=tolerance)
 
 
-MASKS = {
-    "right padding": np.arange(7) < np.array([7, 4, 1, 6])[:, None],
-    "left padding": np.arange(7) >= np.array([0, 3, 6, 2])[:, None],
-    "holes": np.random.default_rng(0).random((4, 7)) > 0.5,
-}
+# A row each of right padding, left padding, holes, and nothing.
+MASK = np.array([[1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 1]], bool)
+RIGHT = np.arange(7) < np.array([7, 4, 1, 6])[:, None]
 
 
 @every_cell
-@pytest.mark.parametrize("mask", MASKS)
-def test_padding_changes_nothing(name, mask, x):
-    real = MASKS[mask] | (np.arange(7) == 6) if mask == "holes" else MASKS[mask]
+def test_padding_changes_nothing(name, x):
     layer = recurrent(name, shape=SHAPE, return_sequences=True, return_state=True)
     carry = states(layer, 4)
-    outputs, *last = layer(x + 100 * ~real[..., None], initial_state=carry, mask=real)
-    for row in range(4):
-        alone, *alone_last = layer(x[row : row + 1, real[row]], initial_state=[c[row : row + 1] for c in carry])
-        close(ops.convert_to_numpy(outputs)[row, real[row]], alone[0])
+    outputs, *last = layer(x + 100 * ~MASK[..., None], initial_state=carry, mask=MASK)
+    for row in range(3):
+        alone, *alone_last = layer(x[row : row + 1, MASK[row]], initial_state=[c[row : row + 1] for c in carry])
+        close(ops.convert_to_numpy(outputs)[row, MASK[row]], alone[0])
         for one, other in zip(last, alone_last, strict=True):
             close(one[row], other[0])
 
@@ -66,31 +64,26 @@ def test_a_row_that_is_all_padding_keeps_its_carry_and_gets_finite_gradients(nam
 def test_backwards_is_forwards_on_the_reversed_sequence(name, x):
     forwards = recurrent(name, shape=SHAPE, return_sequences=True)
     backwards = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True)
-    aligned = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True, align_outputs=True)
-    close(backwards(x), forwards(x[:, ::-1]))
-    close(aligned(x), forwards(x[:, ::-1])[:, ::-1])
+    close(backwards(x, mask=MASK), forwards(x[:, ::-1], mask=MASK[:, ::-1]))
 
 
 @every_cell
-@pytest.mark.parametrize("mask", MASKS)
-def test_aligned_outputs_stand_at_their_timesteps_under_any_mask(name, mask, x):
-    mask = MASKS[mask]
+def test_aligned_outputs_stand_at_their_timesteps_under_any_mask(name, x):
     backwards = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True)
     aligned = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True, align_outputs=True)
-    close(aligned(x, mask=mask), backwards(x, mask=mask)[:, ::-1])
-    given = ops.convert_to_tensor(mask)
-    close(ops.cast(aligned.compute_mask(x, given), "int32"), mask)
-    close(ops.cast(backwards.compute_mask(x, given), "int32"), mask[:, ::-1])
+    close(aligned(x, mask=MASK), backwards(x, mask=MASK)[:, ::-1])
+    given = ops.convert_to_tensor(MASK)
+    close(ops.cast(aligned.compute_mask(x, given), "int32"), MASK)
+    close(ops.cast(backwards.compute_mask(x, given), "int32"), MASK[:, ::-1])
 
 
 @every_cell
-@pytest.mark.parametrize("cut", [3, 5])
-def test_two_halves_with_the_carry_handed_over_are_the_whole(name, cut, x):
+def test_two_halves_with_the_carry_handed_over_are_the_whole(name, x):
     layer = recurrent(name, shape=SHAPE, return_sequences=True, return_state=True)
     carry = states(layer, 4)
     whole, *last = layer(x, initial_state=carry)
-    first, *between = layer(x[:, :cut], initial_state=carry)
-    second, *end = layer(x[:, cut:], initial_state=between)
+    first, *between = layer(x[:, :3], initial_state=carry)
+    second, *end = layer(x[:, 3:], initial_state=between)
     close(ops.concatenate([first, second], axis=1), whole)
     for one, other in zip(end, last, strict=True):
         close(one, other)
@@ -109,68 +102,60 @@ def test_saved_and_loaded_it_is_the_same(name, x, tmp_path):
 
 
 @every_cell
-def test_every_weight_gets_a_finite_gradient_that_is_not_zero(name, x):
+def test_every_weight_gets_a_finite_gradient_that_is_not_zero_with_training_and_without(name, x):
+    """From a carry that is not zero: a module may sleep, and a product may be with the carry."""
     layer = recurrent(name, shape=SHAPE)
-    found = gradients(layer, lambda layer, x: ops.sum(layer(x, training=True) ** 2), x)
+    carry = states(layer, 4)
+    loss = lambda layer, x, training: ops.sum(layer(x, initial_state=carry, training=training) ** 2)
+    found = gradients(layer, functools.partial(loss, training=True), x)
+    without = gradients(layer, functools.partial(loss, training=False), x)
     for gradient, weight in zip(found[1:], layer.trainable_variables, strict=True):
         assert np.isfinite(gradient).all(), weight.path
-        assert (gradient != 0).all(), weight.path
-
-
-@every_cell
-@pytest.mark.parametrize("training", [False, True])
-def test_a_gradient_is_as_right_without_training(name, training, x):
-    layer = recurrent(name, shape=SHAPE)
-    found = gradients(layer, lambda layer, x: ops.sum(layer(x, training=training) ** 2), x)
-    expected = gradients(layer, lambda layer, x: ops.sum(layer(x, training=True) ** 2), x)
-    for one, other in zip(found, expected, strict=True):
+        assert (gradient != 0).mean() >= 0.5, weight.path  # a rectified unit may be off
+    for one, other in zip(found, without, strict=True):
         close(one, other)
 
 
 @every_cell
-@pytest.mark.parametrize("timesteps", [0, 1, 4, 5, 6, 10, 11])
-def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name, timesteps):
+def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name):
     x = np.random.default_rng(0).normal(size=(2, 11, 5)).astype("float32")
     layer = recurrent(name, shape=x.shape, return_sequences=True, return_state=True)
     expected, *_ = layer(x)
+    begin = [ops.convert_to_numpy(ops.cast(state, "float32")) for state in layer.get_initial_state(2)]
     given = keras.Input((None, 5))
-    outputs, *last = keras.Model(given, layer(given))(x[:, :timesteps])
-    assert outputs.shape == (2, timesteps, 4)
-    close(outputs, expected[:, :timesteps])
-    for state, size in zip(last, layer.cell.carry_sizes, strict=True):
-        assert state.shape == (2, size)
-        assert timesteps or not np.any(state)
+    model = keras.Model(given, layer(given))
+    model.compile()
+    for timesteps in (0, 1, 4, 5, 6, 10, 11):
+        outputs, *last = model.predict_on_batch(x[:, :timesteps])
+        assert outputs.shape == (2, timesteps, layer.cell.output_size)
+        close(outputs, expected[:, :timesteps])
+        for state, first in zip(last, begin, strict=True):
+            assert state.shape == first.shape
+            assert timesteps or (state == first).all()
 
 
 @tensorflow_only
 @every_cell
-@pytest.mark.parametrize("jit", [False, True])
-def test_graph_and_xla_give_what_eager_gives(name, jit, x):
+def test_under_xla_too_where_sizes_are_unknown(name, x):
     import tensorflow as tf
 
     layer = recurrent(name, shape=SHAPE, return_sequences=True)
-    mask = MASKS["holes"]
-    run = tf.function(
-        lambda x, mask: layer(x, mask=mask),
-        [tf.TensorSpec([None, None, 5]), tf.TensorSpec([None, None], "bool")],
-        jit_compile=jit,
-    )
-    close(run(x, mask), layer(x, mask=mask))
-    close(run(x[:1, :3], mask[:1, :3]), layer(x[:1, :3], mask=mask[:1, :3]))
+    shapes = [tf.TensorSpec([None, None, 5]), tf.TensorSpec([None, None], "bool")]
+    run = tf.function(lambda x, mask: layer(x, mask=mask), shapes, jit_compile=True)
+    close(run(x, MASK), layer(x, mask=MASK))
 
 
 @every_cell
-@pytest.mark.parametrize("policy, tolerance", [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02), ("float64", 1e-5)])
-def test_other_precisions_give_the_same_to_their_precision(name, policy, tolerance, x):
-    if policy == "float64" and not TENSORFLOW:
-        pytest.skip("JAX computes in 32 bits unless told")
+@pytest.mark.parametrize("policy, tolerance", [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
+def test_mixed_precision_gives_the_same_to_its_precision(name, policy, tolerance, x):
     exact, layer = recurrent(name, shape=SHAPE), recurrent(name, shape=SHAPE, dtype=policy)
-    expected, outputs = exact(x), layer(x.astype("float64" if policy == "float64" else "float32"))
+    expected, outputs = exact(x), layer(x)
     assert keras.backend.standardize_dtype(outputs.dtype) == keras.DTypePolicy(policy).compute_dtype
-    close(ops.cast(outputs, "float32"), expected, tolerance)
+    scale = max(1, np.abs(expected).max())
+    close(ops.cast(outputs, "float32") / scale, expected / scale, tolerance)
     loss = lambda layer, x: ops.sum(ops.cast(layer(x, training=True), "float32") ** 2)
     for one, other in zip(gradients(layer, loss, x)[1:], gradients(exact, loss, x)[1:], strict=True):
-        assert np.abs(one - other).max() < 4 * tolerance * np.abs(other).max()
+        assert np.abs(one - other).max() <= 4 * tolerance * np.abs(other).max()
 
 
 @every_cell
@@ -188,12 +173,11 @@ def test_stateful_goes_on_where_it_was_until_it_is_reset(name, x):
 
 @tensorflow_only
 @every_cell
-@pytest.mark.parametrize("sequences", [False, True])
-def test_ragged_sequences_are_the_padded_and_masked_ones(name, sequences, x):
+def test_ragged_sequences_are_the_padded_and_masked_ones(name, x):
     import tensorflow as tf
 
     lengths = np.array([7, 3, 0, 5])
-    layer = recurrent(name, shape=SHAPE, return_sequences=sequences)
+    layer = recurrent(name, shape=SHAPE)
     ragged = tf.RaggedTensor.from_tensor(x, lengths=lengths)
     expected = layer(x, mask=np.arange(7) < lengths[:, None])
     close(layer(ragged), expected)
@@ -201,7 +185,7 @@ def test_ragged_sequences_are_the_padded_and_masked_ones(name, sequences, x):
 
 @every_cell
 def test_masked_outputs_are_the_last_real_one_or_zero(name, x):
-    mask = MASKS["right padding"]
+    mask = RIGHT
     repeated = recurrent(name, shape=SHAPE, return_sequences=True)(x, mask=mask)
     zero = recurrent(name, shape=SHAPE, return_sequences=True, zero_output_for_mask=True)(x, mask=mask)
     close(zero, np.where(mask[..., None], repeated, 0))

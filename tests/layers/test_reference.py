@@ -67,7 +67,7 @@ def test_gradients_are_the_slopes_of_the_paper_s_equation(name):
         outputs, last = reference.over_time(reference.STEPS[name], x, carry, named)
         return sum(np.sum(one * other) for one, other in zip([outputs, *last], weigh, strict=True))
 
-    found = gradients(layer, loss, x, *carry)
+    found = gradients(layer, loss, x, *carry, graph=True)
     point = [x, *carry, *(weights[name] for name in learnt)]
     assert [g.shape for g in found] == [p.shape for p in point]
     expected(*point)

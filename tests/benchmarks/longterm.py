@@ -1,0 +1,196 @@
+"""What each cell can remember: adding, copying and the embedded Reber grammar, at equal parameter counts.
+
+    python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--seeds 3] [--steps 3000]
+
+Every cell gets as many units as bring it nearest to 18,000 parameters (its own, the readout not counted), the same
+batches, Adam at 0.002 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is
+solved.
+
+- adding, 200 timesteps: numbers in [0, 1] and two marks; the answer is the sum of the marked numbers (S. Hochreiter and
+  J. Schmidhuber, 1997, section 5.4). Always answering 1 gives a mean squared error of 0.167; solved: under 0.01.
+- copy, 100 timesteps of waiting: ten symbols of eight, to be said again after the wait (as M. Arjovsky et al., 2016,
+  arXiv:1511.06464, section 5.1). Shown is the cross-entropy in nats of the ten answers; guessing gives 2.08.
+- reber: strings of the embedded Reber grammar (Hochreiter and Schmidhuber, 1997, section 5.1): after each symbol, which
+  may follow. Solved: every symbol of every string of a test set of 256 predicted right, the last but one above all;
+  shown is the share of such strings, and the number of training strings seen until all of them were right.
+
+What is printed is mean and spread over seeds and the seconds a run took.
+"""
+
+import argparse
+import os
+import statistics
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from layers import CELLS, Recurrent
+
+PARAMETERS = 18_000
+BATCH = 64
+
+
+# The tasks. Each is `batch(rng) -> (inputs, targets, weights)` and what its loss and verdict are.
+
+
+def adding(rng, batch=BATCH, timesteps=200):
+    numbers = rng.random((batch, timesteps))
+    marks = np.zeros((batch, timesteps))
+    rows = np.arange(batch)
+    first, second = rng.integers(0, timesteps // 2, batch), rng.integers(timesteps // 2, timesteps, batch)
+    marks[rows, first] = marks[rows, second] = 1
+    target = numbers[rows, first] + numbers[rows, second]
+    return np.stack([numbers, marks], axis=-1).astype("float32"), target[:, None].astype("float32"), None
+
+
+def copy(rng, batch=BATCH, wait=100, length=10, symbols=8):
+    said = rng.integers(0, symbols, (batch, length))
+    blank, cue = symbols, symbols + 1
+    given = np.full((batch, length + wait + length), blank)
+    given[:, :length] = said
+    given[:, -length - 1] = cue
+    return np.eye(symbols + 2, dtype="float32")[given], said, None
+
+
+# The Reber grammar: from each node, the symbols that may come and where they lead.
+SYMBOLS = "BTPSXVE"
+REBER = [{"T": 1, "P": 2}, {"S": 1, "X": 3}, {"T": 2, "V": 4}, {"X": 2, "S": 5}, {"P": 3, "V": 5}, {"E": None}]
+
+
+def reber_string(rng):
+    """A string of the embedded grammar, and for each of its symbols but the last the set that may follow."""
+    outer = "TP"[rng.integers(2)]
+    string, may = ["B", outer, "B"], ["TP", "B", "TP"]
+    node = 0
+    while node is not None:
+        choices = sorted(REBER[node])
+        symbol = choices[rng.integers(len(choices))]
+        string.append(symbol)
+        node = REBER[node][symbol]
+        may.append("".join(REBER[node]) if node is not None else outer)
+    return [*string, outer, "E"], [*may, "E"]
+
+
+def reber(rng, batch=BATCH):
+    strings = [reber_string(rng) for _ in range(batch)]
+    timesteps = max(len(may) for _, may in strings)
+    inputs = np.zeros((batch, timesteps, len(SYMBOLS)), "float32")
+    targets, real = np.zeros_like(inputs), np.zeros((batch, timesteps), "float32")
+    for row, (string, may) in enumerate(strings):
+        real[row, : len(may)] = 1
+        for t, follow in enumerate(may):
+            inputs[row, t, SYMBOLS.index(string[t])] = 1
+            targets[row, t, [SYMBOLS.index(symbol) for symbol in follow]] = 1
+    return inputs, targets, real
+
+
+def mean_squared(outputs, targets, real):
+    return tf.reduce_mean((outputs[:, -1] - targets) ** 2)
+
+
+def crossentropy(outputs, targets, real):
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(targets, outputs[:, -targets.shape[1] :]))
+
+
+def which_follow(outputs, targets, real):
+    loss = tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(targets, outputs), axis=-1)
+    return tf.reduce_sum(loss * real) / tf.reduce_sum(real)
+
+
+def strings_wrong(outputs, targets, real):
+    """Share of strings with a symbol that may follow below one that may not."""
+    low = tf.reduce_min(tf.where(targets > 0, outputs, np.inf), axis=-1)
+    high = tf.reduce_max(tf.where(targets > 0, -np.inf, outputs), axis=-1)
+    right = tf.reduce_all((low > high) | (real < 0.5), axis=1)
+    return 1 - tf.reduce_mean(tf.cast(right, "float32"))
+
+
+TASKS = {  # batch, outputs, loss, what is shown, under which it is solved
+    "adding": (adding, 1, mean_squared, mean_squared, 0.01),
+    "copy": (copy, 8, crossentropy, crossentropy, 0.05),
+    "reber": (reber, len(SYMBOLS), which_follow, strings_wrong, 1e-6),
+}
+
+
+def sized(cell, features):
+    """Units that bring the cell nearest to the number of parameters that all get, and that number."""
+
+    def count(units):
+        layer = cell(units)
+        layer.build((None, features))
+        return layer.count_params()
+
+    low, high = 4, 8  # the count rises with the units
+    while count(high) <= PARAMETERS:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) <= PARAMETERS else (low, middle)
+    units = min((low, high), key=lambda units: abs(count(units) - PARAMETERS))
+    return units, count(units)
+
+
+def run(name, task, seed, most):
+    """(what is shown at the end, steps, seconds, parameters)."""
+    batch, outputs, loss_of, shown_of, solved = TASKS[task]
+    features = batch(np.random.default_rng(0), 2)[0].shape[-1]
+    keras.utils.set_random_seed(seed)
+    units, count = sized(CELLS[name], features)
+    layer = Recurrent(CELLS[name](units), return_sequences=True)
+    dense = keras.layers.Dense(outputs)
+    inputs = keras.Input((None, features))
+    model = keras.Model(inputs, dense(layer(inputs)))
+    optimizer = keras.optimizers.Adam(0.002, global_clipnorm=1.0)
+    optimizer.build(model.trainable_variables)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def train(inputs, targets, real):
+        with tf.GradientTape() as tape:
+            loss = loss_of(model(inputs, training=True), targets, real)
+        optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
+        return loss
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def show(inputs, targets, real):
+        return shown_of(model(inputs, training=False), targets, real)
+
+    rng = np.random.default_rng(seed)
+    test = batch(np.random.default_rng(10_000), 256)
+    held = [None if part is None else tf.constant(part) for part in test]
+    begun = time.perf_counter()
+    for step in range(1, most + 1):
+        loss = train(*(None if part is None else tf.constant(part) for part in batch(rng)))
+        if step % 100 == 0 or step == most:
+            shown = float(show(*held))
+            if shown < solved or not np.isfinite(float(loss)):
+                break
+    return shown, step, time.perf_counter() - begun, count
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS), metavar="NAME")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, default=3000)
+    flags = parser.parse_args()
+    for task in flags.task:
+        print(f"{task}: {'shown':>10} over seeds, steps, seconds a run, parameters", flush=True)
+        for name in flags.cells:
+            found = [run(name, task, seed, flags.steps) for seed in range(flags.seeds)]
+            shown, steps, seconds, count = zip(*found, strict=True)
+            spread = statistics.stdev(shown) if len(shown) > 1 else 0.0
+            solved = sum(value < TASKS[task][-1] for value in shown)
+            print(
+                f"  {name:20} {statistics.mean(shown):8.4f} ± {spread:.4f}   solved {solved}/{len(shown)}   steps "
+                f"{statistics.mean(steps):6.0f}   {statistics.mean(seconds):5.0f} s   {count[0]:,} parameters",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
