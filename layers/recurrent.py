@@ -6,7 +6,7 @@ from keras import ops
 from layers import vendor
 from layers.cell import Cell
 from layers.linear import LinearCell, linear_scan
-from layers.loop import traced, unroll, whole_blocks
+from layers.loop import backend, traced, unroll, whole_blocks
 
 
 def densified(sequence, mask):
@@ -41,6 +41,9 @@ class Recurrent(keras.layers.Layer):
             2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs, for up to 1.5 times
             the time. For sequences of thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
+        jit_compile: Whether XLA compiles the loop: True, False or "auto", which does so in inference on a CPU where a
+            graph knows all sizes. Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to
+            ONNX want False for graphs of fixed sizes.
 
     Call arguments:
         sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives what its padded batch does.
@@ -76,6 +79,7 @@ class Recurrent(keras.layers.Layer):
         align_outputs=False,
         window=None,
         parallel=True,
+        jit_compile="auto",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -95,6 +99,11 @@ class Recurrent(keras.layers.Layer):
             raise ValueError(f"Recurrent: `window` must be a positive integer or None. Received: window={window!r}.")
         self.window = window
         self.parallel = parallel
+        if jit_compile not in (True, False, "auto"):
+            raise ValueError(
+                f"Recurrent: `jit_compile` must be True, False or 'auto'. Received: jit_compile={jit_compile!r}."
+            )
+        self.jit_compile = jit_compile
         self.input_spec = None
         self.states = None
         self.supports_masking = True
@@ -223,19 +232,23 @@ class Recurrent(keras.layers.Layer):
             if padded:
                 extras = extras or [ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype)]
                 inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
-        outputs, last = unroll(
-            self._project,
-            self._step,
-            self._columns,
-            inputs,
-            extras,
-            carry,
-            weights,
-            constants,
-            keep=keep,
-            return_sequences=self.return_sequences,
-            window=self.window,
-        )
+
+        def run():
+            return unroll(
+                self._project,
+                self._step,
+                self._columns,
+                inputs,
+                extras,
+                carry,
+                weights,
+                constants,
+                keep=keep,
+                return_sequences=self.return_sequences,
+                window=self.window,
+            )
+
+        outputs, last = backend().compiled(run, self.jit_compile, keep, inputs.shape)
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
     def _in_parallel(self, inputs, extras, carry, weights):
@@ -335,6 +348,7 @@ class Recurrent(keras.layers.Layer):
             "align_outputs",
             "window",
             "parallel",
+            "jit_compile",
         )
         config = {name: getattr(self, name) for name in names}
         return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}
