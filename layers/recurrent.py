@@ -1,5 +1,7 @@
 """`Recurrent`: runs a cell over a sequence."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -41,6 +43,10 @@ class Recurrent(keras.layers.Layer):
             2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs, for up to 1.5 times
             the time. For sequences of thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
+        zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random,
+            in inference each is that share old and the rest new (D. Krueger et al., "Zoneout", 2017, arXiv:1606.01305,
+            equation 7). A number, or a list with one for each tensor of the carry. Linear cells then run in turn.
+        zoneout_seed: Seed of what is drawn, an integer or None.
         jit_compile: Whether XLA compiles the loop: True, False or "auto", which does so in inference on a CPU where a
             graph knows all sizes. Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to
             ONNX want False for graphs of fixed sizes.
@@ -80,6 +86,8 @@ class Recurrent(keras.layers.Layer):
         window=None,
         parallel=True,
         jit_compile="auto",
+        zoneout=0.0,
+        zoneout_seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -104,6 +112,15 @@ class Recurrent(keras.layers.Layer):
                 f"Recurrent: `jit_compile` must be True, False or 'auto'. Received: jit_compile={jit_compile!r}."
             )
         self.jit_compile = jit_compile
+        rates = list(zoneout) if isinstance(zoneout, (list, tuple)) else [zoneout] * len(cell.carry)
+        if len(rates) != len(cell.carry) or not all(0 <= rate <= 1 for rate in rates):
+            raise ValueError(
+                f"Recurrent: `zoneout` must be in [0, 1], one number or one for each of {type(cell).__name__}'s "
+                f"{', '.join(cell.carry)}. Received: zoneout={zoneout!r}."
+            )
+        self.zoneout = rates if any(rates) else None
+        self.zoneout_seed = zoneout_seed
+        self.zoneout_generator = keras.random.SeedGenerator(zoneout_seed) if self.zoneout else None
         self.input_spec = None
         self.states = None
         self.supports_masking = True
@@ -178,24 +195,22 @@ class Recurrent(keras.layers.Layer):
             sequence = sequence * ops.expand_dims(keep_input, 1)
 
         inputs = ops.transpose(ops.cast(sequence, self.compute_dtype), (1, 0, 2))  # (timesteps, batch, features)
-        extras = []
         if mask is not None:
             mask = ops.expand_dims(ops.transpose(ops.cast(mask, cell.state_dtype)), -1)  # (timesteps, batch, 1)
-            extras = [mask]
         if self.go_backwards:
-            inputs, extras = ops.flip(inputs, 0), [ops.flip(x, 0) for x in extras]
+            inputs, mask = ops.flip(inputs, 0), None if mask is None else ops.flip(mask, 0)
         weights = [weight.value for weight in cell.variables_in_use]
-        if self.parallel and isinstance(cell, LinearCell):
-            outputs, carry = self._in_parallel(inputs, extras, carry, weights)
+        if self.parallel and isinstance(cell, LinearCell) and not self.zoneout:
+            outputs, carry = self._in_parallel(inputs, mask, carry, weights)
         else:
             constants = [] if keep_hidden is None else [keep_hidden]
-            in_turn = lambda: self._in_turn(inputs, extras, carry, weights, constants, bool(training))
-            if self.by_vendor and not constants and not self.window and inputs.shape[0] != 0:
-                mask = extras[0] if extras else None
+            zones = self._zones(ops.shape(inputs)[:2]) if training and self.zoneout else []
+            in_turn = lambda: self._in_turn(inputs, mask, zones, carry, weights, constants, bool(training))
+            if self.by_vendor and not (constants or self.zoneout or self.window or inputs.shape[0] == 0):
                 outputs, carry = vendor.run(cell, inputs, mask, carry, weights, self.return_sequences, in_turn)
             else:
                 outputs, carry = in_turn()
-        output = self._output(outputs, carry, extras[0] if extras else None, begins_at_zero)
+        output = self._output(outputs, carry, mask, begins_at_zero)
         carry = [ops.cast(state, self.compute_dtype) for state in carry[: len(cell.carry)]]
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
@@ -223,20 +238,29 @@ class Recurrent(keras.layers.Layer):
             carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
         return carry, given is None
 
-    def _in_turn(self, inputs, extras, carry, weights, constants, keep):
+    def _zones(self, timesteps_and_batch):
+        """For each tensor of the carry `(timesteps, batch, size)`, 1 where a unit keeps its last value."""
+        dtype, zones = self.cell.state_dtype, []
+        for rate, size in zip(self.zoneout, self.cell.carry_sizes, strict=True):
+            drawn = keras.random.uniform((*timesteps_and_batch, size), seed=self.zoneout_generator, dtype=dtype)
+            zones.append(ops.cast(drawn < rate, dtype))
+        return zones
+
+    def _in_turn(self, inputs, mask, zones, carry, weights, constants, keep):
         """One timestep after the other: (outputs or None, carry)."""
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
         if inputs.shape[0] is None or self.window:  # the loop wants whole blocks; the rest is padding like any other
             missing = whole_blocks(timesteps, self.window) - timesteps
             padded = not isinstance(missing, int) or missing > 0
             if padded:
-                extras = extras or [ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype)]
-                inputs, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, *extras))
+                mask = ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype) if mask is None else mask
+                inputs, mask, *zones = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, mask, *zones))
+        extras = [*([] if mask is None else [mask]), *zones]
 
         def run():
             return unroll(
                 self._project,
-                self._step,
+                functools.partial(self._step, mask is not None),
                 self._columns,
                 inputs,
                 extras,
@@ -251,7 +275,7 @@ class Recurrent(keras.layers.Layer):
         outputs, last = backend().compiled(run, self.jit_compile, keep, inputs.shape)
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
-    def _in_parallel(self, inputs, extras, carry, weights):
+    def _in_parallel(self, inputs, mask, carry, weights):
         """All timesteps at once, for a cell whose carry enters linearly: (outputs, carry)."""
         cell, count = self.cell, len(self.cell.carry)
         x = ops.cast(self._project(inputs, weights), cell.state_dtype)
@@ -262,14 +286,14 @@ class Recurrent(keras.layers.Layer):
 
         with cell.bound(weights, cell.state_dtype):
             a, b = cell.parts(x)
-            if extras:
-                is_real = extras[0] > 0.5
+            if mask is not None:
+                is_real = mask > 0.5
                 one = [ops.ones_like(a[0]), *(ops.zeros_like(part) for part in a[1:])]
                 a = [ops.where(is_real, part, still) for part, still in zip(a, one, strict=True)]
                 b = [ops.where(is_real, part, ops.zeros_like(part)) for part in b]
             c = linear_scan(a, b, carry[:count])
             outputs = cell.output_of(x, c, recur)
-        if extras and self.output_index == count:  # a masked timestep repeats the output of the last real one
+        if mask is not None and self.output_index == count:  # a masked timestep repeats the output of the last real one
             place = ops.reshape(ops.arange(1, ops.shape(x)[0] + 1, dtype=x.dtype), (-1, 1, 1))
             real = ops.cast(is_real, x.dtype)
             place = ops.cast(linear_scan([1 - real], [real * place], [ops.zeros_like(real[0])])[0], "int32")
@@ -289,8 +313,8 @@ class Recurrent(keras.layers.Layer):
         with self.cell.bound(weights, None):
             return self.cell.recurrent_columns(gates)
 
-    def _step(self, x, extras, carry, recur, weights, constants):
-        cell = self.cell
+    def _step(self, masked, x, extras, carry, recur, weights, constants):
+        cell, (mask, *zones) = self.cell, extras if masked else [None, *extras]
 
         def recur_in_compute_dtype(hidden, *gates):
             hidden = cell.dropped(ops.cast(hidden, self.compute_dtype), constants[0] if constants else None, gates)
@@ -298,10 +322,14 @@ class Recurrent(keras.layers.Layer):
 
         with cell.bound(weights, cell.state_dtype):
             output, new = cell.step(ops.cast(x, cell.state_dtype), carry[: len(cell.carry)], recur_in_compute_dtype)
+        if self.zoneout:
+            share = zones or self.zoneout
+            new = [z * before + (1 - z) * after for z, before, after in zip(share, carry, new, strict=False)]
+            output = new[self.output_index] if self.output_index < len(new) else output
         new = [*new, output][: len(carry)]
-        if extras:
+        if masked:
             # Padding must not move the carry: the last real timestep is what a shorter batch would have returned.
-            is_real = extras[0] > 0.5
+            is_real = mask > 0.5
             new = [ops.where(is_real, after, before) for after, before in zip(new, carry, strict=True)]
         return ops.cast(new[self.output_index], self.compute_dtype), new
 
@@ -349,8 +377,9 @@ class Recurrent(keras.layers.Layer):
             "window",
             "parallel",
             "jit_compile",
+            "zoneout_seed",
         )
-        config = {name: getattr(self, name) for name in names}
+        config = {name: getattr(self, name) for name in names} | {"zoneout": self.zoneout or 0.0}
         return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}
 
     @classmethod

@@ -13,7 +13,9 @@ class ElmanCell(Cell):
 
     Source: J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990, figure 2. Departure: the paper
     squashes with a logistic function between 0 and 1; here it is `activation`, tanh unless told, as in
-    `keras.layers.SimpleRNN`, whose weights these are.
+    `keras.layers.SimpleRNN`.
+
+    Weights: those of `keras.layers.SimpleRNN`: `kernel` `(features, units)`, `recurrent_kernel` `(units, units)`, `bias`.
 
     Args: those of `Cell`; `recurrent_activation` is not used.
 

@@ -20,7 +20,10 @@ class GRUCell(Cell):
 
     Source: K. Cho et al., "Learning Phrase Representations using RNN Encoder-Decoder for Statistical Machine
     Translation", 2014, arXiv:1406.1078, equations 5 to 8 (v3: reset before the product; v1: after it, the form that
-    vendor kernels compute). Weights and gate order are those of `keras.layers.GRU`.
+    vendor kernels compute).
+
+    Weights: those of `keras.layers.GRU`: `kernel` `(features, 3 * units)`, `recurrent_kernel` `(units, 3 * units)` and
+    `bias` `(3 * units,)`, or `(2, 3 * units)` with `reset_after`, in the order update, reset, candidate.
 
     Args: those of `Cell`, and
         reset_after: Whether r acts after the product with U_h (True) or before it.

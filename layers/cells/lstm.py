@@ -20,7 +20,9 @@ class LSTMCell(Cell):
     Source: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997; the forget gate:
     F. A. Gers, J. Schmidhuber and F. Cummins, "Learning to Forget", Neural Computation 12(10), 2000; a forget bias of
     1: R. Jozefowicz, W. Zaremba and I. Sutskever, "An Empirical Exploration of Recurrent Network Architectures", 2015.
-    Weights and gate order are those of `keras.layers.LSTM`.
+
+    Weights: those of `keras.layers.LSTM`: `kernel` `(features, 4 * units)`, `recurrent_kernel` `(units, 4 * units)` and
+    `bias` `(4 * units,)`, in the order input, forget, candidate, output.
 
     Args: those of `Cell`, and
         unit_forget_bias: Whether b_f begins at 1, so that a new network remembers.

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.cells [--cells NAME ...] [--no-times] [--no-formats] [--write]
 
-- times: a training step (forward, backward, all gradients) at 32 x 100 x 64 x 64 in the plain graph, as `fit` takes it
+- times: a training step (forward, backward, all gradients) at 16 x 200 x 64 x 64 in the plain graph, as `fit` takes it
 on
   a CPU, of `Recurrent(cell)`, of `keras.layers.RNN(the same cell)` and of `Recurrent(LSTMCell)`, taking turns; medians.
 - formats: a sentiment network with the cell is written as SavedModel, ONNX and LiteRT, run, and compared.
@@ -29,7 +29,7 @@ import tensorflow as tf
 
 from layers import CELLS, Recurrent
 
-SIZE = (32, 100, 64, 64)
+SIZE = (16, 200, 64, 64)
 FOLDER = pathlib.Path(__file__).parents[2] / "layers"
 
 # Whom each cell comes from, and what was changed. The order is that of CELLS, a child under its parent.

@@ -228,6 +228,44 @@ def test_one_mask_is_drawn_for_a_whole_sequence(rate):
     assert (kept[0] != kept[1]).any()
 
 
+@every_cell
+def test_zoneout_keeps_units_as_they_were_and_mixes_in_inference(name, x):
+    """Against stock RNN over a cell that mixes by itself; at 1 nothing moves."""
+    carry = states(recurrent(name, shape=SHAPE), 4)
+    still = recurrent(name, shape=SHAPE, return_state=True, zoneout=1.0)
+    for training in (False, True):
+        _, *last = still(x, initial_state=carry, training=training)
+        for one, other in zip(last, carry, strict=True):
+            close(one, other, 0)
+    layer = recurrent(name, shape=SHAPE, return_state=True, zoneout=0.3)
+    state = [ops.convert_to_tensor(one) for one in carry]
+    for t in range(SHAPE[1]):
+        _, new = layer.cell(x[:, t], state)
+        state = [0.3 * before + 0.7 * after for before, after in zip(state, new, strict=True)]
+    _, *last = layer(x, initial_state=carry, training=False)
+    for one, other in zip(last, state, strict=True):
+        close(one, other)
+
+
+def test_zoneout_draws_for_each_timestep_and_unit_from_its_seed():
+    """An Elman network that counts the timesteps at which a unit moved."""
+    cell = ElmanCell(200, activation="linear")
+    layer = Recurrent(cell, zoneout=0.25, zoneout_seed=1)
+    layer.build((2, 50, 1))
+    layer.set_weights([np.ones((1, 200)), np.eye(200), np.zeros(200)])
+    x = np.ones((2, 50, 1), "float32")
+    moved = np.asarray(layer(x, training=True))
+    assert moved.mean() == pytest.approx(0.75 * 50, rel=0.02) and moved.std() > 2
+    assert not np.allclose(moved[0], moved[1])
+    assert not np.allclose(moved, layer(x, training=True))
+    again = Recurrent(cell, zoneout=0.25, zoneout_seed=1)
+    close(again(x, training=True), moved, 0)
+    with pytest.raises(ValueError, match="`zoneout` must be in .* Received: zoneout=1.5"):
+        Recurrent(cell, zoneout=1.5)
+    with pytest.raises(ValueError, match="`jit_compile` must be True, False or 'auto'"):
+        Recurrent(cell, jit_compile="no")
+
+
 @pytest.mark.parametrize("name", CELLS)
 @pytest.mark.parametrize(
     "arguments, named",
