@@ -15,7 +15,8 @@ class ElmanCell(Cell):
     squashes with a logistic function between 0 and 1; here it is `activation`, tanh unless told, as in
     `keras.layers.SimpleRNN`.
 
-    Weights: those of `keras.layers.SimpleRNN`: `kernel` `(features, units)`, `recurrent_kernel` `(units, units)`, `bias`.
+    Weights: those of `keras.layers.SimpleRNN`: `kernel` `(features, units)`, `recurrent_kernel` `(units, units)` and
+    `bias` `(units,)`.
 
     Args: those of `Cell`; `recurrent_activation` is not used.
 

@@ -1,6 +1,6 @@
 """What each cell can remember: adding, copying and the embedded Reber grammar, at equal parameter counts.
 
-    python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--seeds 3] [--steps 3000]
+    python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--results FILE]
 
 Every cell gets as many units as bring it nearest to 18,000 parameters (its own, the readout not counted), the same
 batches, Adam at 0.002 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is
@@ -14,11 +14,14 @@ solved.
   may follow. Solved: every symbol of every string of a test set of 256 predicted right, the last but one above all;
   shown is the share of such strings, and the number of training strings seen until all of them were right.
 
-What is printed is mean and spread over seeds and the seconds a run took.
+What is printed is mean and spread over seeds and the seconds a run took. The whole takes hours; with `--results` each
+run is written down, a line of JSON, as it ends, and what stands there is not run again.
 """
 
 import argparse
+import json
 import os
+import pathlib
 import statistics
 import time
 
@@ -171,18 +174,34 @@ def run(name, task, seed, most):
     return shown, step, time.perf_counter() - begun, count
 
 
+def known(path):
+    """Runs that are written down: {(task, cell, seed, steps): (shown, steps taken, seconds, parameters)}."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
+    return {tuple(key): tuple(found) for key, found in map(json.loads, lines)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--results", type=pathlib.Path, help="file to keep runs in")
     flags = parser.parse_args()
+    done = known(flags.results)
     for task in flags.task:
-        print(f"{task}: {'shown':>10} over seeds, steps, seconds a run, parameters", flush=True)
+        print(f"{task}: shown over seeds, steps, seconds a run, parameters", flush=True)
         for name in flags.cells:
-            found = [run(name, task, seed, flags.steps) for seed in range(flags.seeds)]
-            shown, steps, seconds, count = zip(*found, strict=True)
+            runs = []
+            for seed in range(flags.seeds):
+                key = task, name, seed, flags.steps
+                if key not in done:
+                    done[key] = run(name, task, seed, flags.steps)
+                    if flags.results:
+                        with open(flags.results, "a", encoding="utf-8") as file:
+                            print(json.dumps([key, done[key]]), file=file)
+                runs.append(done[key])
+            shown, steps, seconds, count = zip(*runs, strict=True)
             spread = statistics.stdev(shown) if len(shown) > 1 else 0.0
             solved = sum(value < TASKS[task][-1] for value in shown)
             print(
