@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from layers import arguments
+
 
 @keras.saving.register_keras_serializable(package="layers")
 class NaiveBayesBag(keras.layers.Layer):
@@ -49,8 +51,7 @@ class NaiveBayesBag(keras.layers.Layer):
     def __init__(self, words, classes, pairs=2**18, smoothing=1.0, **kwargs):
         super().__init__(**kwargs)
         for name, value, least in (("words", words, 1), ("classes", classes, 2), ("pairs", pairs, 1)):
-            if isinstance(value, bool) or not hasattr(value, "__index__") or value < least:
-                raise ValueError(f"NaiveBayesBag: `{name}` must be an integer of {least} or more. Received: {value!r}.")
+            arguments.positive("NaiveBayesBag", name, value, least=least)
         if not smoothing > 0:
             raise ValueError(f"NaiveBayesBag: `smoothing` must be a positive number. Received: {smoothing!r}.")
         self.words, self.classes, self.pairs, self.smoothing = words, classes, pairs, smoothing

@@ -5,6 +5,8 @@ import contextlib
 import keras
 from keras import ops
 
+from layers import arguments
+
 
 class Cell(keras.layers.Layer):
     r"""One timestep of a recurrent network; a subclass is the equation of a paper.
@@ -132,21 +134,14 @@ class Cell(keras.layers.Layer):
         """What the bias begins as; a paper that has a say in it overrides this."""
         return self.bias_initializer(shape, dtype=dtype)
 
-    def positive(self, name, value, default=None, most=None):
+    def positive(self, name, value, default=None, **bounds):
         """An argument that must be a positive integer; None stands for the default, where there is one."""
-        if value is None and default is not None:
-            return default
-        if isinstance(value, bool) or not hasattr(value, "__index__") or not 0 < value <= (most or value):
-            expected = "a positive integer" + (f" of at most {most}" if most else "")
-            raise ValueError(f"{type(self).__name__}: `{name}` must be {expected}. Received: {name}={value!r}.")
-        return int(value)
+        given = default if value is None and default is not None else value
+        return arguments.positive(type(self).__name__, name, given, **bounds)
 
     def within(self, name, value, low, high=None, closed=False):
-        """An argument that must be a number in [low, high), or [low, high] where `closed`; no `high`: no bound."""
-        if not (value >= low and (high is None or value < high or (closed and value == high))):
-            expected = f"at least {low}" if high is None else f"in [{low}, {high}{']' if closed else ')'}"
-            raise ValueError(f"{type(self).__name__}: `{name}` must be {expected}. Received: {name}={value!r}.")
-        return value
+        """An argument that must be a number in [low, high), or in [low, high] where `closed`."""
+        return arguments.within(type(self).__name__, name, value, low, high, closed)
 
     def new_weight(self, name, shape, kind, initializer=None, trainable=True):
         """A weight; its `kind`, "kernel", "recurrent" or "bias", says which of the cell's arguments are about it."""

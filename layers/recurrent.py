@@ -5,7 +5,7 @@ import functools
 import keras
 from keras import ops
 
-from layers import vendor
+from layers import arguments, vendor
 from layers.cell import Cell
 from layers.linear import LinearCell, linear_scan
 from layers.loop import backend, traced, unroll, whole_blocks
@@ -103,9 +103,7 @@ class Recurrent(keras.layers.Layer):
         self.stateful = stateful
         self.zero_output_for_mask = zero_output_for_mask
         self.align_outputs = align_outputs
-        if window is not None and (isinstance(window, bool) or not hasattr(window, "__index__") or window <= 0):
-            raise ValueError(f"Recurrent: `window` must be a positive integer or None. Received: window={window!r}.")
-        self.window = window
+        self.window = window if window is None else arguments.positive("Recurrent", "window", window)
         self.parallel = parallel
         if jit_compile not in (True, False, "auto"):
             raise ValueError(

@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from layers import arguments
+
 
 @keras.saving.register_keras_serializable(package="layers")
 class RidgeReadout(keras.layers.Layer):
@@ -41,12 +43,8 @@ class RidgeReadout(keras.layers.Layer):
 
     def __init__(self, outputs, penalty=1e-6, **kwargs):
         super().__init__(**kwargs)
-        if isinstance(outputs, bool) or not hasattr(outputs, "__index__") or outputs <= 0:
-            raise ValueError(f"RidgeReadout: `outputs` must be a positive integer. Received: outputs={outputs!r}.")
-        if not penalty >= 0:
-            raise ValueError(f"RidgeReadout: `penalty` must be at least 0. Received: penalty={penalty!r}.")
-        self.outputs = int(outputs)
-        self.penalty = float(penalty)
+        self.outputs = arguments.positive("RidgeReadout", "outputs", outputs)
+        self.penalty = float(arguments.within("RidgeReadout", "penalty", penalty, 0))
 
     def build(self, inputs_shape):
         self.kernel = self.add_weight(name="kernel", shape=(inputs_shape[-1], self.outputs), initializer="zeros")

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from layers import arguments
 from layers.recurrent import Recurrent, densified
 
 
@@ -51,8 +52,7 @@ def stack(
     >>> tuple(stack(LSTMCell, 8, depth=2, bidirectional=True)(np.ones((2, 5, 3))).shape)
     (2, 5, 16)
     """
-    if isinstance(depth, bool) or not hasattr(depth, "__index__") or depth <= 0:
-        raise ValueError(f"stack: `depth` must be a positive integer. Received: depth={depth!r}.")
+    arguments.positive("stack", "depth", depth)
     levels = []
     for level in range(depth):
         sequences = return_sequences or level < depth - 1

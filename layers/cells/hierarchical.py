@@ -51,7 +51,7 @@ class HierarchicalMultiscaleCell(Cell):
 
     def __init__(self, units, depth=2, slope=1.0, **kwargs):
         super().__init__(units, **kwargs)
-        self.depth = self.positive("depth", depth if depth != 1 else 0)
+        self.depth = self.positive("depth", depth, least=2)
         self.slope = self.within("slope", slope, 0)
         levels = range(1, self.depth + 1)
         names = [(f"hidden_{level}", f"cell_{level}", f"boundary_{level}") for level in levels]

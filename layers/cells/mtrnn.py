@@ -50,7 +50,7 @@ class MTRNNCell(Cell):
 
     def __init__(self, units, slow_units=None, fast_time=5.0, slow_time=70.0, **kwargs):
         super().__init__(units, **kwargs)
-        self.positive("units", self.units if self.units > 1 else 0)
+        self.positive("units", self.units, least=2)
         self.slow_units = self.positive("slow_units", slow_units, default=max(1, self.units // 3), most=self.units - 1)
         self.fast_time = self.within("fast_time", fast_time, 1)
         self.slow_time = self.within("slow_time", slow_time, 1)

@@ -100,14 +100,17 @@ class MUT2Cell(Cell):
     def step(self, x, carry, recur):
         (h,) = carry
         x_z, x_r, x_h = self.split(x)
-        z = self.recurrent_activation(x_z + recur(h, "update"))
+        z = self.recurrent_activation(x_z + recur(self.seen_by_update(h), "update"))
         r = self.recurrent_activation(x_r + recur(h, "reset"))
         h = self.activation(recur(r * h, "candidate") + x_h) * z + h * (1 - z)
         return h, (h,)
 
+    def seen_by_update(self, h):
+        return h
+
 
 @keras.saving.register_keras_serializable(package="layers")
-class MUT3Cell(Cell):
+class MUT3Cell(MUT2Cell):
     r"""MUT3: a GRU whose update gate sees the state squashed.
 
         z_t = σ(W_z x_t + U_z tanh(h_{t-1}) + b_z)                          update gate
@@ -139,12 +142,5 @@ class MUT3Cell(Cell):
     (2, 8)
     """
 
-    gates = ("update", "reset", "candidate")
-
-    def step(self, x, carry, recur):
-        (h,) = carry
-        x_z, x_r, x_h = self.split(x)
-        z = self.recurrent_activation(x_z + recur(ops.tanh(h), "update"))
-        r = self.recurrent_activation(x_r + recur(h, "reset"))
-        h = self.activation(recur(r * h, "candidate") + x_h) * z + h * (1 - z)
-        return h, (h,)
+    def seen_by_update(self, h):
+        return ops.tanh(h)

@@ -150,7 +150,7 @@ print(status("VmHWM") - before)
 
 def test_wrong_windows_are_named():
     for wrong in (0, -3, 2.5, True):
-        with pytest.raises(ValueError, match="Recurrent: `window` must be a positive integer or None. Received"):
+        with pytest.raises(ValueError, match="Recurrent: `window` must be a positive integer. Received"):
             recurrent("lstm", window=wrong)
 
 
