@@ -43,6 +43,7 @@ from layers.cells.sequential_cascaded import SequentialCascadedCell
 from layers.cells.sru import SRUCell
 from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
+from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
@@ -111,6 +112,9 @@ CELLS = {
 __all__ = [
     "AntisymmetricCell",
     "CELLS",
+    "CRF",
+    "CRFAccuracy",
+    "CRFLoss",
     "CTRNNCell",
     "Cell",
     "CfCCell",
@@ -142,6 +146,7 @@ __all__ = [
     "MUT1Cell",
     "MUT2Cell",
     "MUT3Cell",
+    "Marginals",
     "MinGRUCell",
     "MinLSTMCell",
     "MultiplicativeLSTMCell",
@@ -172,6 +177,7 @@ __all__ = [
     "Stack",
     "TimedCell",
     "UGRNNCell",
+    "Viterbi",
     "Vote",
     "WordDropout",
     "stack",

@@ -1,0 +1,263 @@
+"""The conditional random field against brute force over all tag sequences."""
+
+import itertools
+
+import keras
+import numpy as np
+import pytest
+from cells import TENSORFLOW
+from keras import ops
+
+from layers import CRF, CRFAccuracy, CRFLoss, Marginals, Recurrent, Viterbi, crf
+from layers.cells.gru import GRUCell
+
+TAGS = 3
+MASK = np.array(
+    [[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 0], [1, 0, 1, 1, 0, 0, 1], [0] * 7], bool
+)
+BIO = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
+
+
+@pytest.fixture
+def logits():
+    return np.random.default_rng(0).normal(size=(5, 7, TAGS)).astype("float32")
+
+
+def made(tags=TAGS, seed=1, **arguments):
+    layer = CRF(tags, **arguments)
+    layer.build((None, None, layer.tags))
+    rng = np.random.default_rng(seed)
+    layer.set_weights([rng.normal(size=w.shape) for w in layer.weights])
+    return layer
+
+
+def scores(layer, logits, real):
+    """Every tag sequence of the real timesteps of one row, and its score, the best first."""
+    between, start, end = (np.asarray(w, "float64") for w in layer.get_weights())
+    u = logits[real].astype("float64")
+    found = {}
+    for tags in itertools.product(range(u.shape[1]), repeat=len(u)):
+        total = sum(u[t, tag] for t, tag in enumerate(tags)) + sum(between[i, j] for i, j in itertools.pairwise(tags))
+        found[tags] = total + (start[tags[0]] + end[tags[-1]] if tags else 0)
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
+
+
+def probabilities(found):
+    values = np.exp(np.array(list(found.values())))
+    return dict(zip(found, values / values.sum(), strict=True))
+
+
+def numpy(x):
+    return ops.convert_to_numpy(x)
+
+
+def test_normalizer_marginals_and_likelihood_are_sums_over_all_sequences(logits):
+    layer = made()
+    potentials = layer(logits, mask=MASK)
+    total, marginal = numpy(crf.log_normalizer(potentials)), numpy(Marginals()(potentials))
+    tags = np.random.default_rng(2).integers(0, TAGS, (5, 7))
+    likelihood = numpy(crf.log_likelihood(potentials, tags))
+    for row, real in enumerate(MASK):
+        found = scores(layer, logits[row], real)
+        each = probabilities(found)
+        assert total[row] == pytest.approx(np.log(np.sum(np.exp(list(found.values())))), abs=1e-4)
+        assert likelihood[row] == pytest.approx(np.log(each[tuple(tags[row, real])]), abs=1e-4)
+        expected = np.zeros((real.sum(), TAGS))
+        for sequence, p in each.items():
+            expected[np.arange(len(sequence)), list(sequence)] += p
+        np.testing.assert_allclose(marginal[row, real], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("best", [1, 4])
+def test_the_best_sequences_are_the_best_of_all(logits, best):
+    layer = made()
+    ids, found = (numpy(x) for x in crf.viterbi(layer(logits, mask=MASK), best))
+    for row, real in enumerate(MASK):
+        expected = list(probabilities(scores(layer, logits[row], real)).items())[:best]
+        assert [tuple(one) for one in ids[row, : len(expected)][:, real]] == [sequence for sequence, _ in expected]
+        np.testing.assert_allclose(found[row, : len(expected)], np.log([p for _, p in expected]), atol=1e-4)
+        assert (found[row, len(expected) :] < -1e5).all()
+        assert not ids[row][:, ~real].any()
+
+
+def test_labels_that_leave_a_choice_get_the_sum_of_what_fits(logits):
+    layer = made()
+    potentials = layer(logits, mask=MASK)
+    unknown = np.random.default_rng(3).integers(-1, TAGS, (5, 7))
+    fits = np.random.default_rng(4).random((5, 7, TAGS)) > 0.4
+    fits[..., 0] |= ~fits.any(axis=-1)
+    for given, fit in ((unknown, (unknown[..., None] == np.arange(TAGS)) | (unknown[..., None] < 0)), (fits, fits)):
+        found = numpy(crf.log_likelihood(potentials, given))
+        for row, real in enumerate(MASK):
+            each = probabilities(scores(layer, logits[row], real))
+            allowed = fit[row, real]
+            expected = sum(p for tags, p in each.items() if all(allowed[t, tag] for t, tag in enumerate(tags)))
+            assert found[row] == pytest.approx(np.log(expected), abs=1e-4)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's gradients; JAX's are of the same function")
+def test_the_gradient_is_the_slope():
+    import tensorflow as tf
+
+    rng = np.random.default_rng(5)
+    layer = CRF(TAGS, dtype="float64")
+    layer.build((None, None, TAGS))
+    tags = rng.integers(0, TAGS, (5, 7))
+
+    def loss(x, *weights):
+        mapping = [(v, tf.convert_to_tensor(w)) for v, w in zip(layer.weights, weights, strict=True)]
+        with keras.StatelessScope(state_mapping=mapping):
+            return -ops.sum(crf.log_likelihood(layer(x, mask=MASK), tags) * np.arange(1.0, 6.0))
+
+    point = [tf.constant(rng.normal(size=shape)) for shape in ((5, 7, TAGS), (TAGS, TAGS), (TAGS,), (TAGS,))]
+    with tf.GradientTape() as tape:
+        tape.watch(point)
+        total = loss(*point)
+    for place, gradient in enumerate(tape.gradient(total, point)):
+        direction = rng.normal(size=point[place].shape)
+        ahead, behind = (
+            [p + sign * 1e-6 * direction if i == place else p for i, p in enumerate(point)] for sign in (1, -1)
+        )
+        slope = float(loss(*ahead) - loss(*behind)) / 2e-6
+        assert np.sum(gradient * direction) == pytest.approx(slope, rel=1e-6, abs=1e-6)
+
+
+def fits(tags, scheme):
+    """A reading of each scheme by what a sequence of its tags must look like."""
+    kinds = {tag: (tag[0], tag[2:]) for tag in tags}
+    if scheme in ("BIO", "IOB1"):
+        for before, after in itertools.pairwise(["O", *tags]):
+            (p, p_kind), (n, n_kind) = kinds.get(before, ("O", "")), kinds[after]
+            same = p != "O" and p_kind == n_kind
+            if (n == "I" and scheme == "BIO" or n == "B" and scheme == "IOB1") and not same:
+                return False
+        return True
+    begin, middle, end, single = {"BIOES": "BIES", "BIOUL": "BILU", "BMES": "BMES"}[scheme]
+    open_kind = None
+    for tag in tags:
+        prefix, kind = kinds[tag]
+        if prefix in (middle, end):
+            if open_kind != kind:
+                return False
+        elif open_kind is not None:
+            return False
+        open_kind = kind if prefix in (begin, middle) else None
+    return open_kind is None
+
+
+@pytest.mark.parametrize(
+    "scheme, names",
+    [
+        ("BIO", BIO),
+        ("IOB1", BIO),
+        ("BIOES", ["O", "B-A", "I-A", "E-A", "S-A", "E-B"]),
+        ("BIOUL", ["O", "B-A", "I-A", "L-A", "U-A", "I-B"]),
+        ("BMES", ["B", "M", "E", "S"]),
+    ],
+)
+def test_what_a_scheme_forbids_is_never_decoded_and_gets_no_probability(scheme, names):
+    rng = np.random.default_rng(6)
+    layer = made(names, scheme=scheme)
+    logits = 3 * rng.normal(size=(20, 4, len(names))).astype("float32")
+    potentials = layer(logits)
+    legal = [
+        tags for tags in itertools.product(range(len(names)), repeat=4) if fits([names[tag] for tag in tags], scheme)
+    ]
+    ids = numpy(Viterbi()(potentials)[0])
+    assert all(tuple(row) in set(legal) for row in ids)
+    found = np.array([numpy(crf.log_likelihood(potentials, np.tile(tags, (20, 1)))) for tags in legal])
+    np.testing.assert_allclose(np.exp(found).sum(axis=0), 1, atol=1e-3)
+
+
+def tagger(width=8):
+    words = keras.Input((None,), dtype="int32")
+    x = keras.layers.Embedding(12, width)(words)
+    real = ops.not_equal(words, 0)
+    x = Recurrent(GRUCell(width), return_sequences=True)(x, mask=real)
+    return keras.Model(words, CRF(TAGS, name="tags")(keras.layers.Dense(TAGS)(x), mask=real))
+
+
+def sentences(count=128):
+    """A word's tag is its remainder by three, plus one where the word before was a multiple of four."""
+    rng = np.random.default_rng(7)
+    words = rng.integers(1, 12, (count, 9))
+    before = np.pad(words, [(0, 0), (1, 0)])[:, :-1]
+    tags = (words + (before % 4 == 0) * (before > 0)) % 3
+    words[:, 6:] *= rng.integers(0, 2, (count, 1))
+    return words.astype("int32"), tags.astype("int32")
+
+
+@pytest.mark.parametrize("policy, epochs", [("float32", 12), ("mixed_bfloat16", 6)])
+def test_it_learns_with_plain_fit_and_is_saved_and_loaded(policy, epochs, tmp_path):
+    keras.utils.set_random_seed(0)
+    words, tags = sentences()
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        model = tagger()
+    finally:
+        keras.config.set_dtype_policy(before)
+    model.compile(keras.optimizers.Adam(0.05), CRFLoss(), metrics=[CRFAccuracy()])
+    history = model.fit(words, tags, epochs=epochs, batch_size=32, verbose=0).history
+    assert history["accuracy"][-1] > 0.6 + 0.025 * epochs > history["accuracy"][0]
+    loss, accuracy = model.evaluate(words, tags, verbose=0)
+    model.save(tmp_path / "tagger.keras")
+    loaded = keras.models.load_model(tmp_path / "tagger.keras")
+    assert loaded.evaluate(words, tags, verbose=0) == pytest.approx([loss, accuracy], rel=1e-5)
+    decoder = keras.Model(model.input, Viterbi()(model.output))
+    ids, _ = decoder.predict(words, verbose=0)
+    assert (ids == tags)[words > 0].mean() == pytest.approx(accuracy, abs=1e-6)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="a SavedModel")
+@pytest.mark.parametrize("jit", [False, True])
+def test_a_decoder_is_exported_and_compiled_where_sizes_are_unknown(jit, tmp_path):
+    import tensorflow as tf
+
+    words, _ = sentences(5)
+    model = tagger()
+    decoder = keras.Model(model.input, Viterbi(best=2)(model.output))
+    expected, scores = decoder(words)
+    if jit:
+        run = tf.function(decoder, [tf.TensorSpec([None, None], "int32")], jit_compile=True)
+        ids, found = run(words)
+    else:
+        decoder.export(tmp_path / "decoder", verbose=False)
+        served = tf.saved_model.load(tmp_path / "decoder")
+        ids, found = served.serve(words)
+    np.testing.assert_array_equal(ids, expected)
+    np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
+def test_a_sentence_of_thousands_of_words_stays_finite_in_32_bits():
+    layer = made()
+    logits = 20 * np.random.default_rng(8).normal(size=(2, 1000, TAGS)).astype("float32")
+    potentials = layer(logits)
+    ids, scores = Viterbi()(potentials)
+    assert np.isfinite(numpy(crf.log_normalizer(potentials))).all()
+    again = numpy(crf.log_likelihood(potentials, ids))
+    np.testing.assert_allclose(again, scores, atol=0.02)
+    assert (again <= 1e-3).all() and ids.shape == (2, 1000)
+    np.testing.assert_allclose(numpy(Marginals()(potentials)).sum(axis=2), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        ({"tags": 1}, "`tags` must be an integer of 2 or more. Received: tags=1"),
+        ({"tags": 3, "scheme": "BIO"}, "`scheme` must be one of .*, with the tags' names"),
+        ({"tags": BIO, "scheme": "BILU"}, "`scheme` must be one of BIO, IOB1, .* Received: scheme='BILU'"),
+    ],
+)
+def test_a_wrong_argument_is_named(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        CRF(**arguments)
+
+
+def test_what_does_not_fit_is_named():
+    with pytest.raises(
+        ValueError, match=r"`inputs` must be \(batch, timesteps, 3\).* Received: inputs.shape=\(2, 5, 4\)"
+    ):
+        CRF(3)(np.zeros((2, 5, 4), "float32"))
+    with pytest.raises(ValueError, match="tags of scheme BIO must be O or one of B, I.* Received: 'E-PER'"):
+        crf.allowed(["O", "E-PER"], "BIO")
