@@ -61,7 +61,9 @@ class RGLRUCell(LinearCell):
         x, r, i = self.split(x)
         r, i = self.recurrent_activation(r), self.recurrent_activation(i)
         log_a = -self.sharpness * ops.softplus(-self.decay.value) * r
-        return ops.exp(log_a), ops.sqrt(ops.maximum(-ops.expm1(2 * log_a), 1e-12)) * i * x
+        a = ops.exp(log_a)
+        rest = -ops.tanh(log_a) * (1 + a * a)  # 1 - a², exact where a is near 1
+        return a, ops.sqrt(ops.maximum(rest, 1e-12)) * i * x
 
     def get_config(self):
         return {**super().get_config(), "sharpness": self.sharpness}
