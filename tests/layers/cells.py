@@ -55,7 +55,8 @@ def gradients(layer, loss, *given, graph=False):
             with tf.GradientTape() as tape:
                 tape.watch(given)
                 total = loss(layer, *given)
-            return tape.gradient(total, [*given, *(w.value for w in layer.trainable_variables)])
+            sources = [*given, *(w.value for w in layer.trainable_variables)]
+            return tape.gradient(total, sources, unconnected_gradients="zero")  # as JAX does
 
         run = tf.function(run, autograph=False) if graph else run
         return [np.asarray(x) for x in run(*given)]

@@ -117,6 +117,23 @@ def test_every_weight_gets_a_finite_gradient_that_is_not_zero_with_training_and_
 
 
 @every_cell
+def test_gradients_are_those_of_stock_keras_s_loop_under_a_mask(name, x):
+    """The stock loop is differentiated step by step by the backend itself."""
+    ours, stock = (
+        filled(driver(MAKERS[name](4), return_sequences=True), SHAPE) for driver in (Recurrent, keras.layers.RNN)
+    )
+    carry = states(ours, 4)
+
+    def loss(layer, x, *carry):
+        outputs = layer(x, initial_state=list(carry), mask=ops.convert_to_tensor(MASK), training=True)
+        return ops.sum(ops.sin(outputs) * MASK[..., None])
+
+    found, expected = (gradients(layer, loss, x, *carry) for layer in (ours, stock))
+    for one, other in zip(found, expected, strict=True):
+        close(one, other, 1e-4)
+
+
+@every_cell
 def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name):
     x = np.random.default_rng(0).normal(size=(2, 11, 5)).astype("float32")
     layer = recurrent(name, shape=x.shape, return_sequences=True, return_state=True)
