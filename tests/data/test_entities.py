@@ -1,0 +1,166 @@
+"""Schemes, files and the built-in set of named entities."""
+
+import json
+
+import hypothesis
+import hypothesis.strategies as st
+import pytest
+
+from data import entities
+from data.files import InputError
+
+LABELS = ["PER", "LOC", "ORG"]
+
+
+@st.composite
+def some_entities(draw):
+    """A number of words, and entities side by side or apart."""
+    length, found, place = draw(st.integers(0, 12)), [], 0
+    while place < length:
+        end = draw(st.integers(place + 1, length))
+        if draw(st.booleans()):
+            found.append((place, end, draw(st.sampled_from(LABELS))))
+        place = end
+    return length, found
+
+
+@hypothesis.given(some_entities(), st.sampled_from(entities.SCHEMES), st.sampled_from(entities.SCHEMES))
+def test_entities_survive_every_scheme_and_every_conversion(given, one, other):
+    length, found = given
+    tags = entities.tagged(found, length, one)
+    assert len(tags) == length
+    assert entities.spans(tags) == found
+    converted = entities.convert(tags, other)
+    assert entities.spans(converted) == found
+    assert entities.convert(converted, one) == tags
+
+
+# By the rules of the conlleval script: where a chunk starts and where it ends.
+@pytest.mark.parametrize(
+    "tags, expected",
+    [
+        (["I-PER", "I-PER"], [(0, 2, "PER")]),
+        (["O", "I-PER", "I-LOC"], [(1, 2, "PER"), (2, 3, "LOC")]),
+        (["B-PER", "I-LOC", "I-LOC"], [(0, 1, "PER"), (1, 3, "LOC")]),
+        (["B-PER", "B-PER", "O"], [(0, 1, "PER"), (1, 2, "PER")]),
+        (["I-PER", "B-PER", "I-PER"], [(0, 1, "PER"), (1, 3, "PER")]),
+        (["S-PER", "E-PER", "E-PER"], [(0, 1, "PER"), (1, 2, "PER"), (2, 3, "PER")]),
+        (["B-PER", "E-PER", "I-PER"], [(0, 2, "PER"), (2, 3, "PER")]),
+        ([], []),
+    ],
+)
+def test_tags_that_break_their_scheme_are_read_as_conlleval_reads_them(tags, expected):
+    assert entities.spans(tags) == expected
+
+
+def test_the_schemes_differ_as_they_should():
+    found = [(0, 1, "PER"), (1, 3, "PER"), (4, 7, "LOC")]
+    assert entities.tagged(found, 8, "IOB1") == ["I-PER", "B-PER", "I-PER", "O", "I-LOC", "I-LOC", "I-LOC", "O"]
+    assert entities.tagged(found, 8, "BIO") == ["B-PER", "B-PER", "I-PER", "O", "B-LOC", "I-LOC", "I-LOC", "O"]
+    assert entities.tagged(found, 8, "BIOUL") == ["U-PER", "B-PER", "L-PER", "O", "B-LOC", "I-LOC", "L-LOC", "O"]
+    with pytest.raises(ValueError, match="`scheme` must be one of .* Received: scheme='BILOU'"):
+        entities.tagged(found, 8, "BILOU")
+
+
+def written(path, text, encoding="utf-8"):
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def loaded(path, **arguments):
+    found = []
+    for text, table in entities.load(path, **arguments):
+        text = text.numpy().decode()
+        found.append((text, [(text[int(a) : int(b)], label.decode()) for a, b, label in table.numpy()]))
+    return found
+
+
+def test_columns_between_spaces_tabs_and_in_any_place(tmp_path):
+    expected = [("Été à Paris", [("Paris", "LOC")]), ("Bo", [])]
+    spaces = written(tmp_path / "a.txt", "-DOCSTART- -X- O\n\nÉté X O\nà X O\nParis X I-LOC\n\n\n# text = Bo\nBo X O")
+    assert loaded(spaces) == expected
+    tabs = written(tmp_path / "b.conll", "O\t1\tÉté\r\nO\t2\tà\r\nB-LOC\t3\tParis\r\n\r\nO\t1\tBo\r\n")
+    assert loaded(tabs, token_column=2, tag_column=0) == expected
+    with_space = written(tmp_path / "c.conll", "New York\tB-LOC\n#\tO\n")
+    assert loaded(with_space) == [("New York #", [("New York", "LOC")])]
+
+
+def test_json_lines_keep_text_and_offsets(tmp_path):
+    row = {"text": "🙂  Ann met Bo.", "entities": [{"start": 11, "end": 13, "label": "PER"}]}
+    row["entities"].append({"start": 3, "end": 6, "label": "PER"})
+    path = written(tmp_path / "a.jsonl", json.dumps(row) + "\n\n" + json.dumps({"text": "", "entities": []}))
+    assert loaded(path) == [("🙂  Ann met Bo.", [("Ann", "PER"), ("Bo", "PER")]), ("", [])]
+    assert entities.check(path) == {"sentences": 2, "words": 0, "repaired": 0, "labels": {"PER": 2}}
+
+
+def test_tags_outside_their_scheme_are_counted_or_an_error(tmp_path):
+    path = written(tmp_path / "a.txt", "Ann I-PER\nmet O\nBo I-PER\nLee I-PER\n")
+    assert entities.check(path, scheme="BIO")["repaired"] == 2
+    assert entities.check(path, scheme="IOB1", strict=True)["repaired"] == 0
+    with pytest.raises(InputError, match=r"a.txt:1: expected tags of scheme BIO, received 'I-PER' there"):
+        entities.check(path, scheme="BIO", strict=True)
+
+
+@pytest.mark.parametrize(
+    "name, text, message",
+    [
+        ("a.txt", "Ann X I-PER\nmet O\n", r"a.txt:2: expected 3 columns, received 2"),
+        ("a.txt", "Ann\tI-PER\nmet O\n", r"a.txt:2: expected 2 columns separated by tabs, as above, received 1"),
+        ("a.txt", "Ann\nmet\n", r"a.txt:1: expected a word and a tag, received 'Ann'"),
+        ("a.txt", "Ann X-PER\n", r"a.txt:1: expected O or a tag such as B-PER, received 'X-PER'"),
+        ("a.txt", "Ann B-\n", r"a.txt:1: expected O or a tag such as B-PER, received 'B-'"),
+        ("a.txt", "\n\n", r"a.txt: expected sentences, received none"),
+        ("a.jsonl", "{]", r"a.jsonl:1: expected a JSON object, received"),
+        ("a.jsonl", '{"entities": []}', r"a.jsonl:1: expected an object with a `text`"),
+        ("a.jsonl", '{"text": "a"}', r"a.jsonl:1: expected a list `entities`"),
+        (
+            "a.jsonl",
+            '{"text": "a", "entities": [{"start": 0, "end": 2, "label": "X"}]}',
+            r"in 0 \.\.\. 1 and a `label`",
+        ),
+        (
+            "a.jsonl",
+            '{"text": "abc", "entities": [{"start": 0, "end": 2, "label": "X"}, {"start": 1, "end": 3, "label": "X"}]}',
+            r"a.jsonl:1: expected entities side by side, received two that hold 1",
+        ),
+    ],
+)
+def test_what_is_wrong_is_told_with_file_and_line(tmp_path, name, text, message):
+    with pytest.raises(InputError, match=message):
+        entities.load(written(tmp_path / name, text))
+
+
+def test_other_files_than_text_columns_and_labels_than_training_s_are_told(tmp_path):
+    path = written(tmp_path / "a.txt", "Ann B-PER\n\nÅre B-LOC\n", encoding="latin-1")
+    with pytest.raises(InputError, match="a.txt:3: expected UTF-8, received the byte 0xc5"):
+        entities.load(path)
+    path = written(tmp_path / "b.txt", "Ann B-PER\n\nOslo B-LOC\n")
+    with pytest.raises(InputError, match=r"b.txt:3: expected a label of the training data \('PER'\), received 'LOC'"):
+        entities.check(path, known=["PER"])
+    with pytest.raises(InputError, match="b.txt:1: expected a column 5, received 2 columns"):
+        entities.check(path, tag_column=5)
+
+
+def test_the_built_in_set_is_seeded_different_in_each_split_and_ambiguous():
+    splits = {split: loaded_built_in(split) for split in entities.SPLITS}
+    assert [len(found) for found in splits.values()] == [4000, 500, 500]
+    assert len({text for found in splits.values() for text, _ in found}) == 5000
+    assert loaded_built_in("test") == splits["test"] != loaded_built_in("test", seed=1)
+    kinds = {}
+    for _, found in splits["train"]:
+        for name, label in found:
+            kinds.setdefault(name, set()).add(label)
+    assert {label for labels in kinds.values() for label in labels} == {"PER", "LOC", "ORG", "DATE"}
+    assert sum(len(labels) > 1 for labels in kinds.values()) > 50
+    new = [name for _, found in splits["validation"] for name, label in found if label != "DATE" and name not in kinds]
+    assert len(new) > 200
+    with pytest.raises(ValueError, match="`split` must be one of train, validation, test"):
+        entities.built_in("dev")
+
+
+def loaded_built_in(split, seed=0):
+    found = []
+    for text, table in entities.built_in(split, seed):
+        text = text.numpy().decode()
+        found.append((text, [(text[int(a) : int(b)], label.decode()) for a, b, label in table.numpy()]))
+    return found
