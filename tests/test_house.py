@@ -78,7 +78,7 @@ def test_the_readme_s_python_runs():
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the README's first example is a SavedModel")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     names = {}
     for block in blocks[1:]:  # the first one reads the export of a run
         exec(compile(block, "README.md", "exec"), names)
