@@ -187,7 +187,7 @@ def sentences(count=128):
     return words.astype("int32"), tags.astype("int32")
 
 
-@pytest.mark.parametrize("policy, epochs", [("float32", 12), ("mixed_bfloat16", 6)])
+@pytest.mark.parametrize("policy, epochs", [("float32", 10), ("mixed_bfloat16", 4)])
 def test_it_learns_with_plain_fit_and_is_saved_and_loaded(policy, epochs, tmp_path):
     keras.utils.set_random_seed(0)
     words, tags = sentences()
@@ -199,7 +199,7 @@ def test_it_learns_with_plain_fit_and_is_saved_and_loaded(policy, epochs, tmp_pa
         keras.config.set_dtype_policy(before)
     model.compile(keras.optimizers.Adam(0.05), CRFLoss(), metrics=[CRFAccuracy()])
     history = model.fit(words, tags, epochs=epochs, batch_size=32, verbose=0).history
-    assert history["accuracy"][-1] > 0.6 + 0.025 * epochs > history["accuracy"][0]
+    assert history["accuracy"][-1] > 0.6 + 0.03 * epochs > history["accuracy"][0]
     loss, accuracy = model.evaluate(words, tags, verbose=0)
     model.save(tmp_path / "tagger.keras")
     loaded = keras.models.load_model(tmp_path / "tagger.keras")
@@ -229,15 +229,15 @@ def test_a_decoder_is_exported_and_compiled_where_sizes_are_unknown(jit, tmp_pat
     np.testing.assert_allclose(found, scores, atol=1e-5)
 
 
-def test_a_sentence_of_thousands_of_words_stays_finite_in_32_bits():
+def test_long_sentences_stay_exact_in_32_bits():
     layer = made()
-    logits = 20 * np.random.default_rng(8).normal(size=(2, 1000, TAGS)).astype("float32")
+    logits = 100 * np.random.default_rng(8).normal(size=(2, 300, TAGS)).astype("float32")
     potentials = layer(logits)
     ids, scores = Viterbi()(potentials)
     assert np.isfinite(numpy(crf.log_normalizer(potentials))).all()
     again = numpy(crf.log_likelihood(potentials, ids))
     np.testing.assert_allclose(again, scores, atol=0.02)
-    assert (again <= 1e-3).all() and ids.shape == (2, 1000)
+    assert (again <= 1e-3).all() and ids.shape == (2, 300)
     np.testing.assert_allclose(numpy(Marginals()(potentials)).sum(axis=2), 1, atol=1e-5)
 
 

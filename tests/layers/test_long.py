@@ -52,7 +52,7 @@ def test_windows_change_nothing_but_what_is_kept(name, sequences, mask, x):
     whole = recurrent(name, **how)
     carry = states(whole, 3)
     expected = everything(whole, x, carry, MASKS[mask])
-    for window in (20, 7):
+    for window in (20, 7) if name == "lstm" else (20,):
         windowed = recurrent(name, window=window, **how)
         for one, other in zip(everything(windowed, x, carry, MASKS[mask]), expected, strict=True):
             close(one, other)
@@ -62,6 +62,8 @@ def test_windows_change_nothing_but_what_is_kept(name, sequences, mask, x):
 @pytest.mark.parametrize("name", LINEAR)
 def test_all_timesteps_at_once_are_one_after_the_other(name, mask, x):
     """From a carry that is not zero, backwards where the mask is on the left."""
+    if mask in ("no mask", "right padding") and name != "lru":
+        pytest.skip("one cell, the complex one, is enough for these")
     how = {"shape": SHAPE, "return_sequences": mask != "holes", "return_state": True, "go_backwards": "left" in mask}
     turn, once = (recurrent(name, parallel=parallel, **how) for parallel in (False, True))
     carry = states(turn, 3)

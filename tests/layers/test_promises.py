@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, states
+from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, short_blocks, states
 from keras import ops
 
 from layers import CELLS, Cell, ElmanCell, LSTMCell, Recurrent
@@ -153,9 +153,10 @@ def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name):
 
 @tensorflow_only
 @every_cell
-def test_under_xla_too_where_sizes_are_unknown(name, x):
+def test_under_xla_too_where_sizes_are_unknown(name, x, monkeypatch):
     import tensorflow as tf
 
+    short_blocks(monkeypatch)
     layer = recurrent(name, shape=SHAPE, return_sequences=True)
     shapes = [tf.TensorSpec([None, None, 5]), tf.TensorSpec([None, None], "bool")]
     run = tf.function(lambda x, mask: layer(x, mask=mask), shapes, jit_compile=True)
@@ -170,9 +171,10 @@ def test_mixed_precision_gives_the_same_to_its_precision(name, policy, tolerance
     assert keras.backend.standardize_dtype(outputs.dtype) == keras.DTypePolicy(policy).compute_dtype
     scale = max(1, np.abs(expected).max())
     close(ops.cast(outputs, "float32") / scale, expected / scale, tolerance)
-    loss = lambda layer, x: ops.sum(ops.cast(layer(x, training=True), "float32") ** 2)
-    for one, other in zip(gradients(layer, loss, x)[1:], gradients(exact, loss, x)[1:], strict=True):
-        assert np.abs(one - other).max() <= 4 * tolerance * np.abs(other).max()
+    if policy == "mixed_bfloat16":  # float16 has more digits, and the same path
+        loss = lambda layer, x: ops.sum(ops.cast(layer(x, training=True), "float32") ** 2)
+        for one, other in zip(gradients(layer, loss, x)[1:], gradients(exact, loss, x)[1:], strict=True):
+            assert np.abs(one - other).max() <= 4 * tolerance * np.abs(other).max()
 
 
 @every_cell

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import reference
-from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, states
+from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, short_blocks, states
 from keras import ops
 
 from layers import CELLS, Recurrent
@@ -48,8 +48,9 @@ def test_outputs_and_carry_are_the_paper_s(name, driver, dtype, tolerance):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="JAX computes in 32 bits unless told; there the gradients are stock Keras's")
 @pytest.mark.parametrize("name", MAKERS)
-def test_gradients_are_the_slopes_of_the_paper_s_equation(name):
+def test_gradients_are_the_slopes_of_the_paper_s_equation(name, monkeypatch):
     """Central differences of the float64 reading, along random directions in inputs, carry and weights."""
+    short_blocks(monkeypatch)
     rng = np.random.default_rng(4)
     x = rng.normal(size=(2, 7, 3))
     layer = recurrent(name, units=3, shape=x.shape, dtype="float64", return_sequences=True, return_state=True)
