@@ -19,12 +19,14 @@ _IDEOGRAPH = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 _PICTURE = r"[\x{1F3FB}-\x{1F3FF}\x{FE0F}]*"
 _EMOJI = rf"[\x{{1F1E6}}-\x{{1F1FF}}]{{2}}|\p{{So}}{_PICTURE}(?:\x{{200D}}[\pS\p{{So}}]{_PICTURE})*"
 
+_CONTRACTION = (r"(?i)(\pL)(n't)\b", r"\1 \2")
+
 # What is rewritten before words are looked for, in this order.
 _REWRITES = (
     (r"(?i)</?(?:br|p|i|b|u|em|strong|span|div|a|hr)(?:[\s/][^<>]{0,500})?>", " "),  # markup
     (r"[‘’ʼ`´]", "'"),
     (r"[“”„]", '"'),
-    (r"(?i)(\pL)(n't)\b", r"\1 \2"),
+    _CONTRACTION,
     (_IDEOGRAPH, r" \0 "),
     (r"!{4,}", "!!!"),
     (r"\?{4,}", "???"),
@@ -71,6 +73,40 @@ def split(texts, *, lower=True):
     for pattern, replacement in _REWRITES:
         texts = tf.strings.regex_replace(texts, pattern, replacement)
     return tf.strings.split(tf.strings.regex_replace(texts, _WORD, r" \0 "))
+
+
+def located(texts):
+    """Words of each text with the places where they stand; nothing is rewritten, so that `text[start:end]` is the word.
+
+    Words are those of `split`, but for case, quotation marks, markup and repeated signs, which stay as they are.
+
+    Args:
+        texts: `(batch,)` strings; invalid UTF-8 becomes U+FFFD, one character.
+
+    Returns:
+        `(words, starts, ends)`, each a `(batch, None)` `tf.RaggedTensor`: strings, and int64 in characters (Unicode
+        code points), the end not included.
+
+    Example:
+        >>> words, starts, ends = located(["Ann\xa0can't."])
+        >>> [word.decode() for word in words[0].numpy()], starts[0].numpy().tolist(), ends[0].numpy().tolist()
+        (['Ann', 'ca', "n't", '.'], [0, 4, 6, 9], [3, 6, 9, 10])
+    """
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    texts = tf.strings.regex_replace(texts, _SPACE, " ")  # a character for a character
+    spaced = texts
+    for pattern, replacement in (_CONTRACTION, (_IDEOGRAPH, r" \0 "), (_WORD, r" \0 ")):
+        spaced = tf.strings.regex_replace(spaced, pattern, replacement)
+    words = tf.strings.split(spaced)
+    # Only spaces were added, so the words one after the other are the characters of the text that are no spaces.
+    characters = tf.strings.unicode_decode(texts, "UTF-8")
+    is_space = characters.flat_values == ord(" ")
+    places = tf.ragged.range(characters.row_lengths()).flat_values  # of each character in its own text
+    places = tf.boolean_mask(places, tf.logical_not(is_space))
+    lengths = tf.cast(tf.strings.length(words.flat_values, unit="UTF8_CHAR"), "int64")
+    last = tf.cumsum(lengths) - 1
+    starts, ends = tf.gather(places, last - lengths + 1), tf.gather(places, last) + 1
+    return words, words.with_flat_values(starts), words.with_flat_values(ends)
 
 
 def learn_words(texts, size, *, lower=True, minimum=1, held=2_000_000):

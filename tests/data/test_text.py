@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import strategies
 
 from data.files import InputError
-from data.text import Tokenizer, learn_words, load_vectors, split
+from data.text import Tokenizer, learn_words, load_vectors, located, split
 
 
 def words_of(text, **settings):
@@ -172,3 +172,37 @@ def test_wrong_vectors_are_named_with_their_line(tmp_path, content, message):
     with pytest.raises(InputError) as caught:
         load_vectors(path, ["the", "film"])
     assert message in str(caught.value)
+
+
+def places_of(texts):
+    words, starts, ends = located(texts)
+    rows = zip(words.to_list(), starts.to_list(), ends.to_list(), strict=True)
+    return [[(word.decode(), start, end) for word, start, end in zip(*row, strict=True)] for row in rows]
+
+
+@hypothesis.given(strategies.lists(strategies.text(max_size=30), min_size=1, max_size=3))
+@hypothesis.settings(deadline=None)
+def test_a_word_is_the_text_from_its_start_to_its_end(texts):
+    for text, found in zip(texts, places_of(texts), strict=True):
+        last = 0
+        for word, start, end in found:
+            assert text[start:end] == word
+            assert last <= start < end
+            assert not text[last:start].strip() or not any(map(str.isalnum, text[last:start]))
+            last = end
+        assert not any(map(str.isalnum, text[last:]))
+
+
+def test_words_with_places_keep_case_quotes_and_what_split_would_rewrite():
+    text = "\ufeffAnn’s  “dog”\tcan't <b>bark</b>!!!!! 東京🙂\u200b8/10"
+    (found,) = places_of([text])
+    words = ["Ann", "’", "s", "“", "dog", "”", "ca", "n't", "<b>", "bark", "<", "/", "b", ">", *"!!!!!東京🙂", "8/10"]
+    assert [word for word, _, _ in found] == words
+    assert [text[start:end] for _, start, end in found] == words
+    assert places_of(["", "  ", "a"]) == [[], [], [("a", 0, 1)]]
+
+
+def test_invalid_bytes_are_a_character_each_in_the_places():
+    words, starts, ends = located([b"a\xff b"])
+    assert words.to_list() == [[b"a", "\ufffd".encode(), b"b"]]
+    assert starts.to_list() == [[0, 1, 3]] and ends.to_list() == [[1, 2, 4]]
