@@ -123,10 +123,14 @@ def test_gradients_are_those_of_stock_keras_s_loop_under_a_mask(name, x):
         filled(driver(MAKERS[name](4), return_sequences=True), SHAPE) for driver in (Recurrent, keras.layers.RNN)
     )
     carry = states(ours, 4)
+    # On JAX stock Keras cannot mask a cell whose output is not as wide as its states.
+    masked = TENSORFLOW or {ours.cell.output_size} == set(ours.cell.carry_sizes)
+    mask = MASK if masked else np.ones_like(MASK)
 
     def loss(layer, x, *carry):
-        outputs = layer(x, initial_state=list(carry), mask=ops.convert_to_tensor(MASK), training=True)
-        return ops.sum(ops.sin(outputs) * MASK[..., None])
+        given = ops.convert_to_tensor(mask) if masked else None
+        outputs = layer(x, initial_state=list(carry), mask=given, training=True)
+        return ops.sum(ops.sin(outputs) * mask[..., None])
 
     found, expected = (gradients(layer, loss, x, *carry) for layer in (ours, stock))
     for one, other in zip(found, expected, strict=True):
