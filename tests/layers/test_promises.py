@@ -111,7 +111,9 @@ def test_every_weight_gets_a_finite_gradient_that_is_not_zero_with_training_and_
     without = gradients(layer, functools.partial(loss, training=False), x)
     for gradient, weight in zip(found[1:], layer.trainable_variables, strict=True):
         assert np.isfinite(gradient).all(), weight.path
-        assert (gradient != 0).mean() >= 0.5, weight.path  # a rectified unit may be off
+        # Rectified units may be off at all timesteps; of everything else all of it must learn.
+        share = 0.5 if layer.cell.activation is keras.activations.relu else 1
+        assert (gradient != 0).mean() >= share, weight.path
     for one, other in zip(found, without, strict=True):
         close(one, other)
 
