@@ -159,9 +159,13 @@ class Cell(keras.layers.Layer):
     def build(self, input_shape):
         self.kernel = self.new_weight("kernel", (input_shape[-1], self.kernel_width), "kernel")
         if self.has_recurrent_kernel:
-            columns = len(self.recurrent_gates) * self.units
-            self.recurrent_kernel = self.new_weight("recurrent_kernel", (self.recurrent_width, columns), "recurrent")
+            self.build_recurrent()
         self.bias = self.new_weight("bias", self.bias_shape, "bias", self.initial_bias) if self.use_bias else None
+
+    def build_recurrent(self):
+        """Makes what `recurrent_columns` reads: one matrix, unless the paper has it made of others."""
+        columns = len(self.recurrent_gates) * self.units
+        self.recurrent_kernel = self.new_weight("recurrent_kernel", (self.recurrent_width, columns), "recurrent")
 
     def project(self, inputs):
         """W x + b for one timestep or for many: (..., features) -> (..., gates * units)."""

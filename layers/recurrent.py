@@ -116,7 +116,7 @@ class Recurrent(keras.layers.Layer):
                 f"Recurrent: `zoneout` must be in [0, 1], one number or one for each of {type(cell).__name__}'s "
                 f"{', '.join(cell.carry)}. Received: zoneout={zoneout!r}."
             )
-        self.zoneout = rates if any(rates) else None
+        self.zoneout = tuple(rates) if any(rates) else None
         self.zoneout_seed = zoneout_seed
         self.zoneout_generator = keras.random.SeedGenerator(zoneout_seed) if self.zoneout else None
         self.input_spec = None
@@ -216,7 +216,7 @@ class Recurrent(keras.layers.Layer):
         return [output, *carry] if self.return_state else output
 
     def _initial_carry(self, initial_state, batch):
-        """The carry to begin with, and whether it is the cell's own."""
+        """The carry to begin with, and whether it is all zeros."""
         cell, dtype = self.cell, self.cell.state_dtype
         given = keras.tree.flatten(initial_state) if initial_state is not None else self.states
         carry = list(cell.initial_carry(batch)) if given is None else [ops.convert_to_tensor(x) for x in given]
@@ -234,7 +234,7 @@ class Recurrent(keras.layers.Layer):
         carry = [ops.cast(state, dtype) for state in carry]
         if self.output_index == len(carry):
             carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
-        return carry, given is None
+        return carry, given is None and type(cell).initial_carry is Cell.initial_carry
 
     def _zones(self, timesteps_and_batch):
         """For each tensor of the carry `(timesteps, batch, size)`, 1 where a unit keeps its last value."""
@@ -377,7 +377,8 @@ class Recurrent(keras.layers.Layer):
             "jit_compile",
             "zoneout_seed",
         )
-        config = {name: getattr(self, name) for name in names} | {"zoneout": self.zoneout or 0.0}
+        config = {name: getattr(self, name) for name in names}
+        config["zoneout"] = list(self.zoneout) if self.zoneout else 0.0
         return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}
 
     @classmethod

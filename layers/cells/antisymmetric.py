@@ -22,7 +22,7 @@ class AntisymmetricCell(Cell):
     Weights: `kernel` `(features, units)`, or `(features, 2 * units)` in the order gate, candidate; `recurrent_triangle`
     `(units * (units - 1) / 2,)`, M's rows one after the other; `bias`.
 
-    Args: those of `Cell`; `and
+    Args: those of `Cell`; and
         gated: Whether the second form is used.
         step_size: ε, a positive number.
         diffusion: γ, a number that is not negative.
@@ -53,9 +53,7 @@ class AntisymmetricCell(Cell):
         self.diffusion = self.within("diffusion", diffusion, 0)
         self.gates = ("gate", "candidate") if gated else ("candidate",)
 
-    def build(self, input_shape):
-        self.kernel = self.new_weight("kernel", (input_shape[-1], self.kernel_width), "kernel")
-        self.bias = self.new_weight("bias", self.bias_shape, "bias", self.initial_bias) if self.use_bias else None
+    def build_recurrent(self):
         count = self.units * (self.units - 1) // 2
         self.recurrent_triangle = self.new_weight("recurrent_triangle", (count,), "recurrent")
 

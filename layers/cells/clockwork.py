@@ -56,12 +56,10 @@ class ClockworkCell(Cell):
         self.sizes = [len(part) for part in np.array_split(np.arange(self.units), len(periods))]
         self.state_size = [self.units, 1]
 
-    def build(self, input_shape):
-        self.kernel = self.new_weight("kernel", (input_shape[-1], self.kernel_width), "kernel")
+    def build_recurrent(self):
         for i, size in enumerate(self.sizes):
             name = f"recurrent_kernel_{i}"
             setattr(self, name, self.new_weight(name, (sum(self.sizes[i:]), size), "recurrent"))
-        self.bias = self.new_weight("bias", self.bias_shape, "bias", self.initial_bias) if self.use_bias else None
 
     def recurrent_columns(self, gates):
         """The modules' kernels side by side, with zeros where a fast module would drive a slow one."""

@@ -216,6 +216,9 @@ def test_masked_outputs_are_the_last_real_one_or_zero(name, x):
     close(zero, np.where(mask[..., None], repeated, 0))
     for row, length in enumerate(mask.sum(axis=1)):
         close(repeated[row, length:], ops.repeat(repeated[row : row + 1, length - 1], 7 - length, axis=0))
+    begins_late = recurrent(name, shape=SHAPE, return_sequences=True)(x, mask=~RIGHT)
+    for row, length in enumerate(RIGHT.sum(axis=1)):
+        close(begins_late[row, :length], np.zeros_like(begins_late[row, :length]), 0)
 
 
 @pytest.mark.parametrize("name", CELLS)
@@ -272,7 +275,7 @@ def test_zoneout_keeps_units_as_they_were_and_mixes_in_inference(name, x):
         close(one, other)
 
 
-def test_zoneout_draws_for_each_timestep_and_unit_from_its_seed():
+def test_zoneout_draws_for_each_timestep_and_unit_from_its_seed(tmp_path):
     """An Elman network that counts the timesteps at which a unit moved."""
     cell = ElmanCell(200, activation="linear")
     layer = Recurrent(cell, zoneout=0.25, zoneout_seed=1)
@@ -285,6 +288,9 @@ def test_zoneout_draws_for_each_timestep_and_unit_from_its_seed():
     assert not np.allclose(moved, layer(x, training=True))
     again = Recurrent(cell, zoneout=0.25, zoneout_seed=1)
     close(again(x, training=True), moved, 0)
+    model = keras.Sequential([keras.Input((50, 1)), layer])
+    model.save(tmp_path / "model.keras")
+    close(keras.models.load_model(tmp_path / "model.keras")(x), model(x), 0)
     with pytest.raises(ValueError, match="`zoneout` must be in .* Received: zoneout=1.5"):
         Recurrent(cell, zoneout=1.5)
     with pytest.raises(ValueError, match="`jit_compile` must be True, False or 'auto'"):
