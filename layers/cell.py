@@ -1,11 +1,25 @@
 """The contract of a cell: what a recurrent network computes in one timestep."""
 
 import contextlib
+import contextvars
 
 import keras
 from keras import ops
 
 from layers import arguments
+
+# What the driver does to a candidate on its way into the carry, a function; None: nothing.
+WAY_IN = contextvars.ContextVar("WAY_IN", default=None)
+
+
+@contextlib.contextmanager
+def updates(through):
+    """Within: what cells hand to `update` goes through the given function."""
+    token = WAY_IN.set(through)
+    try:
+        yield
+    finally:
+        WAY_IN.reset(token)
 
 
 class Cell(keras.layers.Layer):
@@ -21,6 +35,7 @@ class Cell(keras.layers.Layer):
         step(x, carry, recur)  one timestep: (output, new carry); x is `project`'s result, `carry` a tuple
         recur(hidden, *gates)  hidden @ the named columns of recurrent_kernel (no names: all), handed in by the driver;
                                recur(hidden, "name") with the name of another of the cell's matrices: hidden @ that
+        self.update(candidate) what a timestep writes into the carry, as the driver's update dropout lets it through
 
     `step` may use its own weights element by element (biases, peepholes): the loop finds their gradients. It must not
     keep anything on `self`: the same call gives the same answer twice.
@@ -196,6 +211,15 @@ class Cell(keras.layers.Layer):
         """`hidden` as recurrent dropout lets it through to recurrent_kernel; to other matrices it goes whole."""
         own = not gates or gates[0] in self.recurrent_gates
         return hidden * keep_hidden if keep_hidden is not None and own else hidden
+
+    def update(self, candidate):
+        """What a timestep writes into the carry, as the driver's update dropout lets it through.
+
+        `step` hands each candidate to it once: a tensor, or the list of a complex one's parts, which share their fate.
+        Gates, and what is read from the carry, go past it. Without such a driver it returns what it was given.
+        """
+        through = WAY_IN.get()
+        return candidate if through is None else through(candidate)
 
     @property
     def state_dtype(self):

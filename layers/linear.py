@@ -33,9 +33,10 @@ class LinearCell(Cell):
         return c
 
     def parts(self, x):
-        """`coefficients`, each as a list of its real and, in complex cells, imaginary part."""
+        """`coefficients`, each as a list of its real and, in complex cells, imaginary part; b is what is written."""
         a, b = self.coefficients(x)
-        return ([a], [b]) if len(self.carry) == 1 else (list(a), list(b))
+        a, b = ([a], [b]) if len(self.carry) == 1 else (list(a), list(b))
+        return a, self.update(b)
 
     def output_of(self, x, c, recur):
         return self.output(x, c[0] if len(c) == 1 else c, recur)

@@ -6,9 +6,9 @@ import keras
 from keras import ops
 
 from layers import arguments, vendor
-from layers.cell import Cell
+from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
-from layers.loop import backend, traced, unroll, whole_blocks
+from layers.loop import backend, pieces, traced, unroll, whole_blocks
 
 
 def densified(sequence, mask):
@@ -18,6 +18,17 @@ def densified(sequence, mask):
     lengths, width = sequence.row_lengths(), sequence.shape[-1]
     sequence = sequence.to_tensor(shape=None if width is None else [None, None, width])
     return sequence, ops.arange(ops.shape(sequence)[1]) < ops.cast(lengths, "int32")[:, None]
+
+
+def updates_dropped(masks):
+    """Within: a step's candidates are multiplied by the masks, one after the other; no masks: they are as they are."""
+    left = iter(masks)
+
+    def through(candidate):
+        mask = next(left)
+        return keras.tree.map_structure(lambda part: part * mask, candidate)
+
+    return updates(through if masks else None)
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -47,6 +58,11 @@ class Recurrent(keras.layers.Layer):
             in inference each is that share old and the rest new (D. Krueger et al., "Zoneout", 2017, arXiv:1606.01305,
             equation 7). A number, or a list with one for each tensor of the carry. Linear cells then run in turn.
         zoneout_seed: Seed of what is drawn, an integer or None.
+        update_dropout: Share of what a timestep writes into the carry, its candidate, that is dropped in training, in
+            [0, 1), drawn for each timestep, example and unit; the rest is divided by 1 - rate. What the carry holds
+            already stays, where a cell adds to it; one that writes it anew (Elman's) loses what is dropped (S.
+            Semeniuta, A. Severyn and E. Barth, "Recurrent Dropout without Memory Loss", 2016, arXiv:1603.05118).
+        update_dropout_seed: Seed of what is drawn, an integer or None.
         jit_compile: Whether XLA compiles the loop: True, False or "auto", which does so in inference on a CPU where a
             graph knows all sizes. Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to
             ONNX want False for graphs of fixed sizes.
@@ -64,8 +80,8 @@ class Recurrent(keras.layers.Layer):
 
     Raises:
         ValueError: if `cell` is not a `Cell`, the sequence is not of rank 3 or not of the width built with, the number
-            of initial states is not the cell's, `window` is not a positive integer, or `stateful` meets an unknown
-            batch size.
+            of initial states is not the cell's, `window` is not a positive integer, a rate is out of its range,
+            `stateful` meets an unknown batch size, or `update_dropout` a cell that hands nothing to `update`.
 
     Example:
 
@@ -88,6 +104,8 @@ class Recurrent(keras.layers.Layer):
         jit_compile="auto",
         zoneout=0.0,
         zoneout_seed=None,
+        update_dropout=0.0,
+        update_dropout_seed=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -119,6 +137,9 @@ class Recurrent(keras.layers.Layer):
         self.zoneout = tuple(rates) if any(rates) else None
         self.zoneout_seed = zoneout_seed
         self.zoneout_generator = keras.random.SeedGenerator(zoneout_seed) if self.zoneout else None
+        self.update_dropout = arguments.within("Recurrent", "update_dropout", update_dropout, 0, 1)
+        self.update_dropout_seed = update_dropout_seed
+        self.update_generator = keras.random.SeedGenerator(update_dropout_seed) if update_dropout else None
         self.input_spec = None
         self.states = None
         self.supports_masking = True
@@ -133,7 +154,12 @@ class Recurrent(keras.layers.Layer):
             self.cell.build((sequence_shape[0], sequence_shape[2]))
             self.cell.built = True
         self.features = sequence_shape[2]
-        self.output_index = self._find_output()
+        self.output_index, self.update_widths = self._look_at_a_step()
+        if self.update_dropout and not self.update_widths:
+            raise ValueError(
+                f"Recurrent: `update_dropout` needs a cell whose `step` hands its candidate to `self.update`; "
+                f"{type(self.cell).__name__} does not. Received: update_dropout={self.update_dropout!r}."
+            )
         self.by_vendor = vendor.may_run(self.cell)
         if self.by_vendor and keras.backend.backend() == "tensorflow":
             self.supports_jit = False  # XLA knows no vendor's kernel
@@ -149,19 +175,29 @@ class Recurrent(keras.layers.Layer):
             ]
             self.reset_state()
 
-    def _find_output(self):
-        """Which of the carry's tensors a step returns as its output; one past the last where it is none of them."""
+    def _look_at_a_step(self):
+        """Which of the carry's tensors it returns as its output, one past the last where it is none of them; and the
+        widths of what it hands to `update`, in the order of the calls.
+        """
         cell, found = self.cell, []
 
         def probe(inputs, *carry):
+            widths = []
+
+            def through(candidate):
+                widths.append(keras.tree.flatten(candidate)[0].shape[-1])
+                return candidate
+
             recur = lambda hidden, *gates: ops.matmul(hidden, cell.recurrent_columns(gates))
-            output, new = cell.step(cell.project(inputs), carry, recur)
-            found.append([index for index, state in enumerate(new) if state is output])
+            with updates(through):
+                output, new = cell.step(cell.project(inputs), carry, recur)
+            same = [index for index, state in enumerate(new) if state is output]
+            found.append((same[0] if same else len(cell.carry), tuple(widths)))
             return output
 
         widths = [self.features, *cell.carry_sizes]
         traced(probe, *(keras.KerasTensor((1, width), cell.variable_dtype) for width in widths))
-        return found[-1][0] if found[-1] else len(cell.carry)
+        return found[-1]
 
     def reset_state(self):
         """Forgets the carry that a stateful layer holds."""
@@ -198,13 +234,14 @@ class Recurrent(keras.layers.Layer):
         if self.go_backwards:
             inputs, mask = ops.flip(inputs, 0), None if mask is None else ops.flip(mask, 0)
         weights = [weight.value for weight in cell.variables_in_use]
+        kept = self._kept_updates(ops.shape(inputs)[:2]) if training and self.update_dropout else []
         if self.parallel and isinstance(cell, LinearCell) and not self.zoneout:
-            outputs, carry = self._in_parallel(inputs, mask, carry, weights)
+            outputs, carry = self._in_parallel(inputs, mask, kept, carry, weights)
         else:
             constants = [] if keep_hidden is None else [keep_hidden]
             zones = self._zones(ops.shape(inputs)[:2]) if training and self.zoneout else []
-            in_turn = lambda: self._in_turn(inputs, mask, zones, carry, weights, constants, bool(training))
-            if self.by_vendor and not (constants or self.zoneout or self.window or inputs.shape[0] == 0):
+            in_turn = lambda: self._in_turn(inputs, mask, zones, kept, carry, weights, constants, bool(training))
+            if self.by_vendor and not (constants or self.zoneout or kept or self.window or inputs.shape[0] == 0):
                 outputs, carry = vendor.run(cell, inputs, mask, carry, weights, self.return_sequences, in_turn)
             else:
                 outputs, carry = in_turn()
@@ -244,24 +281,30 @@ class Recurrent(keras.layers.Layer):
             zones.append(ops.cast(drawn < rate, dtype))
         return zones
 
-    def _in_turn(self, inputs, mask, zones, carry, weights, constants, keep):
+    def _kept_updates(self, timesteps_and_batch):
+        """For each `update` of a step `(timesteps, batch, width)`: 0 where it is dropped, 1 / (1 - rate) elsewhere."""
+        ones = [ops.ones((*timesteps_and_batch, width), dtype=self.cell.state_dtype) for width in self.update_widths]
+        return [keras.random.dropout(one, self.update_dropout, seed=self.update_generator) for one in ones]
+
+    def _in_turn(self, inputs, mask, zones, kept, carry, weights, constants, keep):
         """One timestep after the other: (outputs or None, carry)."""
+        extras = [*zones, *kept]
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
         if inputs.shape[0] is None or self.window:  # the loop wants whole blocks; the rest is padding like any other
             missing = whole_blocks(timesteps, self.window) - timesteps
             padded = not isinstance(missing, int) or missing > 0
             if padded:
                 mask = ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype) if mask is None else mask
-                inputs, mask, *zones = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, mask, *zones))
-        extras = [*([] if mask is None else [mask]), *zones]
+                inputs, mask, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, mask, *extras))
+        masks = [] if mask is None else [mask]
 
         def run():
             return unroll(
                 self._project,
-                functools.partial(self._step, mask is not None),
+                functools.partial(self._step, (len(masks), len(zones))),
                 self._columns,
                 inputs,
-                extras,
+                [*masks, *extras],
                 carry,
                 weights,
                 constants,
@@ -273,7 +316,7 @@ class Recurrent(keras.layers.Layer):
         outputs, last = backend().compiled(run, self.jit_compile, keep, inputs.shape)
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
-    def _in_parallel(self, inputs, mask, carry, weights):
+    def _in_parallel(self, inputs, mask, kept, carry, weights):
         """All timesteps at once, for a cell whose carry enters linearly: (outputs, carry)."""
         cell, count = self.cell, len(self.cell.carry)
         x = ops.cast(self._project(inputs, weights), cell.state_dtype)
@@ -282,7 +325,7 @@ class Recurrent(keras.layers.Layer):
             columns = ops.cast(self._columns(gates, weights), self.compute_dtype)
             return ops.cast(ops.matmul(ops.cast(hidden, self.compute_dtype), columns), cell.state_dtype)
 
-        with cell.bound(weights, cell.state_dtype):
+        with cell.bound(weights, cell.state_dtype), updates_dropped(kept):
             a, b = cell.parts(x)
             if mask is not None:
                 is_real = mask > 0.5
@@ -311,23 +354,23 @@ class Recurrent(keras.layers.Layer):
         with self.cell.bound(weights, None):
             return self.cell.recurrent_columns(gates)
 
-    def _step(self, masked, x, extras, carry, recur, weights, constants):
-        cell, (mask, *zones) = self.cell, extras if masked else [None, *extras]
+    def _step(self, counts, x, extras, carry, recur, weights, constants):
+        cell, (masks, zones, kept) = self.cell, pieces(extras, *counts)
 
         def recur_in_compute_dtype(hidden, *gates):
             hidden = cell.dropped(ops.cast(hidden, self.compute_dtype), constants[0] if constants else None, gates)
             return ops.cast(recur(hidden, *gates), cell.state_dtype)
 
-        with cell.bound(weights, cell.state_dtype):
+        with cell.bound(weights, cell.state_dtype), updates_dropped(kept):
             output, new = cell.step(ops.cast(x, cell.state_dtype), carry[: len(cell.carry)], recur_in_compute_dtype)
         if self.zoneout:
             share = zones or self.zoneout
             new = [z * before + (1 - z) * after for z, before, after in zip(share, carry, new, strict=False)]
             output = new[self.output_index] if self.output_index < len(new) else output
         new = [*new, output][: len(carry)]
-        if masked:
+        if masks:
             # Padding must not move the carry: the last real timestep is what a shorter batch would have returned.
-            is_real = mask > 0.5
+            is_real = masks[0] > 0.5
             new = [ops.where(is_real, after, before) for after, before in zip(new, carry, strict=True)]
         return ops.cast(new[self.output_index], self.compute_dtype), new
 
@@ -376,6 +419,8 @@ class Recurrent(keras.layers.Layer):
             "parallel",
             "jit_compile",
             "zoneout_seed",
+            "update_dropout",
+            "update_dropout_seed",
         )
         config = {name: getattr(self, name) for name in names}
         config["zoneout"] = list(self.zoneout) if self.zoneout else 0.0

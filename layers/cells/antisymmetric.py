@@ -71,7 +71,7 @@ class AntisymmetricCell(Cell):
         (h,) = carry
         r = recur(h)
         *gate, candidate = self.split(x)
-        change = self.step_size * self.activation(candidate + r)
+        change = self.step_size * self.update(self.activation(candidate + r))
         for x_z in gate:
             change = self.recurrent_activation(x_z + r) * change
         h = h + change

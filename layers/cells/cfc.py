@@ -53,5 +53,5 @@ class CfCCell(TimedCell):
         heads = recur(b, "head_kernel")
         f, g, h = self.split(heads if self.head_bias is None else heads + self.head_bias)
         gate = self.recurrent_activation(-f * t)
-        x = gate * self.activation(g) + (1 - gate) * self.activation(h)
+        x = self.update(gate * self.activation(g) + (1 - gate) * self.activation(h))
         return x, (x,)

@@ -70,7 +70,8 @@ class ClockworkCell(Cell):
         h, t = carry
         now = ops.stop_gradient(ops.round(t))
         periods = ops.cast(np.repeat(self.periods, self.sizes), h.dtype)
-        h = ops.where(ops.equal(ops.mod(now, periods), 0), self.activation(x + recur(h)), h)
+        new = self.update(self.activation(x + recur(h)))
+        h = ops.where(ops.equal(ops.mod(now, periods), 0), new, h)
         return h, (h, t + 1)
 
     def get_config(self):

@@ -54,7 +54,7 @@ class CoRNNCell(Cell):
 
     def step(self, x, carry, recur):
         y, z = carry
-        force = self.activation(x + recur(y, "candidate") + recur(z, "velocity_kernel"))
+        force = self.update(self.activation(x + recur(y, "candidate") + recur(z, "velocity_kernel")))
         z = z + self.step_size * (force - self.frequency * y - self.damping * z)
         y = y + self.step_size * z
         return y, (y, z)

@@ -62,7 +62,7 @@ class CTRNNCell(TimedCell):
         (y,) = carry
         x, span = self.span(x)
         rate = span * ops.exp(-self.log_time_constant)
-        y = y + rate * (-y + recur(self.activation(self.shifted(y))) + x)
+        y = y + rate * (-y + self.update(recur(self.activation(self.shifted(y))) + x))
         return self.activation(self.shifted(y)), (y,)
 
     def shifted(self, y):

@@ -73,7 +73,7 @@ class EchoStateCell(Cell):
 
     def step(self, x, carry, recur):
         (state,) = carry
-        state = (1 - self.leak) * state + self.leak * self.activation(x + recur(state))
+        state = (1 - self.leak) * state + self.leak * self.update(self.activation(x + recur(state)))
         return state, (state,)
 
     def get_config(self):

@@ -42,5 +42,5 @@ class ElmanCell(Cell):
 
     def step(self, x, carry, recur):
         (h,) = carry
-        h = self.activation(x + recur(h))
+        h = self.update(self.activation(x + recur(h)))
         return h, (h,)

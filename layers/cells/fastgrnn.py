@@ -57,5 +57,5 @@ class FastGRNNCell(Cell):
         b_z, b_h = (0.0, 0.0) if self.bias is None else self.split(self.bias)
         z, candidate = self.recurrent_activation(s + b_z), self.activation(s + b_h)
         zeta, nu = (ops.sigmoid(self.scales[i]) for i in (0, 1))
-        h = (zeta * (1 - z) + nu) * candidate + z * h
+        h = (zeta * (1 - z) + nu) * self.update(candidate) + z * h
         return h, (h,)

@@ -48,7 +48,7 @@ class FullyRecurrentCell(Cell):
 
     def step(self, x, carry, recur):
         (y,) = carry
-        y = self.activation(x + recur(y))
+        y = self.update(self.activation(x + recur(y)))
         return y if self.outputs == self.units else y[:, : self.outputs], (y,)
 
     def get_config(self):

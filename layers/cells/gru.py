@@ -73,7 +73,7 @@ class GRUCell(Cell):
         z, r = self.recurrent_activation(x_z + u_z), self.recurrent_activation(x_r + u_r)
         if not self.reset_after:
             u_h = recur(r * h, "candidate")
-        candidate = self.activation(x_h + (r * u_h if self.reset_after else u_h))
+        candidate = self.update(self.activation(x_h + (r * u_h if self.reset_after else u_h)))
         h = z * h + (1 - z) * candidate
         return h, (h,)
 

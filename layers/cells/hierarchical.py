@@ -93,7 +93,7 @@ class HierarchicalMultiscaleCell(Cell):
             if level < self.depth:
                 s = s + z[0] * recur(levels[level][0], f"above_kernel_{level}")
             f, i, o = (self.recurrent_activation(s[:, k * u : (k + 1) * u]) for k in range(3))
-            g = self.activation(s[:, 3 * u : 4 * u])
+            g = self.update(self.activation(s[:, 3 * u : 4 * u]))
             flush = z[0] if z else 0.0
             move = (1 - flush) * z_below
             copy = (1 - flush) * (1 - z_below)

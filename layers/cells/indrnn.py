@@ -49,5 +49,5 @@ class IndRNNCell(Cell):
 
     def step(self, x, carry, recur):
         (h,) = carry
-        h = self.activation(x + self.recurrent_weight * h)
+        h = self.update(self.activation(x + self.recurrent_weight * h))
         return h, (h,)

@@ -61,7 +61,7 @@ class JANETCell(Cell):
         (h,) = carry
         s, candidate = self.split(x + recur(h))
         write = 1 - self.recurrent_activation(s - self.offset)
-        h = self.recurrent_activation(s) * h + write * self.activation(candidate)
+        h = self.recurrent_activation(s) * h + write * self.update(self.activation(candidate))
         return h, (h,)
 
     def get_config(self):

@@ -65,7 +65,7 @@ class JordanCell(Cell):
         h = self.activation(x + recur(s))
         y = recur(h, "output_kernel")
         y = self.output_activation(y if self.output_bias is None else y + self.output_bias)
-        return y, (self.decay * s + y,)
+        return y, (self.decay * s + self.update(y),)
 
     def get_config(self):
         activation = keras.activations.serialize(self.output_activation)

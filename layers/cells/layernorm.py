@@ -123,5 +123,5 @@ class LayerNormGRUCell(Cell):
         r_z, r_r, r_h = self.split(self.normalized_parts(recur(h), self.gains[1]))
         r_h = r_h if self.candidate_bias is None else r_h + self.candidate_bias
         z, r = self.recurrent_activation(x_z + r_z), self.recurrent_activation(x_r + r_r)
-        h = (1 - z) * h + z * self.activation(x_h + r * r_h)
+        h = (1 - z) * h + z * self.update(self.activation(x_h + r * r_h))
         return h, (h,)

@@ -52,8 +52,8 @@ class LEMCell(Cell):
         r_1, r_2, r_z = self.split(recur(y, "steps_z", "steps_y", "z"))
         steps_z = self.step_size * self.recurrent_activation(x_1 + r_1)
         steps_y = self.step_size * self.recurrent_activation(x_2 + r_2)
-        z = (1 - steps_z) * z + steps_z * self.activation(x_z + r_z)
-        y = (1 - steps_y) * y + steps_y * self.activation(x_y + recur(z, "y"))
+        z = (1 - steps_z) * z + steps_z * self.update(self.activation(x_z + r_z))
+        y = (1 - steps_y) * y + steps_y * self.update(self.activation(x_y + recur(z, "y")))
         return y, (y, z)
 
     def get_config(self):

@@ -60,5 +60,5 @@ class LiGRUCell(Cell):
         (h,) = carry
         z, candidate = self.split(x + recur(h))
         z = self.recurrent_activation(z)
-        h = z * h + (1 - z) * self.activation(candidate)
+        h = z * h + (1 - z) * self.update(self.activation(candidate))
         return h, (h,)

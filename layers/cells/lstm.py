@@ -68,7 +68,7 @@ class LSTMCell(Cell):
         z = dict(zip(self.gates, self.split(z), strict=True))
         i = self.input_gate(z, c)
         f = self.forget_gate(z, c, i)
-        c = f * c + i * self.candidate(z)
+        c = f * c + i * self.update(self.candidate(z))
         o = self.output_gate(z, c)
         return i, f, o, c, o * self.read(c)
 

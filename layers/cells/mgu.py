@@ -46,6 +46,6 @@ class MGUCell(Cell):
         (h,) = carry
         x_f, x_h = self.split(x)
         f = self.recurrent_activation(x_f + recur(h, "forget"))
-        candidate = self.activation(x_h + recur(f * h, "candidate"))
+        candidate = self.update(self.activation(x_h + recur(f * h, "candidate")))
         h = (1 - f) * h + f * candidate
         return h, (h,)

@@ -69,7 +69,7 @@ class MTRNNCell(Cell):
         (u,) = carry
         rates = np.repeat([1 / self.fast_time, 1 / self.slow_time], [self.fast_units, self.slow_units])
         rates = ops.cast(rates, u.dtype)
-        u = (1 - rates) * u + rates * (recur(self.activation(u)) + x)
+        u = (1 - rates) * u + rates * self.update(recur(self.activation(u)) + x)
         return self.activation(u[:, : self.fast_units]), (u,)
 
     def get_config(self):

@@ -56,7 +56,7 @@ class MUT1Cell(Cell):
         r = self.recurrent_activation(x_r + recur(h, "reset"))
         s = recur(r * h, "candidate") + ops.tanh(x_h)
         s = s if self.bias is None else s + self.bias[2 * self.units :]
-        h = self.activation(s) * z + h * (1 - z)
+        h = self.update(self.activation(s)) * z + h * (1 - z)
         return h, (h,)
 
 
@@ -102,7 +102,8 @@ class MUT2Cell(Cell):
         x_z, x_r, x_h = self.split(x)
         z = self.recurrent_activation(x_z + recur(self.seen_by_update(h), "update"))
         r = self.recurrent_activation(x_r + recur(h, "reset"))
-        h = self.activation(recur(r * h, "candidate") + x_h) * z + h * (1 - z)
+        candidate = self.activation(recur(r * h, "candidate") + x_h)
+        h = self.update(candidate) * z + h * (1 - z)
         return h, (h,)
 
     def seen_by_update(self, h):

@@ -49,7 +49,7 @@ class NASCell(Cell):
         tanh, sigmoid = self.activation, self.recurrent_activation
         a, r = self.split(x), self.split(recur(h))
         s = [None, *(x_k + r_k for x_k, r_k in zip(a, r, strict=True))]
-        one = tanh(tanh(sigmoid(s[1]) * ops.relu(s[2])) + c)
+        one = tanh(self.update(tanh(sigmoid(s[1]) * ops.relu(s[2]))) + c)
         two = tanh(sigmoid(s[3]) + ops.relu(a[3] * r[3]))
         three = tanh(tanh(tanh(s[5]) * sigmoid(s[6])) + sigmoid(tanh(s[7]) + sigmoid(s[8])))
         c = one * two

@@ -56,6 +56,6 @@ class RANCell(Cell):
         h, c = carry
         content, x = x[:, : self.units], x[:, self.units :]
         i, f = self.split(x + recur(h) if self.bias is None else x + recur(h) + self.bias)
-        c = self.recurrent_activation(i) * content + self.recurrent_activation(f) * c
+        c = self.recurrent_activation(i) * self.update(content) + self.recurrent_activation(f) * c
         h = self.activation(c)
         return h, (h, c)

@@ -66,7 +66,7 @@ class RMLPCell(Cell):
             if level > 1:
                 x = recur(new[-1], f"kernel_{level}")
                 x = x if self.bias is None else x + self.bias[(level - 1) * self.units : level * self.units]
-            new.append(self.activation(x + recur(h, f"layer_{level}")))
+            new.append(self.update(self.activation(x + recur(h, f"layer_{level}"))))
         return new[-1], tuple(new)
 
     def get_config(self):

@@ -60,8 +60,9 @@ class SCRNCell(Cell):
 
     def step(self, x, carry, recur):
         h, s = carry
-        s = (1 - self.decay) * x[:, self.units :] + self.decay * s
-        h = self.activation(recur(s, "hidden_kernel") + x[:, : self.units] + recur(h, "candidate"))
+        s = (1 - self.decay) * self.update(x[:, self.units :]) + self.decay * s
+        h = recur(s, "hidden_kernel") + x[:, : self.units] + recur(h, "candidate")
+        h = self.update(self.activation(h))
         return ops.concatenate([h, s], axis=-1), (h, s)
 
     def get_config(self):

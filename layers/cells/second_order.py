@@ -60,5 +60,5 @@ class SecondOrderCell(Cell):
         (s,) = carry
         products = ops.expand_dims(s, 2) * ops.expand_dims(x, 1)  # (batch, units, features)
         s = recur(ops.reshape(products, (-1, self.units * x.shape[1])), "transition_kernel")
-        s = self.activation(s if self.bias is None else s + self.bias)
+        s = self.update(self.activation(s if self.bias is None else s + self.bias))
         return s, (s,)

@@ -56,5 +56,6 @@ class SequentialCascadedCell(Cell):
         first_order, x = x[:, : self.units], x[:, self.units :]
         products = ops.expand_dims(z, 2) * ops.expand_dims(x, 1)  # (batch, units, features)
         products = ops.reshape(products, (-1, self.units * x.shape[1]))
-        z = self.activation(first_order + recur(z, "candidate") + recur(products, "context_kernel"))
+        z = first_order + recur(z, "candidate") + recur(products, "context_kernel")
+        z = self.update(self.activation(z))
         return z, (z,)

@@ -44,5 +44,5 @@ class UGRNNCell(Cell):
         (h,) = carry
         g, c = self.split(x + recur(h))
         g = self.recurrent_activation(g)
-        h = g * h + (1 - g) * self.activation(c)
+        h = g * h + (1 - g) * self.update(self.activation(c))
         return h, (h,)

@@ -95,11 +95,13 @@ def test_only_what_the_kernel_computes_goes_to_it(calls):
         Recurrent(CELLS["lstm"](4), window=5),
     ):
         layer(x)
-    dropped = Recurrent(CELLS["lstm"](4, recurrent_dropout=0.5))
-    dropped(x, training=True)
-    assert not calls
-    dropped(x, training=False)
-    assert len(calls) == 1
+    for number, dropped in enumerate(
+        [Recurrent(CELLS["lstm"](4, recurrent_dropout=0.5)), Recurrent(CELLS["gru"](4), update_dropout=0.5)], start=1
+    ):
+        dropped(x, training=True)
+        assert len(calls) == number - 1
+        dropped(x, training=False)
+        assert len(calls) == number
 
 
 def test_the_stand_in_is_the_paper_s_lstm():
