@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 TOKENS_IN_MEMORY = 200_000_000  # 4 bytes each
+NO_TARGET = -1  # at padding, where each timestep has a target
 
 
 def prepared(examples, prepare, target, *, chunk=512):
@@ -15,21 +16,23 @@ def prepared(examples, prepare, target, *, chunk=512):
 
     Args:
         examples: `tf.data.Dataset` of (input, label).
-        prepare: Inputs `(chunk, ...)` -> ids `(chunk, timesteps)`, ragged or padded with 0 at the right.
-        target: Labels `(chunk,)` -> targets `(chunk, ...)`.
+        prepare: Inputs `(chunk, ...)` -> ids `(chunk, timesteps)` or `(chunk, timesteps, features)`, ragged or padded
+            with 0 at the right.
+        target: Inputs, labels `(chunk, ...)`, ragged where they differ in size -> targets `(chunk, ...)`, or a target
+            for each timestep, `(chunk, timesteps)` ragged integers.
         chunk: Examples at a time.
 
     Returns:
-        `tf.data.Dataset` of (ids `(timesteps,)`, target), in the order of `examples`.
+        `tf.data.Dataset` of (ids `(timesteps, ...)`, target), in the order of `examples`.
     """
 
     def transform(inputs, labels):
         ids = prepare(inputs)
         if not isinstance(ids, tf.RaggedTensor):
-            ids = tf.RaggedTensor.from_tensor(ids, padding=0)
-        return ids, target(labels)
+            ids = tf.RaggedTensor.from_tensor(ids, padding=tf.zeros(ids.shape[2:], ids.dtype))
+        return ids, target(inputs, labels)
 
-    return examples.batch(chunk).map(transform, num_parallel_calls=2).unbatch()
+    return examples.ragged_batch(chunk).map(transform, num_parallel_calls=2).unbatch()
 
 
 def held_out(examples, *, share, seed):
@@ -66,12 +69,12 @@ class Cached:
     """Prepared examples in memory: all ids in one array, so that an exact shuffle is a permutation.
 
     Args:
-        examples: `tf.data.Dataset` of (ids `(timesteps,)`, target), as `prepared` gives it, read once, here.
+        examples: `tf.data.Dataset` of (ids `(timesteps, ...)`, target), as `prepared` gives it, read once, here.
         limit: Ids that may be held; with more of them `MemoryError` is raised, see `cached`.
 
     Attributes:
         lengths: `(examples,)` timesteps of each.
-        targets: `(examples, ...)`.
+        targets: `(examples, ...)`, or, where there is one for each timestep, those of all examples in a row.
 
     Raises:
         MemoryError: if there are more than `limit` ids.
@@ -82,35 +85,42 @@ class Cached:
         for some_ids, some_targets in examples.ragged_batch(1024).prefetch(1):
             ids.append(some_ids.flat_values.numpy().astype("int32"))
             lengths.append(some_ids.row_lengths().numpy())
-            targets.append(some_targets.numpy())
-            held += len(ids[-1])
+            targets.append(getattr(some_targets, "flat_values", some_targets).numpy())
+            held += ids[-1].size
             if held > limit:
                 raise MemoryError(f"the examples have more than {limit} ids.")
-        spec = examples.element_spec[1]
+        ids_spec, spec = examples.element_spec
         shape = [size or 0 for size in spec.shape]
-        self.ids = np.concatenate([np.zeros(0, "int32"), *ids])
+        self.ids = np.concatenate([np.zeros([0, *ids_spec.shape[1:]], "int32"), *ids])
         self.lengths = np.concatenate([np.zeros(0, "int64"), *lengths])
-        self.targets = np.concatenate(targets) if targets else np.zeros([0, *shape], spec.dtype.as_numpy_dtype)
+        self.for_each_timestep = spec.shape.rank == 1 and spec.shape[0] is None
+        none = np.zeros(shape if self.for_each_timestep else [0, *shape], spec.dtype.as_numpy_dtype)
+        self.targets = np.concatenate([none, *targets])
         self.starts = np.cumsum(self.lengths) - self.lengths
-        self.spec = tf.TensorSpec([None, *spec.shape], spec.dtype)
+        self.specs = tf.TensorSpec([None, *ids_spec.shape], "int64"), tf.TensorSpec([None, *spec.shape], spec.dtype)
 
     def __len__(self):
         return len(self.lengths)
 
     def batch(self, rows, timesteps):
-        """`(ids, targets)` of the examples `rows`, padded with 0 to `(len(rows), timesteps)`."""
+        """`(ids, targets)` of the examples `rows`, padded with 0 and -1 to `(len(rows), timesteps)`."""
         step = np.arange(timesteps)
         real = step < self.lengths[rows, None]  # (batch, timesteps)
-        ids = np.zeros(real.shape, "int64")
-        ids[real] = self.ids[(self.starts[rows, None] + step)[real]]
-        return ids, self.targets[rows]
+        place = (self.starts[rows, None] + step)[real]
+        ids = np.zeros(real.shape + self.ids.shape[1:], "int64")
+        ids[real] = self.ids[place]
+        if not self.for_each_timestep:
+            return ids, self.targets[rows]
+        targets = np.full(real.shape, NO_TARGET, self.targets.dtype)
+        targets[real] = self.targets[place]
+        return ids, targets
 
 
 def cached(examples, limit=TOKENS_IN_MEMORY):
     """`examples` in memory if they fit, else as they came; `batches` takes both.
 
     Args:
-        examples: `tf.data.Dataset` of (ids `(timesteps,)`, target).
+        examples: `tf.data.Dataset` of (ids `(timesteps, ...)`, target).
         limit: Ids that may be held.
 
     Returns:
@@ -126,7 +136,7 @@ def lengths(examples, most=200_000):
     """Timesteps of the first `most` examples, `(examples,)` int64: what `boundaries` wants to know."""
     if isinstance(examples, Cached):
         return examples.lengths[:most]
-    some = examples.take(most).map(lambda ids, target: tf.size(ids, out_type="int64")).batch(4096)
+    some = examples.take(most).map(lambda ids, target: tf.shape(ids, "int64")[0]).batch(4096)
     return np.concatenate([np.zeros(0, "int64"), *some.as_numpy_iterator()])
 
 
@@ -207,7 +217,7 @@ def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0
     Cached examples are shuffled exactly and `skip` costs nothing; others are streamed through a shuffle buffer.
 
     Args:
-        examples: `Cached`, or a `tf.data.Dataset` of (ids `(timesteps,)`, target).
+        examples: `Cached`, or a `tf.data.Dataset` of (ids `(timesteps, ...)`, target).
         batch_size: Examples in a batch, a positive integer.
         boundaries: Lengths to pad to, increasing; None, and sequences longer than the last, pad to the longest in
             the batch.
@@ -217,7 +227,7 @@ def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0
         buffer: Examples in the shuffle buffer, for examples that are not cached.
 
     Returns:
-        `tf.data.Dataset` of (ids `(batch, timesteps)` int64, targets `(batch, ...)`), the same for the same
+        `tf.data.Dataset` of (ids `(batch, timesteps, ...)` int64, targets `(batch, ...)`), the same for the same
         (seed, epoch).
 
     Raises:
@@ -225,7 +235,8 @@ def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0
 
     Example:
         >>> sequences = tf.ragged.constant([[5, 6], [7]], dtype="int64")
-        >>> examples = prepared(tf.data.Dataset.from_tensor_slices((sequences, [0.0, 1.0])), tf.identity, tf.identity)
+        >>> examples = tf.data.Dataset.from_tensor_slices((sequences, [0.0, 1.0]))
+        >>> examples = prepared(examples, tf.identity, lambda ids, target: target)
         >>> for ids, target in batches(Cached(examples), batch_size=2, boundaries=[3]):
         ...     print(ids.numpy().tolist(), target.numpy().tolist())
         [[5, 6, 0], [7, 0, 0]] [0.0, 1.0]
@@ -255,9 +266,8 @@ def _cached_batches(examples, batch_size, bounds, seed, epoch, skip):
         for rows, number in plan[skip:]:
             yield examples.batch(rows, bounds[number] if number < len(bounds) else examples.lengths[rows].max())
 
-    signature = (tf.TensorSpec([None, None], "int64"), examples.spec)
     count = max(0, len(plan) - skip)
-    return tf.data.Dataset.from_generator(generate, output_signature=signature).apply(
+    return tf.data.Dataset.from_generator(generate, output_signature=examples.specs).apply(
         tf.data.experimental.assert_cardinality(count)
     )
 
@@ -267,18 +277,22 @@ def _streamed_batches(examples, batch_size, bounds, seed, epoch, buffer):
         mixed = int(np.random.default_rng([seed, epoch]).integers(2**31))
         examples = examples.shuffle(buffer, seed=mixed, reshuffle_each_iteration=False)
     examples = examples.map(lambda ids, target: (tf.cast(ids, "int64"), target))
+    kind = examples.element_spec[1]
+    padding = tf.zeros([], "int64"), tf.cast(NO_TARGET, kind.dtype)
     if not len(bounds):
-        return examples.padded_batch(batch_size)
+        return examples.padded_batch(batch_size, padding_values=padding)
     grouped = examples.bucket_by_sequence_length(
-        lambda ids, target: tf.size(ids),
+        lambda ids, target: tf.shape(ids)[0],
         bucket_boundaries=[int(bound) + 1 for bound in bounds],
         bucket_batch_sizes=[batch_size] * (len(bounds) + 1),
+        padding_values=padding,
     )
 
     def pad(ids, targets):
         longest = tf.shape(ids, "int64")[1]
         place = tf.searchsorted(bounds, longest[None])[0]
-        timesteps = tf.gather(tf.concat([bounds, longest[None]], 0), place)
-        return tf.pad(ids, [[0, 0], [0, timesteps - longest]]), targets
+        more = [0, tf.gather(tf.concat([bounds, longest[None]], 0), place) - longest]
+        ids = tf.pad(ids, [[0, 0], more, *[[0, 0]] * (len(ids.shape) - 2)])
+        return ids, tf.pad(targets, [[0, 0], more], constant_values=padding[1]) if kind.shape.rank else targets
 
     return grouped.map(pad)

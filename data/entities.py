@@ -12,88 +12,12 @@ import random
 
 import tensorflow as tf
 
+from data import public_sets
 from data.files import InputError, read_lines
+from data.tags import SCHEMES, convert, spans
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # sentences in the built-in set
-SCHEMES = ("IOB1", "BIO", "BIOES", "BIOUL", "BMES")
 _SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
-
-# Prefix of the first, inner, last and only word of an entity.
-_PREFIXES = {"BIO": "BIIB", "BIOES": "BIES", "BIOUL": "BILU", "BMES": "BMES"}
-
-
-# Schemes.
-
-
-def spans(tags):
-    """The entities that tags of any scheme tell of, read as `conlleval` reads them.
-
-    An entity begins at B, S or U, and at any other tag that does not go on with an entity of its own type; so IOB1
-    needs no reading of its own, and tags that break their scheme still mean something.
-
-    Args:
-        tags: List of "O" or prefix, "-" and label: "B-PER".
-
-    Returns:
-        List of (start, end, label), in words, the end not included.
-
-    Example:
-        >>> spans(["I-PER", "I-PER", "O", "B-LOC", "B-LOC"])
-        [(0, 2, 'PER'), (3, 4, 'LOC'), (4, 5, 'LOC')]
-    """
-    found, start, before = [], None, ("O", "")
-    for place, tag in enumerate([*tags, "O"]):
-        prefix, _, label = tag.partition("-")
-        goes_on = prefix in ("I", "M", "E", "L") and before[0] in ("B", "I", "M") and label == before[1]
-        if not goes_on:
-            if start is not None:
-                found.append((start, place, before[1]))
-            start = None if prefix == "O" else place
-        before = prefix, label
-    return found
-
-
-def tagged(entities, length, scheme="BIO"):
-    """Tags of a scheme that tell of entities: the inverse of `spans`.
-
-    Args:
-        entities: List of (start, end, label), in words, none over another.
-        length: Number of words.
-        scheme: One of `SCHEMES`.
-
-    Returns:
-        List of `length` tags.
-
-    Raises:
-        ValueError: if there is no such scheme.
-
-    Example:
-        >>> tagged([(0, 3, "PER"), (3, 4, "PER")], 5, "BIOES")
-        ['B-PER', 'I-PER', 'E-PER', 'S-PER', 'O']
-    """
-    if scheme not in SCHEMES:
-        raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}. Received: scheme={scheme!r}.")
-    tags, before = ["O"] * length, None
-    for start, end, label in sorted(entities):
-        if scheme == "IOB1":
-            first = "B" if before == (start, label) else "I"
-            prefixes = first + "I" * (end - start - 1)
-        else:
-            first, inner, last, only = _PREFIXES[scheme]
-            prefixes = only if end - start == 1 else first + inner * (end - start - 2) + last
-        tags[start:end] = [f"{prefix}-{label}" for prefix in prefixes]
-        before = end, label
-    return tags
-
-
-def convert(tags, scheme):
-    """Tags of any scheme as those of another; nothing is lost.
-
-    Example:
-        >>> convert(["I-PER", "I-PER", "O"], "BIO")
-        ['B-PER', 'I-PER', 'O']
-    """
-    return tagged(spans(tags), len(tags), scheme)
 
 
 # Files.
@@ -106,26 +30,26 @@ def check(path, *, token_column=0, tag_column=-1, scheme=None, strict=False, kno
         path: The file: `.jsonl` or `.ndjson` with `text` and `entities`, a list of `start`, `end` and `label`; any
             other is columns, see `load`. Each also with `.gz`.
         token_column, tag_column: Which columns hold the word and the tag, from 0, or from the end where negative.
-        scheme: The scheme that the tags are in; None: any, read as `spans` does.
-        strict: Whether tags that break the scheme are an error; otherwise they are read as `spans` does, and counted.
+        scheme: The scheme that the tags are in, one of `data.tags.SCHEMES`; None: that which most of them fit.
+        strict: Whether tags that break the scheme are an error; otherwise they are read as `data.tags.spans` does, and
+            counted.
         known: The labels that may occur, those of the training data; None allows any.
 
     Returns:
-        `{"sentences": number, "words": number, "repaired": number, "labels": {label: number}}`; words are counted where
-        the file has columns.
+        `{"sentences": number, "words": number, "scheme": name, "repaired": number, "labels": {label: number}}`; words
+        are counted where the file has columns.
 
     Raises:
         InputError: at the first line that is wrong.
     """
-    found = {"sentences": 0, "words": 0, "repaired": 0, "labels": {}}
+    found = {"sentences": 0, "words": 0, "scheme": None, "repaired": 0, "labels": {}}
+    wrong = {name: [] for name in ([scheme] if scheme else SCHEMES)}  # scheme -> (line, tag) of those that break it
     for line, _, entities, tags in _sentences(path, token_column, tag_column):
         found["sentences"] += 1
         found["words"] += len(tags)
-        wrong = [place for place, (one, other) in enumerate(zip(tags, _as(tags, scheme), strict=True)) if one != other]
-        if wrong and strict:
-            at = line + wrong[0]
-            raise InputError(path, f"expected tags of scheme {scheme}, received {tags[wrong[0]]!r} there.", at)
-        found["repaired"] += len(wrong)
+        for name, broken in wrong.items():
+            pairs = zip(tags, convert(tags, name), strict=True)
+            broken += [(line + place, tag) for place, (tag, right) in enumerate(pairs) if tag != right]
         for _, _, label in entities:
             if known is not None and label not in known:
                 expected = ", ".join(map(repr, known))
@@ -133,11 +57,13 @@ def check(path, *, token_column=0, tag_column=-1, scheme=None, strict=False, kno
             found["labels"][label] = found["labels"].get(label, 0) + 1
     if not found["sentences"]:
         raise InputError(path, "expected sentences, received none.")
+    if found["words"]:
+        found["scheme"], broken = min(wrong.items(), key=lambda pair: len(pair[1]))
+        found["repaired"] = len(broken)
+        if broken and strict:
+            line, tag = broken[0]
+            raise InputError(path, f"expected tags of scheme {found['scheme']}, received {tag!r} there.", line)
     return found
-
-
-def _as(tags, scheme):
-    return convert(tags, scheme) if scheme else tags
 
 
 def load(path, *, token_column=0, tag_column=-1):
@@ -186,11 +112,15 @@ def _sentences(path, token_column, tag_column):
         for at, tag in enumerate(tags, start=line):
             if tag != "O" and not (tag[:1] in "BIESLUM" and tag[1:2] == "-" and tag[2:]):
                 raise InputError(path, f"expected O or a tag such as B-PER, received {tag!r}.", at)
-        starts = [0]
-        for word in words:
-            starts.append(starts[-1] + len(word) + 1)
-        entities = [(starts[start], starts[end] - 1, label) for start, end, label in spans(tags)]
-        yield line, " ".join(words), entities, tags
+        yield line, *_joined(words, tags), tags
+
+
+def _joined(words, tags):
+    """The text of words, and where its entities stand."""
+    starts = [0]
+    for word in words:
+        starts.append(starts[-1] + len(word) + 1)
+    return " ".join(words), [(starts[start], starts[end] - 1, label) for start, end, label in spans(tags)]
 
 
 def _cell(path, row, column, line):
@@ -260,6 +190,49 @@ def _json_lines(path):
                 raise InputError(path, f"expected entities side by side, received two that hold {start}.", number)
             last = end
         yield number, text, entities
+
+
+# Public sets.
+
+
+def public(name, split, *, data_dir=None):
+    """A public set of tagged words of TensorFlow Datasets, downloaded when first asked for.
+
+    Args:
+        name: Its name there, such as "conll2003" or "wikiann/en".
+        split: One of `public_splits(name)`.
+        data_dir: Folder of the data sets; None is `~/tensorflow_datasets`.
+
+    Returns:
+        A `tf.data.Dataset` of (text, entities), see the top of this module, in a fixed order. Words come from the
+        feature "tokens", or the only one of words; tags from "ner", or the only one of tags.
+
+    Raises:
+        InputError: if there is no such set or split, it holds no tagged words or cannot be downloaded.
+    """
+    found = public_sets.Public(name, data_dir)
+    words, tags = found.feature("tokens", found.is_words), found.feature("ner", found.is_tags)
+    names = found.features[tags].feature.names
+    examples = found.examples(split)
+
+    def rows():
+        for example in examples.as_numpy_iterator():
+            text, entities = _joined(
+                [word.decode("utf-8", errors="replace") for word in example[words]],
+                [names[number] for number in example[tags]],
+            )
+            yield text, _table(entities)
+
+    return tf.data.Dataset.from_generator(rows, output_signature=_SIGNATURE)
+
+
+def public_splits(name, *, data_dir=None):
+    """Which of "train", "validation" and "test" a public set has, downloading it if need be.
+
+    Raises:
+        InputError: as `public`.
+    """
+    return list(public_sets.Public(name, data_dir).splits)
 
 
 # The built-in set.

@@ -5,14 +5,13 @@ fixed order.
 """
 
 import collections
-import contextlib
 import functools
 import random
-import sys
 
 import pandas as pd
 import tensorflow as tf
 
+from data import public_sets
 from data.files import InputError, error_at, read_table
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # reviews in the built-in set
@@ -252,17 +251,11 @@ def public(name, split, *, data_dir=None):
     Raises:
         InputError: if there is no such set or split, it holds no labelled text or cannot be downloaded.
     """
-    import tensorflow_datasets as tfds
-
-    builder, text, label = _opened(name, data_dir)
-    found = _splits(builder)
-    if split not in found:
-        raise InputError(name, f"expected one of the splits {', '.join(found)}, received {split!r}.")
-    names = tf.constant(builder.info.features[label].names)
-    in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
-    examples = builder.as_dataset(found[split], shuffle_files=False, read_config=in_order)
+    found = public_sets.Public(name, data_dir)
+    text, label = found.feature("text", found.is_text), found.feature("label", found.is_label)
+    names = tf.constant(found.features[label].names)
     # Sets made for a contest mark labels that are withheld by -1.
-    examples = examples.filter(lambda example: example[label] >= 0)
+    examples = found.examples(split).filter(lambda example: example[label] >= 0)
     if next(iter(examples.take(1)), None) is None:
         raise InputError(name, f"expected labels in the split {split!r}, received none.")
     return examples.map(lambda example: (example[text], tf.gather(names, example[label])))
@@ -274,47 +267,4 @@ def public_splits(name, *, data_dir=None):
     Raises:
         InputError: as `public`.
     """
-    return list(_splits(_opened(name, data_dir)[0]))
-
-
-def _splits(builder):
-    """Our name -> its name of each split that holds something."""
-    alike = {"train": ["train"], "validation": ["validation", "valid", "dev", "val"], "test": ["test"]}
-    there = {split for split, info in builder.info.splits.items() if info.num_examples}
-    return {ours: next(s for s in theirs if s in there) for ours, theirs in alike.items() if there & set(theirs)}
-
-
-def _opened(name, data_dir):
-    """The builder of a public set, with its data on disk, and the names of its text and label."""
-    import tensorflow_datasets as tfds
-
-    try:
-        builder = tfds.builder(name, data_dir=data_dir)
-    except Exception as error:  # the library has one kind of error for each way in which a name can be wrong
-        raise InputError(
-            name, f"expected the name of a set in TensorFlow Datasets, received: {_first_line(error)}"
-        ) from None
-    text = _feature(name, builder.info.features, "text", tfds.features.Text)
-    label = _feature(name, builder.info.features, "label", tfds.features.ClassLabel)
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output is for answers
-            builder.download_and_prepare()
-    except Exception as error:
-        raise InputError(name, f"expected to download it, received: {_first_line(error)}") from None
-    return builder, text, label
-
-
-def _feature(name, features, wanted, kind):
-    """Name of the feature called `wanted`, else of the only one of its kind."""
-    of_kind = [feature for feature, value in features.items() if isinstance(value, kind)]
-    if wanted in of_kind:
-        return wanted
-    if len(of_kind) != 1:
-        raise InputError(
-            name, f"expected one {kind.__name__} feature, or one called {wanted!r}; received {', '.join(features)}."
-        )
-    return of_kind[0]
-
-
-def _first_line(error):
-    return next(iter(str(error).splitlines()), "") or type(error).__name__
+    return list(public_sets.Public(name, data_dir).splits)

@@ -48,6 +48,8 @@ _WORD = "|".join(
     )
 )
 
+_ABBREVIATION = r"(?:\pL\.){2,}"  # U.S.
+
 
 def split(texts, *, lower=True):
     """Words of each text: what carries meaning is kept, such as "n't", "!" and "8/10".
@@ -78,7 +80,8 @@ def split(texts, *, lower=True):
 def located(texts):
     """Words of each text with the places where they stand; nothing is rewritten, so that `text[start:end]` is the word.
 
-    Words are those of `split`, but for case, quotation marks, markup and repeated signs, which stay as they are.
+    Words are those of `split`, but for case, quotation marks, markup and repeated signs, which stay as they are, and
+    for letters with dots, which are one word ("U.S.").
 
     Args:
         texts: `(batch,)` strings; invalid UTF-8 becomes U+FFFD, one character.
@@ -95,7 +98,7 @@ def located(texts):
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     texts = tf.strings.regex_replace(texts, _SPACE, " ")  # a character for a character
     spaced = texts
-    for pattern, replacement in (_CONTRACTION, (_IDEOGRAPH, r" \0 "), (_WORD, r" \0 ")):
+    for pattern, replacement in (_CONTRACTION, (_IDEOGRAPH, r" \0 "), (rf"{_ABBREVIATION}|{_WORD}", r" \0 ")):
         spaced = tf.strings.regex_replace(spaced, pattern, replacement)
     words = tf.strings.split(spaced)
     # Only spaces were added, so the words one after the other are the characters of the text that are no spaces.

@@ -43,7 +43,7 @@ from layers.cells.sequential_cascaded import SequentialCascadedCell
 from layers.cells.sru import SRUCell
 from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
-from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi
+from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
@@ -180,5 +180,6 @@ __all__ = [
     "Viterbi",
     "Vote",
     "WordDropout",
+    "along",
     "stack",
 ]

@@ -93,10 +93,11 @@ class CRF(keras.layers.Layer):
         count = ops.cumsum(ops.cast(real, "int32"), axis=1)
         first = ops.logical_and(real, count == 1)
         last = ops.logical_and(real, count == count[:, -1:])
-        first, last, real = (ops.reshape(x, (*ops.shape(x), 1, 1)) for x in (first, last, real))
-        potentials = ops.where(first, start, between) + ops.expand_dims(u, 2)  # (batch, timesteps, from, to)
-        potentials = potentials + ops.where(last, end, ops.zeros_like(end))
-        return ops.where(real, potentials, stay(self.tags, dtype))
+        kinds = ops.stack([ops.broadcast_to(start, between.shape), between, stay(self.tags, dtype)])
+        kind = ops.where(real, ops.where(first, 0, 1), 2)
+        u = u + ops.where(ops.expand_dims(last, 2), end, ops.zeros_like(end))
+        u = ops.where(ops.expand_dims(real, 2), u, ops.zeros_like(u))
+        return ops.take(kinds, kind, axis=0) + ops.expand_dims(u, 2)  # (batch, timesteps, from, to)
 
     def compute_mask(self, inputs, mask=None):
         return None  # it is in the potentials
@@ -188,62 +189,103 @@ def at_first(x):
     return ops.broadcast_to(first, (ops.shape(x)[1], tags))
 
 
-def messages(x, reverse=False):
-    """Log sums over all ways from the start up to before each timestep, or from after each to the end.
+def log_sum(x, axis):
+    """log Σ exp x, of numbers that are finite."""
+    highest = ops.max(x, axis=axis, keepdims=True)
+    return ops.log(ops.sum(ops.exp(x - highest), axis=axis)) + ops.squeeze(highest, axis)
 
-    They are divided by their sum at every timestep, so that thousands of them stay exact in 32 bits.
+
+def messages(x):
+    """Log sums over all ways from the start up to each timestep and tag.
+
+    At the end of a block they are divided by their sum, so that thousands of timesteps stay exact in 32 bits.
 
     Returns:
-        `(messages, logs)`: `(timesteps, batch, tags)` and `(timesteps, batch)`, the logarithms of what they were
-        divided by; forwards these add up to the normaliser.
+        `(before, last, logs)`: those before each timestep, `(timesteps, batch, tags)`; those at the end, divided,
+        `(batch, tags)`; and the logarithms of what they were divided by, `(blocks, batch)`, which add up to the
+        normaliser's.
     """
 
     def body(carry, blocks):
-        (message,), rows, logs = carry, [], []
-        for t in reversed(range(BLOCK)) if reverse else range(BLOCK):
+        (message,), rows = carry, []
+        for t in range(BLOCK):
             rows.append(message)
-            if reverse:
-                message = ops.logsumexp(blocks[0][t] + ops.expand_dims(message, 1), axis=2)
-            else:
-                message = ops.logsumexp(blocks[0][t] + ops.expand_dims(message, 2), axis=1)
-            logs.append(ops.logsumexp(message, axis=1))
-            message = message - ops.expand_dims(logs[-1], 1)
-        return [message], [ops.stack(found[::-1] if reverse else found) for found in (rows, logs)]
+            message = log_sum(blocks[0][t] + ops.expand_dims(message, 2), 1)
+        total = log_sum(message, 1)
+        return [message - ops.expand_dims(total, 1)], [ops.stack(rows), ops.expand_dims(total, 0)]
 
-    first = ops.zeros_like(x[0, :, 0]) if reverse else at_first(x)
-    written = [Written(like(first), BLOCK), Written(like(first, first.shape[:1]), BLOCK)]
-    _, written = backend().scan(body, [first], in_blocks([x], BLOCK), written, reverse=reverse)
-    found, logs = (backend().stacked(one) for one in written)
-    return found, logs
+    first = at_first(x)
+    written = [Written(like(first), BLOCK), Written(like(first, first.shape[:1]), 1)]
+    (last,), written = backend().scan(body, [first], in_blocks([x], BLOCK), written)
+    before, logs = (backend().stacked(one) for one in written)
+    return before, last, logs
 
 
-def pairs(potentials, before):
-    """The probability of each transition, `(batch, timesteps, tags, tags)`, from the messages before."""
-    x = by_time(potentials)
-    after, _ = messages(x, reverse=True)
-    logs = ops.expand_dims(before, 3) + x + ops.expand_dims(after, 2)
-    logs = logs - ops.logsumexp(logs, axis=(2, 3), keepdims=True)
-    return ops.transpose(ops.exp(logs), (1, 0, 2, 3))[:, : ops.shape(potentials)[1]]
+def pairs(potentials, before, last):
+    """The probability of each transition, `(batch, timesteps, tags, tags)`, from `messages`.
+
+    Given the tag after, the tag before has a probability that no later timestep changes; so what goes backwards is one
+    product a timestep.
+    """
+    given_after = ops.softmax(by_time(potentials) + ops.expand_dims(before, 3), axis=2)
+
+    def body(carry, blocks):
+        (after,), rows = carry, []
+        for t in reversed(range(BLOCK)):
+            rows.append(after)
+            after = ops.squeeze(ops.matmul(blocks[0][t], ops.expand_dims(after, 2)), 2)
+        # They add up to 1, and rounding must not add up over thousands of timesteps.
+        return [after / ops.sum(after, axis=1, keepdims=True)], [ops.stack(rows[::-1])]
+
+    written, blocks = [Written(like(last), BLOCK)], in_blocks([given_after], BLOCK)
+    _, written = backend().scan(body, [ops.exp(last)], blocks, written, reverse=True)
+    found = given_after * ops.expand_dims(backend().stacked(written[0]), 2)
+    return ops.transpose(found, (1, 0, 2, 3))[:, : ops.shape(potentials)[1]]
 
 
 def log_ratio(potentials, *others):
     """The normaliser's logarithm, less that of others where there are others: `(batch,)`, in nats.
 
-    The difference is taken at each timestep, before the sum: what is left of two large numbers would be rounding. The
-    gradient is the probability of each transition, from messages forward and backward; no step is differentiated.
+    The difference is taken block by block, before the sum: what is left of two large numbers would be rounding. The
+    gradient is the probability of each transition; no step is differentiated.
     """
 
     def forward(keep, given):
         found = [messages(by_time(one)) for one in given]
-        logs = found[0][1] - found[1][1] if others else found[0][1]
-        return [ops.sum(logs, axis=0)], [before for before, _ in found] if keep else []
+        logs = found[0][2] - found[1][2] if others else found[0][2]
+        return [ops.sum(logs, axis=0)], [kept for *some, _ in found for kept in some] if keep else []
 
     def backward(given, kept, gradients):
         d = ops.reshape(gradients[0], (-1, 1, 1, 1))
-        signs = zip((1, -1), given, kept, strict=False)
-        return [sign * d * pairs(one, before) for sign, one, before in signs]
+        signs = zip((1, -1), given, kept[::2], kept[1::2], strict=False)
+        return [sign * d * pairs(one, before, last) for sign, one, before, last in signs]
 
     return backend().with_gradient(forward, backward, True, [potentials, *others])[0]
+
+
+def log_probability(potentials, tags):
+    """log p of sequences all of whose tags are known, with padding at their ends alone: `(batch,)`, in nats."""
+    chosen = ops.one_hot(tags, potentials.shape[-1], dtype=potentials.dtype)  # (batch, timesteps, tags)
+    real = ops.logical_not(is_padding(potentials))
+    begins = ops.logical_and(real, ops.logical_not(ops.pad(real, [[0, 0], [1, 0]])[:, :-1]))
+    before = ops.pad(chosen, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+    before = ops.where(ops.expand_dims(begins, 2), ops.one_hot(0, potentials.shape[-1], dtype=before.dtype), before)
+    before = before * ops.expand_dims(ops.cast(real, before.dtype), 2)
+
+    def forward(keep, given):
+        (x,) = given
+        *kept, logs = messages(by_time(x))
+        score = ops.squeeze(ops.matmul(ops.expand_dims(before, 2), x), 2)  # the row of the tag before
+        score = ops.sum(ops.where(chosen > 0, score, 0), axis=2)
+        score = ops.pad(score, [[0, 0], [0, whole_blocks(ops.shape(x)[1]) - ops.shape(x)[1]]])
+        (score,) = in_blocks([ops.transpose(score)], BLOCK)
+        return [ops.sum(ops.sum(score, axis=1) - logs, axis=0)], kept if keep else []
+
+    def backward(given, kept, gradients):
+        right = ops.expand_dims(before, 3) * ops.expand_dims(chosen, 2)
+        return [ops.reshape(gradients[0], (-1, 1, 1, 1)) * (right - pairs(given[0], *kept))]
+
+    return backend().with_gradient(forward, backward, True, [potentials])[0]
 
 
 def log_normalizer(potentials):
@@ -262,21 +304,53 @@ def log_likelihood(potentials, tags):
     Returns:
         `(batch,)`. Tags that a scheme forbids get about -1e6.
     """
-    count = potentials.shape[-1]
-    if len(tags.shape) == 2:
-        tags = ops.cast(tags, "int32")
-        fits = ops.logical_or(ops.expand_dims(tags, 2) == ops.arange(count), ops.expand_dims(tags, 2) < 0)
-    else:
-        fits = ops.cast(tags, potentials.dtype) > 0
-    fits = ops.logical_or(fits, ops.expand_dims(is_padding(potentials), 2))
-    wrong = ops.where(fits, ops.zeros((), potentials.dtype), ops.cast(4 * FORBIDDEN, potentials.dtype))
-    return log_ratio(potentials + ops.expand_dims(wrong, 2), potentials)
+    count, padding = potentials.shape[-1], is_padding(potentials)
+
+    def among(fits):
+        fits = ops.logical_or(fits, ops.expand_dims(padding, 2))
+        wrong = ops.where(fits, ops.zeros((), potentials.dtype), ops.cast(4 * FORBIDDEN, potentials.dtype))
+        return log_ratio(potentials + ops.expand_dims(wrong, 2), potentials)
+
+    if len(tags.shape) == 3:
+        return among(ops.cast(tags, potentials.dtype) > 0)
+    tags = ops.cast(tags, "int32")
+    known = ops.all(ops.logical_or(tags >= 0, padding))
+    goes_on = ops.logical_and(ops.logical_not(padding[:, 1:]), padding[:, :-1])  # real after padding
+    begins = ops.sum(ops.cast(goes_on, "int32"), axis=1) + ops.cast(ops.logical_not(padding[:, :1])[:, 0], "int32")
+    return ops.cond(
+        ops.logical_and(known, ops.all(begins < 2)),
+        lambda: log_probability(potentials, tags),
+        lambda: among(ops.logical_or(ops.expand_dims(tags, 2) == ops.arange(count), ops.expand_dims(tags, 2) < 0)),
+    )
 
 
 def marginals(potentials):
     """The probability of each tag at each timestep, `(batch, timesteps, tags)`; at padding that of its neighbour."""
-    before, _ = messages(by_time(potentials))
-    return ops.sum(pairs(potentials, before), axis=2)
+    before, last, _ = messages(by_time(potentials))
+    return ops.sum(pairs(potentials, before, last), axis=2)
+
+
+def along(potentials, ids):
+    """How sure each tag of a sequence is, alone and after the tag before it.
+
+    The probability of a stretch of tags, whatever stands around it, is that of its first one alone times those of the
+    others after the one before.
+
+    Args:
+        potentials: What `CRF` returns.
+        ids: `(batch, timesteps)` integers, the tags.
+
+    Returns:
+        `(alone, after)`, log probabilities in nats, `(batch, timesteps)` each.
+    """
+    before, last, _ = messages(by_time(potentials))
+    two = pairs(potentials, before, last)  # from, to
+
+    tag = ops.one_hot(ids, two.shape[-1], dtype=two.dtype)
+    tag_before = ops.concatenate([tag[:, :1], tag[:, :-1]], axis=1)  # the first timestep has none, and is not asked
+    chosen = lambda probabilities, tag: ops.log(ops.maximum(ops.sum(probabilities * tag, axis=-1), 1e-30))
+    column = ops.sum(two * ops.expand_dims(tag, 2), axis=3)
+    return chosen(ops.sum(two, axis=2), tag), chosen(column, tag_before) - chosen(ops.sum(two, axis=3), tag_before)
 
 
 def viterbi(potentials, best=1):
@@ -300,9 +374,12 @@ def viterbi(potentials, best=1):
         (scores,), rows = carry, []
         for t in range(BLOCK):
             ways = ops.expand_dims(scores, 3) + ops.expand_dims(blocks[0][t], 2)  # (batch, from, rank, to)
-            ways = ops.transpose(ops.reshape(ways, (batch, tags * best, tags)), (0, 2, 1))
-            scores, chosen = ops.top_k(ways, best)  # (batch, to, best), from * best + rank
-            rows.append(ops.cast(chosen, "int32"))
+            ways = ops.reshape(ways, (batch, tags * best, tags))
+            if best == 1:
+                scores, chosen = ops.expand_dims(ops.max(ways, axis=1), 2), ops.expand_dims(ops.argmax(ways, axis=1), 2)
+            else:
+                scores, chosen = ops.top_k(ops.transpose(ways, (0, 2, 1)), best)
+            rows.append(ops.cast(chosen, "int32"))  # (batch, to, best), from * best + rank
         return [scores], [ops.stack(rows)]
 
     pointer = keras.KerasTensor((*scores.shape[:1], tags, best), dtype="int32")
@@ -314,10 +391,11 @@ def viterbi(potentials, best=1):
         (place,), rows = carry, []  # tag * best + rank
         for t in reversed(range(BLOCK)):
             rows.append(place // best)
-            place = ops.take_along_axis(ops.reshape(blocks[0][t], (batch, tags * best)), place, axis=1)
+            place = ops.take(ops.reshape(blocks[0][t], (-1,)), place + row_of)
         return [place], [ops.stack(rows[::-1])]
 
     row = keras.KerasTensor((*scores.shape[:1], best), dtype="int32")
+    row_of = ops.expand_dims(ops.arange(batch, dtype="int32") * tags * best, 1)
     ends = ops.cast(ends, "int32")
     _, written = backend().scan(back, [ends], in_blocks([chosen], BLOCK), [Written(row, BLOCK)], reverse=True)
     ids = ops.transpose(backend().stacked(written[0]), (1, 2, 0))[:, :, : ops.shape(potentials)[1]]

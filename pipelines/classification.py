@@ -15,13 +15,13 @@ from data.text import UNKNOWN
 from pipelines import report
 from pipelines.training import in_order, say
 
-PICTURES = ("curves", "confusion", "words")
+PICTURES = ("curves.png", "confusion.png", "words.png")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
 SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
 
 
-def measure(parts, data):
-    """Metrics on prepared examples, all shares in [0, 1].
+def measure(parts, data, examples):
+    """Metrics on prepared examples `data`, all shares in [0, 1]; the raw `examples` are not looked at.
 
     Returns:
         Dictionary of `examples`, `accuracy`, `macro_f1`, `auroc` (two classes only), `calibration_error` (expected
@@ -30,7 +30,7 @@ def measure(parts, data):
     """
     probabilities, truth = [], []
     for features, target in in_order(data):
-        probabilities.append(np.asarray(parts.answer(parts.scores(features))["probabilities"]))
+        probabilities.append(np.asarray(parts.answer(parts.scores(features), None)["probabilities"]))
         truth.append(np.asarray(target))
     probabilities, truth = np.concatenate(probabilities), np.concatenate(truth)
     labels = parts.constants["labels"]
@@ -176,7 +176,8 @@ def answers(parts, inputs):
     labels = parts.constants["labels"]
     for start in range(0, len(inputs), 64):
         batch = inputs[start : start + 64]
-        answer = parts.answer(parts.scores(parts.prepare(np.array(batch, dtype=object))))
+        raw = np.array(batch, dtype=object)
+        answer = parts.answer(parts.scores(parts.prepare(raw)), raw)
         for text, row in zip(batch, np.asarray(answer["probabilities"]), strict=True):
             best = int(row.argmax())
             probabilities = {label: float(p) for label, p in zip(labels, row, strict=True)}
@@ -199,7 +200,7 @@ def influence(parts, text):
     without[np.arange(len(words)) + 1, np.arange(len(words))] = UNKNOWN
     probabilities = np.concatenate(
         [
-            np.asarray(parts.answer(parts.scores(rows))["probabilities"])
+            np.asarray(parts.answer(parts.scores(rows), None)["probabilities"])
             for rows in np.split(without, range(64, len(without), 64))
         ]
     )
@@ -215,6 +216,19 @@ def strips(parts, texts):
         title = f"{answer['label']}  {answer['probability']:.2f}"
         found.append((title, influence(parts, text)))
     return found
+
+
+def printed(parts, found, colours):
+    """A line for each of `answers`: label, probability and text; in colours its words by how much they moved it."""
+    shown = strips(parts, [answer["text"] for answer in found]) if colours and len(found) <= 20 else []
+    for number, answer in enumerate(found):
+        text = report.coloured(shown[number][1]) if shown else " ".join(answer["text"].split())
+        yield f"{answer['label']}\t{answer['probability']:.4f}\t{text}"
+
+
+def draw(parts, found, path):
+    """A PNG of the texts of `answers`, their words coloured by how much they moved the answer."""
+    report.words(strips(parts, [answer["text"] for answer in found]), path)
 
 
 def pictures(parts, folder, history, metrics, splits):

@@ -14,7 +14,6 @@ from typing import Literal
 import tyro
 
 from data.files import InputError, read_lines
-from pipelines import report
 from pipelines.exporting import ExportError
 from pipelines.folder import CONFIG, RunFolder
 from pipelines.task import RANGES, evaluate, export, restored, train
@@ -48,7 +47,7 @@ class Predict:
     json: bool = False
     """one JSON object a line on standard output"""
     picture: str = ""
-    """PNG to write: the words of the inputs, coloured by how much they moved the answer"""
+    """picture to write of the inputs and their answers: PNG; of named entities HTML"""
 
 
 @dataclasses.dataclass
@@ -184,16 +183,14 @@ def _predict(task, flags):
     inputs = list(flags.inputs) or list(_lines(flags.input))
     parts = restored(task, flags.run)[2]
     found = task.judge.answers(parts, inputs)
-    colours = sys.stdout.isatty() and not flags.json
-    shown = task.judge.strips(parts, inputs) if (colours and len(inputs) <= 20) or flags.picture else []
-    for number, answer in enumerate(found):
-        if flags.json:
-            print(json.dumps(answer, ensure_ascii=False))
-        else:
-            text = report.coloured(shown[number][1]) if colours and shown else " ".join(answer["text"].split())
-            print(f"{answer['label']}\t{answer['probability']:.4f}\t{text}")
+    if flags.json:
+        lines = (json.dumps(answer, ensure_ascii=False) for answer in found)
+    else:
+        lines = task.judge.printed(parts, found, sys.stdout.isatty())
+    for line in lines:
+        print(line)
     if flags.picture:
-        report.words(shown, flags.picture)
+        task.judge.draw(parts, found, flags.picture)
     return 0
 
 

@@ -20,12 +20,11 @@ import tensorflow as tf
 from keras import ops
 
 from data import reviews, text
-from data.batching import held_out
 from data.files import InputError
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
 from pipelines import classification
 from pipelines.command import main
-from pipelines.task import Parts, Task, Training
+from pipelines.task import Parts, Task, Training, splits_of, use_vectors
 
 
 @dataclasses.dataclass
@@ -82,23 +81,13 @@ class Config(Training):
 
 
 def load(config):
-    if config.dataset:
-        there = reviews.public_splits(config.dataset)
-        if "train" not in there:
-            raise InputError(config.dataset, f"expected a training split, received {', '.join(there)}.")
-        splits = {split: reviews.public(config.dataset, split) for split in there}
-    elif config.data:
-        columns = config.text_column, config.label_column
-        known = reviews.check(config.data, *columns)["labels"]
-        splits = {"train": reviews.load(config.data, *columns)}
-        for split, path in (("validation", config.validation_data), ("test", config.test_data)):
-            if path:
-                reviews.check(path, *columns, known=known)
-                splits[split] = reviews.load(path, *columns)
-    else:
-        splits = {split: reviews.built_in(split) for split in reviews.SPLITS}
-    if "validation" not in splits:
-        splits["train"], splits["validation"] = held_out(splits["train"], share=0.1, seed=config.seed)
+    columns = config.text_column, config.label_column
+    splits = splits_of(
+        config,
+        reviews,
+        check=lambda path, known: reviews.check(path, *columns, known=known),
+        load=lambda path: reviews.load(path, *columns),
+    )
     return {split: found if split == "train" else decided(found, config) for split, found in splits.items()}
 
 
@@ -157,15 +146,7 @@ def build(config, vocabularies):
     def begin(train):
         if config.bag:
             bag.adapt(train)
-        if config.vectors:
-            matrix, found = text.load_vectors(config.vectors, vocabularies["words"], seed=seed)
-            if matrix.shape[1] != config.embedding:
-                width = matrix.shape[1]
-                raise InputError(
-                    config.vectors,
-                    f"expected {config.embedding} numbers a word, received {width}; add --embedding {width}.",
-                )
-            embedding.set_weights([matrix])
+        use_vectors(embedding, config, vocabularies["words"])
 
     def settle(validation):
         target = np.concatenate([target for _, target in validation.as_numpy_iterator()])
@@ -174,14 +155,15 @@ def build(config, vocabularies):
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "text"),
         prepare=tokenizer,  # strings -> word_ids
-        target=numbers.lookup,  # strings -> classes, -1 for the neutral label
+        target=lambda texts, labels: numbers.lookup(labels),  # strings -> classes, -1 for the neutral label
         model=model,
         loss=classification.SmoothedCrossentropy(config.label_smoothing),
         metrics=[classification.Accuracy()],
-        answer=lambda logits: {
+        answer=lambda logits, texts: {
             "label": tf.gather(tf.constant(labels), tf.argmax(logits, axis=1)),
             "probabilities": tf.nn.softmax(logits),
         },
+        samples=["", vocabularies["words"][0], " ".join(vocabularies["words"][:23])],
         words=tokenizer.shown,
         constants={"labels": labels},
         begin=begin,

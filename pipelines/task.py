@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from data import batching
+from data import batching, text
 from data.files import InputError
 from pipelines import exporting
 from pipelines.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
@@ -31,12 +31,15 @@ class Parts:
     Attributes:
         signature: `tf.TensorSpec` of a batch of raw inputs, with the name that the exported model calls it by.
         prepare: Raw inputs -> features; graph operations only, the same object trains and is exported.
-        target: Raw labels -> training targets; graph operations only.
+        target: Raw inputs, raw labels -> training targets; graph operations only.
         model: Features -> scores, a functional `keras.Model`.
         loss, metrics: What it is trained with; the first metric on validation data says which epoch is the best.
-        answer: Scores -> dictionary of what the caller wants; graph operations only.
+        answer: Scores, raw inputs -> dictionary of what the caller wants; graph operations only. Where an answer says
+            nothing of the input, as a classifier's, the raw inputs may be None.
+        samples: A few raw inputs of different sizes, to try an export with.
         words: Raw inputs -> ragged strings, one for each timestep of the features; or None.
         constants: Name -> strings that the exported model also tells, such as the labels.
+        known: What the judge wants to know of the training data.
         begin: Called once before training, with batches of the training data in order, to set weights; or None.
         settle: Called when an epoch is over, with batches of the validation data, to set what that decides; or None.
     """
@@ -48,8 +51,10 @@ class Parts:
     loss: keras.losses.Loss
     metrics: list[keras.metrics.Metric]
     answer: Callable
+    samples: list
     words: Callable | None = None
     constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    known: dict = dataclasses.field(default_factory=dict)
     begin: Callable | None = None
     settle: Callable | None = None
 
@@ -70,7 +75,8 @@ class Task:
         load: `config -> {"train": ..., "validation": ..., "test": ...}`, `tf.data.Dataset` of raw (input, label).
         vocabularies: `(config, train) -> dict` of lists: all that is learnt from data and is not a weight.
         build: `(config, vocabularies) -> Parts`.
-        judge: A module or object with what the answers are worth and how they are shown, see `classification.py`.
+        judge: A module with what the answers are worth and how they are shown: `measure`, `baselines`, `told`,
+            `answers`, `printed`, `draw`, `pictures` and `PICTURES`; see `classification.py`.
         labelled: `(path, config, vocabularies) -> tf.data.Dataset` of raw (input, label), to evaluate on.
     """
 
@@ -178,6 +184,53 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "rise": self.rise, "fall": self.fall}
 
 
+# What tasks share.
+
+
+def splits_of(config, source, check, load):
+    """The examples that the configuration names: the user's files, a public set, or the built-in data.
+
+    Args:
+        config: A `Training`.
+        source: A module of `data` with `built_in`, `SPLITS`, `public` and `public_splits`.
+        check: `(path, known labels or None) -> {"labels": ...}`; raises InputError.
+        load: `path -> tf.data.Dataset`.
+
+    Returns:
+        `{"train": ..., "validation": ..., perhaps "test": ...}`; validation data is held out where there is none.
+    """
+    if config.dataset:
+        there = source.public_splits(config.dataset)
+        if "train" not in there:
+            raise InputError(config.dataset, f"expected a training split, received {', '.join(there)}.")
+        splits = {split: source.public(config.dataset, split) for split in there}
+    elif config.data:
+        known = check(config.data, None)["labels"]
+        splits = {"train": load(config.data)}
+        for split, path in (("validation", config.validation_data), ("test", config.test_data)):
+            if path:
+                check(path, known)
+                splits[split] = load(path)
+    else:
+        splits = {split: source.built_in(split) for split in source.SPLITS}
+    if "validation" not in splits:
+        splits["train"], splits["validation"] = batching.held_out(splits["train"], share=0.1, seed=config.seed)
+    return splits
+
+
+def use_vectors(embedding, config, words):
+    """Gives an embedding the pretrained vectors that the configuration names, if it does."""
+    if not config.vectors:
+        return
+    matrix, found = text.load_vectors(config.vectors, words, seed=config.seed)
+    width = matrix.shape[1]
+    if width != config.embedding:
+        expected = f"expected {config.embedding} numbers a word, received {width}"
+        raise InputError(config.vectors, f"{expected}; add --embedding {width}.")
+    say(f"{config.vectors}: vectors for {found:,} of {len(words):,} words")
+    embedding.set_weights([matrix])
+
+
 # The verbs.
 
 
@@ -215,7 +268,7 @@ def train(task, config):
     history = fit(parts, config, folder, data["train"], data["validation"])
 
     metrics = {"seconds_training": round(sum(row["seconds"] for row in history), 1), "epochs": len(history)}
-    metrics |= {split: task.judge.measure(parts, found) for split, found in data.items() if split != "train"}
+    metrics |= {split: task.judge.measure(parts, data[split], splits[split]) for split in data if split != "train"}
     if config.baselines:
         metrics["baselines"] = task.judge.baselines(parts, splits)
     task.judge.pictures(parts, folder, history, metrics["validation"], splits)
@@ -229,8 +282,10 @@ def train(task, config):
 def evaluate(task, run, data):
     """Metrics of a trained run on a file of labelled examples."""
     config, vocabularies, parts = restored(task, run)
-    examples = batching.prepared(task.labelled(data, config, vocabularies), parts.prepare, parts.target)
-    return task.judge.measure(parts, batching.cached(examples))
+    examples = task.labelled(data, config, vocabularies)
+    return task.judge.measure(
+        parts, batching.cached(batching.prepared(examples, parts.prepare, parts.target)), examples
+    )
 
 
 def predict(task, run, inputs):
@@ -276,6 +331,6 @@ def described(task, config, metrics):
     return (
         f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
         f"Settings: {settings}; all of them are in `config.json`.\n\n```\n{task.judge.told(metrics)}\n```\n\n"
-        + "".join(f"![{name}]({name}.png)\n" for name in task.judge.PICTURES)
+        + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in task.judge.PICTURES)
         + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
     )

@@ -4,10 +4,12 @@ import doctest
 
 import pytest
 
-from data import batching, entities, files, reviews, text
+from data import batching, entities, files, reviews, spelling, tags, text
 
 
-@pytest.mark.parametrize("module", [batching, entities, files, reviews, text], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [batching, entities, files, reviews, spelling, tags, text], ids=lambda module: module.__name__
+)
 def test_examples_in_docstrings_are_true(module):
     failed, tried = doctest.testmod(module)
     assert tried and not failed

@@ -1,65 +1,11 @@
-"""Schemes, files and the built-in set of named entities."""
+"""Files and the built-in set of named entities."""
 
 import json
 
-import hypothesis
-import hypothesis.strategies as st
 import pytest
 
 from data import entities
 from data.files import InputError
-
-LABELS = ["PER", "LOC", "ORG"]
-
-
-@st.composite
-def some_entities(draw):
-    """A number of words, and entities side by side or apart."""
-    length, found, place = draw(st.integers(0, 12)), [], 0
-    while place < length:
-        end = draw(st.integers(place + 1, length))
-        if draw(st.booleans()):
-            found.append((place, end, draw(st.sampled_from(LABELS))))
-        place = end
-    return length, found
-
-
-@hypothesis.given(some_entities(), st.sampled_from(entities.SCHEMES), st.sampled_from(entities.SCHEMES))
-def test_entities_survive_every_scheme_and_every_conversion(given, one, other):
-    length, found = given
-    tags = entities.tagged(found, length, one)
-    assert len(tags) == length
-    assert entities.spans(tags) == found
-    converted = entities.convert(tags, other)
-    assert entities.spans(converted) == found
-    assert entities.convert(converted, one) == tags
-
-
-# By the rules of the conlleval script: where a chunk starts and where it ends.
-@pytest.mark.parametrize(
-    "tags, expected",
-    [
-        (["I-PER", "I-PER"], [(0, 2, "PER")]),
-        (["O", "I-PER", "I-LOC"], [(1, 2, "PER"), (2, 3, "LOC")]),
-        (["B-PER", "I-LOC", "I-LOC"], [(0, 1, "PER"), (1, 3, "LOC")]),
-        (["B-PER", "B-PER", "O"], [(0, 1, "PER"), (1, 2, "PER")]),
-        (["I-PER", "B-PER", "I-PER"], [(0, 1, "PER"), (1, 3, "PER")]),
-        (["S-PER", "E-PER", "E-PER"], [(0, 1, "PER"), (1, 2, "PER"), (2, 3, "PER")]),
-        (["B-PER", "E-PER", "I-PER"], [(0, 2, "PER"), (2, 3, "PER")]),
-        ([], []),
-    ],
-)
-def test_tags_that_break_their_scheme_are_read_as_conlleval_reads_them(tags, expected):
-    assert entities.spans(tags) == expected
-
-
-def test_the_schemes_differ_as_they_should():
-    found = [(0, 1, "PER"), (1, 3, "PER"), (4, 7, "LOC")]
-    assert entities.tagged(found, 8, "IOB1") == ["I-PER", "B-PER", "I-PER", "O", "I-LOC", "I-LOC", "I-LOC", "O"]
-    assert entities.tagged(found, 8, "BIO") == ["B-PER", "B-PER", "I-PER", "O", "B-LOC", "I-LOC", "I-LOC", "O"]
-    assert entities.tagged(found, 8, "BIOUL") == ["U-PER", "B-PER", "L-PER", "O", "B-LOC", "I-LOC", "L-LOC", "O"]
-    with pytest.raises(ValueError, match="`scheme` must be one of .* Received: scheme='BILOU'"):
-        entities.tagged(found, 8, "BILOU")
 
 
 def written(path, text, encoding="utf-8"):
@@ -90,7 +36,13 @@ def test_json_lines_keep_text_and_offsets(tmp_path):
     row["entities"].append({"start": 3, "end": 6, "label": "PER"})
     path = written(tmp_path / "a.jsonl", json.dumps(row) + "\n\n" + json.dumps({"text": "", "entities": []}))
     assert loaded(path) == [("🙂  Ann met Bo.", [("Ann", "PER"), ("Bo", "PER")]), ("", [])]
-    assert entities.check(path) == {"sentences": 2, "words": 0, "repaired": 0, "labels": {"PER": 2}}
+    assert entities.check(path) == {
+        "sentences": 2,
+        "words": 0,
+        "scheme": None,
+        "repaired": 0,
+        "labels": {"PER": 2},
+    }
 
 
 def test_tags_outside_their_scheme_are_counted_or_an_error(tmp_path):
@@ -99,6 +51,11 @@ def test_tags_outside_their_scheme_are_counted_or_an_error(tmp_path):
     assert entities.check(path, scheme="IOB1", strict=True)["repaired"] == 0
     with pytest.raises(InputError, match=r"a.txt:1: expected tags of scheme BIO, received 'I-PER' there"):
         entities.check(path, scheme="BIO", strict=True)
+    assert (entities.check(path)["scheme"], entities.check(path)["repaired"]) == ("IOB1", 0)
+    path = written(tmp_path / "b.txt", "Ann B-PER\nLee B-PER\nmet O\nBo I-PER\n")
+    assert (entities.check(path)["scheme"], entities.check(path)["repaired"]) == ("BIO", 1)
+    with pytest.raises(InputError, match=r"b.txt:4: expected tags of scheme BIO, received 'I-PER' there"):
+        entities.check(path, strict=True)
 
 
 @pytest.mark.parametrize(

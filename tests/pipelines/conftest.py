@@ -50,18 +50,18 @@ def trained(tmp_path_factory, reviews_csv):
     return folder
 
 
-def started(*arguments, **options):
-    """`python -m pipelines.sentiment ...`, running."""
+def started(*arguments, task="sentiment", **options):
+    """`python -m pipelines.TASK ...`, running."""
     # TensorFlow sets this one in every process that imports it; a user's shell does not have it.
     env = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     return subprocess.Popen(
-        [sys.executable, "-m", "pipelines.sentiment", *map(str, arguments)],
+        [sys.executable, "-m", f"pipelines.{task}", *map(str, arguments)],
         **{"cwd": ROOT, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": env, **options},
     )
 
 
 def typed(*arguments, given=b"", **options):
-    """`python -m pipelines.sentiment ...`, done: (exit status, standard output, standard error)."""
+    """`python -m pipelines.TASK ...`, done: (exit status, standard output, standard error)."""
     process = started(*arguments, stdin=subprocess.PIPE, **options)
     out, err = process.communicate(given, timeout=300)
     return process.returncode, out.decode(), err.decode()

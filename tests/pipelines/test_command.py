@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import SMALL, typed
 
-from pipelines import command, sentiment
+from pipelines import command, ner, sentiment
 from pipelines.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
 
 GOOD = "text,label\n" + "".join(f"a {'good' if i % 2 else 'bad'} film {i},{i % 2}\n" for i in range(30))
@@ -79,9 +79,10 @@ def test_a_setting_out_of_its_range_is_named(tmp_path, capsys, flags, message):
     assert not (tmp_path / "run").exists()
 
 
-def test_every_number_among_the_settings_has_a_range():
-    numbers = {field.name for field in dataclasses.fields(sentiment.Config) if field.type in (int, float)}
-    assert numbers == {*command.RANGES, *sentiment.Config.RANGES}
+@pytest.mark.parametrize("config", [ner.Config, sentiment.Config], ids=lambda config: config.__module__)
+def test_every_number_among_the_settings_has_a_range(config):
+    numbers = {field.name for field in dataclasses.fields(config) if field.type in (int, float)}
+    assert numbers == {*command.RANGES, *config.RANGES}
 
 
 @pytest.mark.parametrize("arguments", [["train", "--unit", "3"], ["train", "--units", "x"], ["predict", "--cell", "a"]])

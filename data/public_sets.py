@@ -1,0 +1,88 @@
+"""Sets of TensorFlow Datasets by name: which splits and features they have, and their examples in a fixed order."""
+
+import contextlib
+import sys
+
+from data.files import InputError
+
+_ALIKE = {"train": ["train"], "validation": ["validation", "valid", "dev", "val"], "test": ["test"]}
+
+
+class Public:
+    """A public set, with its data on disk: downloaded when first asked for.
+
+    Args:
+        name: Its name in TensorFlow Datasets, such as "imdb_reviews" or "glue/sst2".
+        data_dir: Folder of the data sets; None is `~/tensorflow_datasets`.
+
+    Attributes:
+        features: Name -> feature, as the library describes them.
+        splits: Our name -> its name of each split that holds something, of "train", "validation" and "test".
+
+    Raises:
+        InputError: if there is no such set, or it cannot be downloaded.
+    """
+
+    def __init__(self, name, data_dir=None):
+        import tensorflow_datasets as tfds
+
+        self.name, self.kinds = name, tfds.features
+        try:
+            self.builder = tfds.builder(name, data_dir=data_dir)
+        except Exception as error:  # the library has one kind of error for each way in which a name can be wrong
+            expected = "expected the name of a set in TensorFlow Datasets"
+            raise InputError(name, f"{expected}, received: {_first_line(error)}") from None
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # standard output is for answers
+                self.builder.download_and_prepare()
+        except Exception as error:
+            raise InputError(name, f"expected to download it, received: {_first_line(error)}") from None
+        self.features = self.builder.info.features
+        there = {split for split, info in self.builder.info.splits.items() if info.num_examples}
+        self.splits = {
+            ours: next(split for split in theirs if split in there)
+            for ours, theirs in _ALIKE.items()
+            if there & set(theirs)
+        }
+
+    def feature(self, wanted, of_kind):
+        """Name of the feature called `wanted`, else of the only one of its kind; raises InputError if there is none."""
+        found = [feature for feature, value in self.features.items() if of_kind(value)]
+        if wanted in found:
+            return wanted
+        if len(found) != 1:
+            kind = of_kind.__doc__
+            expected = f"expected one {kind} feature, or one called {wanted!r}"
+            raise InputError(self.name, f"{expected}; received {', '.join(self.features)}.")
+        return found[0]
+
+    # Kinds of features, for `feature`.
+
+    def is_text(self, value):
+        """Text"""
+        return isinstance(value, self.kinds.Text)
+
+    def is_label(self, value):
+        """ClassLabel"""
+        return isinstance(value, self.kinds.ClassLabel)
+
+    def is_words(self, value):
+        """Sequence(Text)"""
+        return isinstance(value, self.kinds.Sequence) and isinstance(value.feature, self.kinds.Text)
+
+    def is_tags(self, value):
+        """Sequence(ClassLabel)"""
+        return isinstance(value, self.kinds.Sequence) and isinstance(value.feature, self.kinds.ClassLabel)
+
+    def examples(self, split):
+        """A `tf.data.Dataset` of the examples of one of `splits`, in a fixed order."""
+        import tensorflow_datasets as tfds
+
+        if split not in self.splits:
+            raise InputError(self.name, f"expected one of the splits {', '.join(self.splits)}, received {split!r}.")
+        in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
+        return self.builder.as_dataset(self.splits[split], shuffle_files=False, read_config=in_order)
+
+
+def _first_line(error):
+    return next(iter(str(error).splitlines()), "") or type(error).__name__

@@ -1,0 +1,230 @@
+"""Who and where is in a text? Named entities, of any labels.
+
+    python -m pipelines.ner                                          the built-in sentences: the demo
+    python -m pipelines.ner train --data train.conll --validation-data valid.conll
+    python -m pipelines.ner evaluate --run runs/ner --data more.conll
+    python -m pipelines.ner predict --run runs/ner "Yesterday, Harry Potter met Hermione Granger."
+    python -m pipelines.ner export --run runs/ner
+
+A file holds a word and its tag on each line, as CoNLL's do, or JSON lines of `text` and `entities` (`start`, `end`,
+`label`). What comes out: a run folder with weights, metrics beside a dictionary's and pictures, and with `export` a
+SavedModel from strings to entities with their places and scores.
+"""
+
+import collections
+import dataclasses
+from typing import ClassVar, Literal
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from data import entities, spelling
+from data.files import InputError
+from data.tags import Tags
+from data.text import PADDING, UNKNOWN, located
+from layers import CELLS, CRF, CRFLoss, Viterbi, WordDropout, along, stack
+from pipelines import tagging
+from pipelines.command import main
+from pipelines.task import Parts, Task, Training, splits_of, use_vectors
+from pipelines.training import say
+
+
+@dataclasses.dataclass
+class Config(Training):
+    token_column: int = 0
+    """column of the words, from 0, or from the end where negative"""
+    tag_column: int = -1
+    """column of the tags"""
+    file_scheme: Literal["", "IOB1", "BIO", "BIOES", "BIOUL", "BMES"] = ""
+    """scheme of the tags in files; that which fits best unless given"""
+    strict: bool = False
+    """tags that break the scheme are an error, instead of being read as conlleval reads them"""
+    scheme: Literal["BIO", "BIOES"] = "BIOES"
+    """scheme that the network learns"""
+    cell: Literal[tuple(CELLS)] = "lstm"
+    """recurrent cell"""
+    units: int = 128
+    """width of the carry, in each direction"""
+    depth: int = 1
+    """recurrent levels"""
+    bidirectional: bool = True
+    """whether each level reads the text both ways"""
+    crf: bool = True
+    """whether transitions between tags are learnt, and those that the scheme forbids never decoded"""
+    embedding: int = 100
+    """width of a word's vector"""
+    vectors: str = ""
+    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
+    vocabulary: int = 50_000
+    """words kept, the most frequent first"""
+    minimum_count: int = 1
+    """how often a word must occur in the training data"""
+    letters: int = 16
+    """characters read of a word"""
+    letter_embedding: int = 25
+    """width of a character's vector"""
+    letter_filters: int = 50
+    """filters over the characters of a word; 0 reads none"""
+    word_dropout: float = 0.1
+    """share of the words replaced by the unknown word in training, so that the unknown one is learnt"""
+    dropout: float = 0.5
+    """share of the features dropped before and after the recurrent levels"""
+    recurrent_dropout: float = 0.0
+    """share of the hidden state dropped, one mask a text"""
+    # What suits tagging better than the settings that all tasks have.
+    epochs: int = 20
+    """passes over the training data"""
+    batch_size: int = 32
+    """examples in a batch"""
+
+    RANGES: ClassVar = {
+        **dict.fromkeys(
+            ("units", "embedding", "vocabulary", "minimum_count", "letters", "letter_embedding"), (1, None)
+        ),
+        "letter_filters": (0, None),
+        **dict.fromkeys(("token_column", "tag_column"), (-1000, 1000)),
+        "depth": (1, 20),
+        **dict.fromkeys(("word_dropout", "dropout", "recurrent_dropout"), (0, 0.99)),
+    }
+
+
+def load(config):
+    return splits_of(
+        config,
+        entities,
+        check=lambda path, known: checked(path, config, known),
+        load=lambda path: entities.load(path, token_column=config.token_column, tag_column=config.tag_column),
+    )
+
+
+def checked(path, config, known):
+    """What `entities.check` says of a file; tags that break the scheme are told."""
+    found = entities.check(
+        path,
+        token_column=config.token_column,
+        tag_column=config.tag_column,
+        scheme=config.file_scheme or None,
+        strict=config.strict,
+        known=known,
+    )
+    if found["repaired"]:
+        scheme, count = found["scheme"], found["repaired"]
+        say(f"{path}: {count:,} tags break their scheme, {scheme}, and are read as conlleval reads them")
+    return found
+
+
+def vocabularies(config, train):
+    kinds = collections.defaultdict(collections.Counter)  # text of an entity -> label -> how often
+    for text, table in train.as_numpy_iterator():
+        text = text.decode("utf-8", errors="replace")
+        for start, end, label in table:
+            kinds[text[int(start) : int(end)]][label.decode()] += 1
+    labels = sorted({label for counts in kinds.values() for label in counts})
+    if not labels:
+        raise InputError(config.data or config.dataset, "expected entities in the training data, received none.")
+    words, letters = spelling.learn(train.map(lambda text, table: text), config.vocabulary, config.minimum_count)
+    return {
+        "labels": labels,
+        "words": words,
+        "letters": letters,
+        "entities": [[text, counts.most_common(1)[0][0]] for text, counts in kinds.items()],
+    }
+
+
+def build(config, vocabularies):
+    seed = config.seed
+    tags = Tags(vocabularies["labels"], config.scheme)
+    look = spelling.Spelling(vocabularies["words"], vocabularies["letters"], config.letters)
+    words, cases, letters = look.sizes
+
+    features = keras.Input([None, 2 + config.letters], dtype="int64", name="spelling")  # (batch, timesteps, features)
+    word_ids = features[:, :, 0]
+    is_word = ops.not_equal(word_ids, PADDING)
+    vectors = keras.initializers.RandomNormal(stddev=0.1, seed=seed)
+    embedding = keras.layers.Embedding(words, config.embedding, embeddings_initializer=vectors)
+    x = [
+        embedding(WordDropout(config.word_dropout, unknown=UNKNOWN, seed=seed)(word_ids)),
+        keras.layers.Embedding(cases, cases)(features[:, :, 1]),
+    ]
+    if config.letter_filters:
+        one = keras.layers.Embedding(letters, config.letter_embedding)(features[:, :, 2:])
+        one = keras.layers.Conv2D(config.letter_filters, (1, 3), padding="same")(one)  # three letters at a time
+        x.append(ops.max(one, axis=2))  # (batch, timesteps, letter_filters)
+    x = keras.layers.Dropout(config.dropout, seed=seed)(ops.concatenate(x, axis=-1))
+    x = stack(
+        CELLS[config.cell],
+        config.units,
+        depth=config.depth,
+        bidirectional=config.bidirectional,
+        recurrent_dropout=config.recurrent_dropout,
+        seed=seed,
+    )(x, mask=is_word)
+    x = keras.layers.Dropout(config.dropout, seed=seed + 1)(x)
+    x = keras.layers.Dense(len(tags.names), dtype="float32")(x)  # (batch, timesteps, tags)
+    # Without transitions, a field is a softmax at each word.
+    scheme = config.scheme if config.crf else None
+    field = CRF(tags.names, scheme=scheme, trainable=config.crf, dtype="float32", name="crf")
+    model = keras.Model(features, field(x, mask=is_word))
+
+    return Parts(
+        signature=tf.TensorSpec([None], tf.string, "text"),
+        prepare=look,  # strings -> spelling
+        target=lambda texts, table: tags(*located(texts)[1:], table),
+        model=model,
+        loss=CRFLoss(),
+        metrics=[tagging.EntityF1(tags)],
+        answer=lambda potentials, texts: answer(tags, potentials, texts),
+        samples=["", vocabularies["words"][0], " ".join(vocabularies["words"][:23])],
+        constants={"labels": tags.labels, "tags": tags.names},
+        known={"entities": dict(vocabularies["entities"])},
+        begin=lambda train: use_vectors(embedding, config, vocabularies["words"]),
+    )
+
+
+def answer(tags, potentials, texts):
+    """What is found in each text, padded with "" and 0 to the longest: words with their tags, and entities.
+
+    Returns:
+        Dictionary of `tokens` and `tags`, `(batch, words)` strings, with `token_counts` `(batch,)`; `entities`,
+        `labels`, `starts`, `ends` (characters, Unicode code points, the end not included) and `scores` (probability
+        that just these tags stand there), `(batch, entities)`, with `counts` `(batch,)`.
+    """
+    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    words, word_starts, word_ends = located(texts)
+    ids, _ = Viterbi()(potentials)
+    alone, after = along(potentials, ids)
+    upto = tf.cumsum(after, axis=1)
+    row, first, last, label = tags.entities(ids)
+    at = lambda values, place: tf.gather_nd(values, tf.stack([row, place], 1))
+    start, end = at(word_starts.to_tensor(), first), at(word_ends.to_tensor(), last)
+    score = tf.exp(at(alone, first) + at(upto, last) - at(upto, first))
+    text = tf.strings.substr(
+        tf.gather(texts, row), tf.cast(start, "int32"), tf.cast(end - start, "int32"), unit="UTF8_CHAR"
+    )
+    count = tf.shape(texts, "int64")[0]
+    by_text = lambda values: tf.RaggedTensor.from_value_rowids(values, row, count).to_tensor()
+    counts = words.row_lengths()
+    names = tf.RaggedTensor.from_tensor(tf.gather(tf.constant(tags.names), ids), counts)
+    return {
+        "tokens": words.to_tensor(),
+        "tags": names.to_tensor(),
+        "token_counts": counts,
+        "entities": by_text(text),
+        "labels": by_text(tf.gather(tf.constant(tags.labels), label)),
+        "starts": by_text(start),
+        "ends": by_text(end),
+        "scores": by_text(score),
+        "counts": tf.math.bincount(row, minlength=count, maxlength=count, dtype="int64"),
+    }
+
+
+def labelled(path, config, vocabularies):
+    checked(path, config, vocabularies["labels"])
+    return entities.load(path, token_column=config.token_column, tag_column=config.tag_column)
+
+
+TASK = Task("ner", Config, load, vocabularies, build, tagging, labelled)
+
+if __name__ == "__main__":
+    main(TASK)
