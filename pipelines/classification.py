@@ -176,8 +176,7 @@ def answers(parts, inputs):
     labels = parts.constants["labels"]
     for start in range(0, len(inputs), 64):
         batch = inputs[start : start + 64]
-        raw = np.array(batch, dtype=object)
-        answer = parts.answer(parts.scores(parts.prepare(raw)), raw)
+        answer = parts.serve(np.array(batch, dtype=object))
         for text, row in zip(batch, np.asarray(answer["probabilities"]), strict=True):
             best = int(row.argmax())
             probabilities = {label: float(p) for label, p in zip(labels, row, strict=True)}

@@ -76,12 +76,7 @@ def _savedmodel(parts, path):
     archive = keras.export.ExportArchive()
     archive.track(parts.model)
     archive.track(parts.prepare)
-    name = parts.signature.name
-
-    def serve(raw):
-        return parts.answer(parts.scores(parts.prepare(raw)), raw)
-
-    archive.add_endpoint("serve", serve, input_signature=[tf.TensorSpec([None], parts.signature.dtype, name)])
+    archive.add_endpoint("serve", parts.serve.python_function, input_signature=[parts.signature])
     for constant, values in parts.constants.items():
         archive.add_endpoint(constant, lambda values=tuple(values): tf.constant(values), input_signature=[])
     archive.write_out(str(path), verbose=False)

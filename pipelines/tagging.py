@@ -30,7 +30,7 @@ def measure(parts, data, examples):
     truth, guess, right, words = [], [], 0, 0
     tags = tf.constant(parts.constants["tags"])
     for texts, entities in portions(examples):
-        answer = parts.answer(parts.scores(parts.prepare(texts)), texts)
+        answer = parts.serve(texts)
         true_tags = tf.gather(tags, parts.target(texts, entities))
         found = tf.RaggedTensor.from_tensor(answer["tags"], true_tags.row_lengths())
         right += int(tf.reduce_sum(tf.cast(found.flat_values == true_tags.flat_values, "int32")))
@@ -209,7 +209,7 @@ def answers(parts, inputs):
     found = []
     inputs = tf.data.Dataset.from_tensor_slices((np.array(inputs, dtype=object), np.zeros([len(inputs), 0, 3], "S1")))
     for texts, _ in portions(inputs):
-        rows = listed(parts.answer(parts.scores(parts.prepare(texts)), texts), texts)
+        rows = listed(parts.serve(texts), texts)
         texts = [text.decode("utf-8", errors="replace") for text in texts.numpy()]
         found += [{"text": text, "entities": row} for text, row in zip(texts, rows, strict=True)]
     return found

@@ -64,6 +64,12 @@ class Parts:
         shapes = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, "features"), self.model.input)
         return tf.function(lambda features: self.model(features, training=False), input_signature=[shapes])
 
+    @functools.cached_property
+    def serve(self):
+        """Raw inputs -> answer, traced once: what is exported."""
+        serve = lambda raw: self.answer(self.scores(self.prepare(raw)), raw)
+        return tf.function(serve, input_signature=[self.signature], autograph=False)
+
 
 @dataclasses.dataclass
 class Task:

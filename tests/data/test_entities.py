@@ -3,6 +3,8 @@
 import json
 
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
 
 from data import entities
 from data.files import InputError
@@ -96,6 +98,27 @@ def test_other_files_than_text_columns_and_labels_than_training_s_are_told(tmp_p
         entities.check(path, known=["PER"])
     with pytest.raises(InputError, match="b.txt:1: expected a column 5, received 2 columns"):
         entities.check(path, tag_column=5)
+
+
+def test_a_public_set_gives_texts_and_entities(tmp_path):
+    tags = tfds.features.ClassLabel(names=["O", "I-PER", "B-PER"])
+    features = {"tokens": tfds.features.Sequence(tfds.features.Text()), "ner": tfds.features.Sequence(tags)}
+    features["pos"] = tfds.features.Sequence(tfds.features.ClassLabel(names=["N", "V"]))
+    rows = {"tokens": [["Été", "met", "Bo"]], "ner": [[1, 0, 2]], "pos": [[0, 1, 0]]}
+    tfds.dataset_builders.store_as_tfds_dataset(
+        name="little_names",
+        version="1.0.0",
+        data_dir=tmp_path,
+        features=tfds.features.FeaturesDict(features),
+        split_datasets={"train": tf.data.Dataset.from_tensor_slices(rows)},
+        disable_shuffling=True,
+    )
+    assert entities.public_splits("little_names", data_dir=tmp_path) == ["train"]
+    ((text, table),) = entities.public("little_names", "train", data_dir=tmp_path).as_numpy_iterator()
+    assert text.decode() == "Été met Bo"
+    assert table.tolist() == [[b"0", b"3", b"PER"], [b"8", b"10", b"PER"]]
+    with pytest.raises(InputError, match="little_names: expected one of the splits train, received 'test'"):
+        entities.public("little_names", "test", data_dir=tmp_path)
 
 
 def test_the_built_in_set_is_seeded_different_in_each_split_and_ambiguous():
