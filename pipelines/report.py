@@ -100,18 +100,19 @@ def coloured(strip):
 
 
 def transitions(scores, tags, path):
-    """What a field has learnt of tags that follow each other: rows before, columns after."""
+    """What a field has learnt of tags that follow each other: rows before, columns after; NaN where none may."""
     scores = np.asarray(scores)
-    most = max(1e-6, float(np.abs(scores).max()))
+    most = max(1e-6, float(np.nanmax(np.abs(scores))))
     size = 1.8 + 0.34 * len(tags)
     figure, axis = plt.subplots(figsize=(size + 1.4, size), layout="constrained")
+    axis.set_facecolor("0.82")
     image = axis.imshow(scores, cmap="RdBu", vmin=-most, vmax=most)
     shown = [shortened(tag) for tag in tags]
     axis.set_xticks(range(len(tags)), shown, rotation=90, fontsize=8)
     axis.set_yticks(range(len(tags)), shown, fontsize=8)
     axis.set_xlabel("the tag after")
     axis.set_ylabel("a tag")
-    figure.colorbar(image, ax=axis, label="score in nats: blue is likelier, red less likely", shrink=0.8)
+    figure.colorbar(image, ax=axis, label="score in nats; grey: forbidden", shrink=0.8)
     save(figure, path)
 
 

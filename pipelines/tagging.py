@@ -7,6 +7,7 @@ from nervaluate.evaluator import Evaluator
 
 from data.text import located
 from layers import Viterbi
+from layers.crf import allowed
 from pipelines import report
 from pipelines.training import say
 
@@ -237,7 +238,10 @@ def pictures(parts, folder, history, metrics, splits):
     folder.write("curves.png", lambda path: report.curves(history, path))
     names = [*metrics["labels"], NONE]
     folder.write("confusion.png", lambda path: report.confusion(metrics["confusion"], names, path))
-    transitions = parts.model.get_layer("crf").transitions.numpy()
+    field = parts.model.get_layer("crf")
+    transitions = field.transitions.numpy()
+    if field.scheme:
+        transitions = np.where(allowed(field.names, field.scheme)[1], transitions, np.nan)
     folder.write("transitions.png", lambda path: report.transitions(transitions, parts.constants["tags"], path))
     texts, entities = next(iter(splits["validation"].take(SHOWN).ragged_batch(SHOWN)))
     found = answers(parts, [text.decode("utf-8", errors="replace") for text in texts.numpy()])
