@@ -1,13 +1,16 @@
 """The linear-chain conditional random field: what a tagger's last layer scores, learns and decodes."""
 
+import dataclasses
+import math
+
 import keras
 from keras import ops
 
 from layers import arguments
 from layers.loop import BLOCK, Written, backend, in_blocks, like, whole_blocks
 
-# What a forbidden transition adds to a score, in nats; between padding and anything else it is twice that.
-FORBIDDEN = -1e6
+FORBIDDEN = -1e6  # what a forbidden transition adds to a score, in nats
+PADDING = -1e30  # what stands at padding instead of logits
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -21,9 +24,9 @@ class CRF(keras.layers.Layer):
     recurrent network: G. Lample et al., "Neural Architectures for Named Entity Recognition", 2016, arXiv:1603.01360,
     equations 1 and 2.
 
-    The layer returns its potentials, one matrix a timestep with all that is known there: u, A, a at the first real
-    timestep, e at the last. At padding the matrix lets every tag pass to itself alone, so that nothing that reads
-    potentials needs a mask: `CRFLoss`, `CRFAccuracy`, `Viterbi`, `Marginals`, `log_normalizer`, `log_likelihood`.
+    The layer returns its potentials, one tensor with all that is known: A, a and e as the first `tags` + 2 timesteps,
+    then u, with padding marked. So nothing that reads potentials needs a mask or weights: `CRFLoss`, `CRFAccuracy`,
+    `Viterbi`, `Marginals`, `log_normalizer`, `log_likelihood`.
 
         tags = CRF(9, name="tags")(keras.layers.Dense(9)(features), mask=is_word)
         model = keras.Model(words, tags)
@@ -42,7 +45,7 @@ class CRF(keras.layers.Layer):
         mask: `(batch, timesteps)` booleans, False where there is padding, anywhere.
 
     Returns:
-        Potentials, `(batch, timesteps, tags, tags)`, from row to column; never in fewer than 32 bits.
+        Potentials, `(batch, tags + 2 + timesteps, tags)`; never in fewer than 32 bits.
 
     Raises:
         ValueError: if `tags` is out of its range, `scheme` is not known or comes without names, a name does not fit it,
@@ -89,21 +92,18 @@ class CRF(keras.layers.Layer):
             start, between, end = (
                 w + FORBIDDEN * (1 - ops.cast(ok, dtype)) for w, ok in zip((start, between, end), may, strict=True)
             )
-        real = ops.ones(ops.shape(u)[:2], dtype="bool") if mask is None else ops.cast(mask, "bool")
-        count = ops.cumsum(ops.cast(real, "int32"), axis=1)
-        first = ops.logical_and(real, count == 1)
-        last = ops.logical_and(real, count == count[:, -1:])
-        kinds = ops.stack([ops.broadcast_to(start, between.shape), between, stay(self.tags, dtype)])
-        kind = ops.where(real, ops.where(first, 0, 1), 2)
-        u = u + ops.where(ops.expand_dims(last, 2), end, ops.zeros_like(end))
-        u = ops.where(ops.expand_dims(real, 2), u, ops.zeros_like(u))
-        return ops.take(kinds, kind, axis=0) + ops.expand_dims(u, 2)  # (batch, timesteps, from, to)
+        if mask is not None:
+            u = ops.where(ops.expand_dims(ops.cast(mask, "bool"), 2), u, ops.cast(PADDING, dtype))
+        weights = ops.concatenate([between, ops.expand_dims(start, 0), ops.expand_dims(end, 0)])
+        weights = ops.broadcast_to(weights, (ops.shape(u)[0], self.tags + 2, self.tags))
+        return ops.concatenate([weights, u], axis=1)
 
     def compute_mask(self, inputs, mask=None):
         return None  # it is in the potentials
 
     def compute_output_shape(self, inputs_shape):
-        return (*inputs_shape[:2], self.tags, self.tags)
+        batch, timesteps, _ = inputs_shape
+        return (batch, None if timesteps is None else self.tags + 2 + timesteps, self.tags)
 
     def compute_output_spec(self, inputs, mask=None):
         dtype = keras.backend.result_type(self.compute_dtype, "float32")
@@ -160,137 +160,164 @@ def allowed(names, scheme):
     return start, between, [may_follow(tag, None) for tag in parts]
 
 
-# What potentials say. All are functions of `(batch, timesteps, tags, tags)`.
+# What potentials say.
 
 
-def stay(tags, dtype):
-    """The potentials of padding: every tag passes to itself alone."""
-    return 2 * FORBIDDEN * (1 - ops.eye(tags, dtype=dtype))
+@dataclasses.dataclass
+class Field:
+    """What a `CRF` has put into its potentials; timesteps come first, up to whole blocks.
+
+    Attributes:
+        logits: u, `(timesteps, batch, tags)`.
+        real, first, last: `(timesteps, batch, 1)` booleans: no padding; the first and the last that is none.
+        transitions, start, end: A, a and e.
+        timesteps: How many were given.
+    """
+
+    logits: keras.KerasTensor
+    real: keras.KerasTensor
+    first: keras.KerasTensor
+    last: keras.KerasTensor
+    transitions: keras.KerasTensor
+    start: keras.KerasTensor
+    end: keras.KerasTensor
+    timesteps: int
+
+    @classmethod
+    def of(cls, potentials):
+        tags = potentials.shape[-1]
+        weights = ops.sum(potentials[:1, : tags + 2], axis=0)  # the same for all
+        u = ops.transpose(potentials[:, tags + 2 :], (1, 0, 2))
+        timesteps = ops.shape(u)[0]
+        u = ops.pad(u, [[0, whole_blocks(timesteps) - timesteps], [0, 0], [0, 0]], constant_values=PADDING)
+        real = u[:, :, :1] > PADDING / 2
+        count = ops.cumsum(ops.cast(real, "int32"), axis=0)
+        first, last = ops.logical_and(real, count == 1), ops.logical_and(real, count == count[-1:])
+        u = ops.where(real, u, ops.zeros_like(u))
+        return cls(u, real, first, last, weights[:tags], weights[tags], weights[tags + 1], timesteps)
+
+    @property
+    def some(self):
+        """`(batch, 1)`: whether there is anything but padding."""
+        return ops.any(self.real, axis=0)
+
+    def by_batch(self, x):
+        """`(timesteps, batch, ...)`, of whole blocks -> `(batch, timesteps, ...)` as given."""
+        return ops.swapaxes(x, 0, 1)[:, : self.timesteps]
 
 
-def is_padding(potentials):
-    """`(batch, timesteps)`."""
-    return potentials[:, :, 0, 1] < 1.5 * FORBIDDEN
+def log_sum(x):
+    """log Σ exp x over the last axis, of numbers that are finite."""
+    highest = ops.max(x, axis=-1, keepdims=True)
+    return ops.log(ops.sum(ops.exp(x - highest), axis=-1)) + ops.squeeze(highest, -1)
 
 
-def by_time(potentials):
-    """`(timesteps, batch, tags, tags)`, with padding up to whole blocks."""
-    x = ops.transpose(potentials, (1, 0, 2, 3))
-    timesteps, batch, tags, _ = ops.shape(x)
-    missing = whole_blocks(timesteps) - timesteps
-    padding = ops.broadcast_to(stay(potentials.shape[-1], x.dtype), (missing, batch, tags, tags))
-    return ops.concatenate([x, padding])
-
-
-def at_first(x):
-    """Scores before the first timestep: one way, by tag 0, whose row is as good as any other there."""
-    tags = x.shape[-1]
-    first = FORBIDDEN * 4 * (1 - ops.one_hot(0, tags, dtype=x.dtype))
-    return ops.broadcast_to(first, (ops.shape(x)[1], tags))
-
-
-def log_sum(x, axis):
-    """log Σ exp x, of numbers that are finite."""
-    highest = ops.max(x, axis=axis, keepdims=True)
-    return ops.log(ops.sum(ops.exp(x - highest), axis=axis)) + ops.squeeze(highest, axis)
-
-
-def messages(x):
-    """Log sums over all ways from the start up to each timestep and tag.
+def messages(field, u):
+    """Log sums over all ways from the start up to each timestep and tag, u being the field's logits or others.
 
     At the end of a block they are divided by their sum, so that thousands of timesteps stay exact in 32 bits.
 
     Returns:
-        `(before, last, logs)`: those before each timestep, `(timesteps, batch, tags)`; those at the end, divided,
-        `(batch, tags)`; and the logarithms of what they were divided by, `(blocks, batch)`, which add up to the
-        normaliser's.
+        `(logs, before, into, last)`: the logarithms of what they were divided by, `(blocks, batch)`, which add up to
+        the normaliser's; the messages before each timestep and those that its logits were added to, `(timesteps,
+        batch, tags)`; those at the end, `(batch, tags)`.
     """
+    to_from = ops.transpose(field.transitions)
 
     def body(carry, blocks):
-        (message,), rows = carry, []
+        (message,), before, into = carry, [], []
         for t in range(BLOCK):
-            rows.append(message)
-            message = log_sum(blocks[0][t] + ops.expand_dims(message, 2), 1)
-        total = log_sum(message, 1)
-        return [message - ops.expand_dims(total, 1)], [ops.stack(rows), ops.expand_dims(total, 0)]
+            u, real, first = (block[t] for block in blocks)
+            before.append(message)
+            into.append(ops.where(first, field.start, log_sum(ops.expand_dims(message, 1) + to_from)))
+            message = ops.where(real, into[-1] + u, message)
+        total = ops.expand_dims(log_sum(message), 1)
+        return [message - total], [ops.stack(before), ops.stack(into), ops.transpose(total)]
 
-    first = at_first(x)
-    written = [Written(like(first), BLOCK), Written(like(first, first.shape[:1]), 1)]
-    (last,), written = backend().scan(body, [first], in_blocks([x], BLOCK), written)
-    before, logs = (backend().stacked(one) for one in written)
-    return before, last, logs
+    tags = u.shape[2]
+    begin = ops.zeros_like(u[0]) - math.log(tags)  # their sum is 1
+    blocks = in_blocks([u, field.real, field.first], BLOCK)
+    written = [Written(like(begin), BLOCK), Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
+    (last,), written = backend().scan(body, [begin], blocks, written)
+    before, into, logs = (backend().stacked(one) for one in written)
+    last = ops.where(field.some, last + field.end, last)
+    return ops.concatenate([logs, ops.expand_dims(log_sum(last), 0)]), before, into, last
 
 
-def pairs(potentials, before, last):
-    """The probability of each transition, `(batch, timesteps, tags, tags)`, from `messages`.
+def posterior(field, before, into, last, share):
+    """What each tag and each weight had to do with the normaliser: its gradient.
 
-    Given the tag after, the tag before has a probability that no later timestep changes; so what goes backwards is one
-    product a timestep.
+    Given the tag after, the tag before has a probability that no later timestep changes; so backwards goes one sum a
+    timestep, and nothing is differentiated.
+
+    Args:
+        field: The `Field`.
+        before, into, last: From `messages`.
+        share: `(batch,)`, what each sequence counts.
+
+    Returns:
+        `(at, between, start, end)`: times `share`, the probability of each tag, `(timesteps, batch, tags)`, at padding
+        that of its neighbour; and summed over all sequences, those of each transition, `(tags, tags)`, of each first
+        tag and of each last one, `(tags,)`.
     """
-    given_after = ops.softmax(by_time(potentials) + ops.expand_dims(before, 3), axis=2)
+    to_from, share = ops.transpose(field.transitions), ops.expand_dims(share, 1)
+    at_end = ops.softmax(last) * share
+    inner = ops.logical_and(field.real, ops.logical_not(field.first))
+
+    def whole(at):
+        """Probabilities add up to `share`, and rounding must not add up over thousands of timesteps."""
+        total = ops.sum(at, axis=-1, keepdims=True)
+        return ops.where(total == 0, at, at * (share / ops.where(total == 0, ops.ones_like(total), total)))
 
     def body(carry, blocks):
-        (after,), rows = carry, []
+        (at, between), rows = carry, []
         for t in reversed(range(BLOCK)):
-            rows.append(after)
-            after = ops.squeeze(ops.matmul(blocks[0][t], ops.expand_dims(after, 2)), 2)
-        # They add up to 1, and rounding must not add up over thousands of timesteps.
-        return [after / ops.sum(after, axis=1, keepdims=True)], [ops.stack(rows[::-1])]
+            before, into, inner = (block[t] for block in blocks)
+            rows.append(at)
+            # (batch, to, from): the probability of the tag before, given the tag after.
+            given = ops.exp(ops.expand_dims(before, 1) + (to_from - ops.expand_dims(into, 2)))
+            both = given * ops.expand_dims(at, 2)
+            between = between + ops.sum(both, axis=0)
+            at = ops.where(inner, ops.sum(both, axis=1), at)
+        return [whole(at), between], [ops.stack(rows[::-1])]
 
-    written, blocks = [Written(like(last), BLOCK)], in_blocks([given_after], BLOCK)
-    _, written = backend().scan(body, [ops.exp(last)], blocks, written, reverse=True)
-    found = given_after * ops.expand_dims(backend().stacked(written[0]), 2)
-    return ops.transpose(found, (1, 0, 2, 3))[:, : ops.shape(potentials)[1]]
+    into = ops.where(inner, into, ops.cast(-PADDING, into.dtype))  # nothing comes from before the first
+    blocks = in_blocks([before, into, inner], BLOCK)
+    (_, between), written = backend().scan(
+        body, [at_end, ops.zeros_like(to_from)], blocks, [Written(like(last), BLOCK)], reverse=True
+    )
+    at = backend().stacked(written[0])
+    at = whole(at)
+    chosen = lambda which, x: ops.sum(ops.where(which, x, ops.zeros_like(x)), axis=tuple(range(len(x.shape) - 1)))
+    return at, ops.transpose(between), chosen(field.first, at), chosen(field.some, at_end)
 
 
-def log_ratio(potentials, *others):
-    """The normaliser's logarithm, less that of others where there are others: `(batch,)`, in nats.
+def log_normalizers(field, u):
+    """The logarithm of the normaliser in parts, `(blocks, batch)`, to be added up and for nothing else.
 
-    The difference is taken block by block, before the sum: what is left of two large numbers would be rounding. The
-    gradient is the probability of each transition; no step is differentiated.
+    Their gradient is that of the sum.
     """
 
     def forward(keep, given):
-        found = [messages(by_time(one)) for one in given]
-        logs = found[0][2] - found[1][2] if others else found[0][2]
-        return [ops.sum(logs, axis=0)], [kept for *some, _ in found for kept in some] if keep else []
+        logs, *kept = messages(*of(given))
+        return [logs], kept if keep else []
+
+    def of(given):
+        u, transitions, start, end = given
+        return dataclasses.replace(field, transitions=transitions, start=start, end=end), u
 
     def backward(given, kept, gradients):
-        d = ops.reshape(gradients[0], (-1, 1, 1, 1))
-        signs = zip((1, -1), given, kept[::2], kept[1::2], strict=False)
-        return [sign * d * pairs(one, before, last) for sign, one, before, last in signs]
+        at, *weights = posterior(of(given)[0], *kept, gradients[0][0])
+        return [ops.where(field.real, at, ops.zeros_like(at)), *weights]
 
-    return backend().with_gradient(forward, backward, True, [potentials, *others])[0]
-
-
-def log_probability(potentials, tags):
-    """log p of sequences all of whose tags are known, with padding at their ends alone: `(batch,)`, in nats."""
-    chosen = ops.one_hot(tags, potentials.shape[-1], dtype=potentials.dtype)  # (batch, timesteps, tags)
-    real = ops.logical_not(is_padding(potentials))
-    begins = ops.logical_and(real, ops.logical_not(ops.pad(real, [[0, 0], [1, 0]])[:, :-1]))
-    before = ops.pad(chosen, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-    before = ops.where(ops.expand_dims(begins, 2), ops.one_hot(0, potentials.shape[-1], dtype=before.dtype), before)
-    before = before * ops.expand_dims(ops.cast(real, before.dtype), 2)
-
-    def forward(keep, given):
-        (x,) = given
-        *kept, logs = messages(by_time(x))
-        score = ops.squeeze(ops.matmul(ops.expand_dims(before, 2), x), 2)  # the row of the tag before
-        score = ops.sum(ops.where(chosen > 0, score, 0), axis=2)
-        score = ops.pad(score, [[0, 0], [0, whole_blocks(ops.shape(x)[1]) - ops.shape(x)[1]]])
-        (score,) = in_blocks([ops.transpose(score)], BLOCK)
-        return [ops.sum(ops.sum(score, axis=1) - logs, axis=0)], kept if keep else []
-
-    def backward(given, kept, gradients):
-        right = ops.expand_dims(before, 3) * ops.expand_dims(chosen, 2)
-        return [ops.reshape(gradients[0], (-1, 1, 1, 1)) * (right - pairs(given[0], *kept))]
-
-    return backend().with_gradient(forward, backward, True, [potentials])[0]
+    given = [u, field.transitions, field.start, field.end]
+    return backend().with_gradient(forward, backward, True, given)[0]
 
 
 def log_normalizer(potentials):
     """log Σ_y exp s(y), `(batch,)`, in nats; 0 for a sequence that is all padding."""
-    return log_ratio(potentials)
+    field = Field.of(potentials)
+    return ops.sum(log_normalizers(field, field.logits), axis=0)
 
 
 def log_likelihood(potentials, tags):
@@ -304,53 +331,70 @@ def log_likelihood(potentials, tags):
     Returns:
         `(batch,)`. Tags that a scheme forbids get about -1e6.
     """
-    count, padding = potentials.shape[-1], is_padding(potentials)
+    field = Field.of(potentials)
+    tags = ops.swapaxes(tags, 0, 1)
+    missing = ops.shape(field.logits)[0] - field.timesteps
+    tags = ops.pad(tags, [[0, missing], *[[0, 0]] * (len(tags.shape) - 1)])
+    all_ways = log_normalizers(field, field.logits)
 
+    # Differences are taken block by block, before the sum: what is left of two large numbers would be rounding.
     def among(fits):
-        fits = ops.logical_or(fits, ops.expand_dims(padding, 2))
-        wrong = ops.where(fits, ops.zeros((), potentials.dtype), ops.cast(4 * FORBIDDEN, potentials.dtype))
-        return log_ratio(potentials + ops.expand_dims(wrong, 2), potentials)
+        wrong = ops.where(ops.logical_or(fits, ops.logical_not(field.real)), 0.0, 4 * FORBIDDEN)
+        return ops.sum(log_normalizers(field, field.logits + ops.cast(wrong, field.logits.dtype)) - all_ways, axis=0)
 
     if len(tags.shape) == 3:
-        return among(ops.cast(tags, potentials.dtype) > 0)
-    tags = ops.cast(tags, "int32")
-    known = ops.all(ops.logical_or(tags >= 0, padding))
-    goes_on = ops.logical_and(ops.logical_not(padding[:, 1:]), padding[:, :-1])  # real after padding
-    begins = ops.sum(ops.cast(goes_on, "int32"), axis=1) + ops.cast(ops.logical_not(padding[:, :1])[:, 0], "int32")
+        return among(ops.cast(tags, field.logits.dtype) > 0)
+    tags = ops.expand_dims(ops.cast(tags, "int32"), 2)
+    known = ops.all(ops.logical_or(tags >= 0, ops.logical_not(field.real)))
+    begins = ops.logical_and(field.real[1:], ops.logical_not(field.real[:-1]))  # after padding
+    in_one_piece = ops.all(ops.sum(ops.cast(begins, "int32"), axis=0) + ops.cast(field.real[0], "int32") < 2)
     return ops.cond(
-        ops.logical_and(known, ops.all(begins < 2)),
-        lambda: log_probability(potentials, tags),
-        lambda: among(ops.logical_or(ops.expand_dims(tags, 2) == ops.arange(count), ops.expand_dims(tags, 2) < 0)),
+        ops.logical_and(known, in_one_piece),
+        lambda: ops.sum(scores(field, tags[:, :, 0]) - all_ways, axis=0),
+        lambda: among(ops.logical_or(tags == ops.arange(potentials.shape[-1]), tags < 0)),
     )
+
+
+def scores(field, tags):
+    """s(y) in parts as those of `log_normalizers`: all tags known, `(timesteps, batch)`, padding at the ends alone."""
+    chosen = ops.one_hot(tags, field.logits.shape[2], dtype=field.logits.dtype)
+    before = ops.matmul(ops.pad(chosen, [[1, 0], [0, 0], [0, 0]])[:-1], field.transitions)
+    at = ops.where(field.real, field.logits + ops.where(field.first, field.start, before), 0)
+    (at,) = in_blocks([ops.sum(chosen * at, axis=2)], BLOCK)
+    end = ops.sum(ops.where(field.last, chosen * field.end, 0), axis=(0, 2))
+    return ops.concatenate([ops.sum(at, axis=1), ops.expand_dims(end, 0)])
 
 
 def marginals(potentials):
     """The probability of each tag at each timestep, `(batch, timesteps, tags)`; at padding that of its neighbour."""
-    before, last, _ = messages(by_time(potentials))
-    return ops.sum(pairs(potentials, before, last), axis=2)
+    field = Field.of(potentials)
+    logs, *kept = messages(field, field.logits)
+    return field.by_batch(posterior(field, *kept, ops.ones_like(logs[0]))[0])
 
 
 def along(potentials, ids):
-    """How sure each tag of a sequence is, alone and after the tag before it.
+    """How sure each tag of a sequence is, alone and before the tag after it.
 
-    The probability of a stretch of tags, whatever stands around it, is that of its first one alone times those of the
-    others after the one before.
+    The probability of a stretch of tags, whatever stands around it, is that of its last one alone times those of the
+    others before the one after.
 
     Args:
         potentials: What `CRF` returns.
         ids: `(batch, timesteps)` integers, the tags.
 
     Returns:
-        `(alone, after)`, log probabilities in nats, `(batch, timesteps)` each.
+        `(alone, before)`, log probabilities in nats, `(batch, timesteps)` each: of the tag at a timestep, and of the
+        tag of the timestep before, given this one.
     """
-    before, last, _ = messages(by_time(potentials))
-    two = pairs(potentials, before, last)  # from, to
-
-    tag = ops.one_hot(ids, two.shape[-1], dtype=two.dtype)
-    tag_before = ops.concatenate([tag[:, :1], tag[:, :-1]], axis=1)  # the first timestep has none, and is not asked
-    chosen = lambda probabilities, tag: ops.log(ops.maximum(ops.sum(probabilities * tag, axis=-1), 1e-30))
-    column = ops.sum(two * ops.expand_dims(tag, 2), axis=3)
-    return chosen(ops.sum(two, axis=2), tag), chosen(column, tag_before) - chosen(ops.sum(two, axis=3), tag_before)
+    field = Field.of(potentials)
+    logs, before, into, last = messages(field, field.logits)
+    at = field.by_batch(posterior(field, before, into, last, ops.ones_like(logs[0]))[0])
+    tag = ops.one_hot(ids, potentials.shape[-1], dtype=at.dtype)
+    chosen = lambda x, tag: ops.sum(x * tag, axis=2)
+    tag_before = ops.pad(tag, [[0, 0], [1, 0], [0, 0]])[:, :-1]
+    joined = chosen(field.by_batch(before) + ops.matmul(tag, ops.transpose(field.transitions)), tag_before)
+    alone = ops.log(ops.maximum(chosen(at, tag), 1e-30))
+    return alone, ops.minimum(joined - chosen(field.by_batch(into), tag), 0.0)
 
 
 def viterbi(potentials, best=1):
@@ -365,45 +409,66 @@ def viterbi(potentials, best=1):
         where there are fewer sequences than asked for, or none that a scheme allows, the scores left over are about
         -1e6 or less.
     """
-    x = by_time(potentials)
-    tags, batch = potentials.shape[-1], ops.shape(potentials)[0]
-    none = ops.full((batch, tags, best - 1), 4 * FORBIDDEN, dtype=x.dtype)
-    scores = ops.concatenate([ops.expand_dims(at_first(x), 2), none], axis=2)  # (batch, tags, best)
+    field = Field.of(potentials)
+    batch, tags = ops.shape(potentials)[0], potentials.shape[-1]
+    to_from = ops.transpose(field.transitions)
+    none = ops.full((batch, tags, best - 1), 4 * FORBIDDEN, dtype=to_from.dtype)
+    ranked = lambda x: ops.concatenate([ops.expand_dims(x, 2), none], axis=2)  # (batch, tags, best)
+    # Before the first timestep there is one way, by tag 0.
+    begin = 4 * FORBIDDEN * (1 - ops.one_hot(0, tags, dtype=to_from.dtype))
+    begin = ranked(ops.broadcast_to(begin, (batch, tags)))
+    start = ranked(ops.broadcast_to(field.start, (batch, tags)))
 
     def forward(carry, blocks):
-        (scores,), rows = carry, []
+        (scores,), before = carry, []
         for t in range(BLOCK):
-            ways = ops.expand_dims(scores, 3) + ops.expand_dims(blocks[0][t], 2)  # (batch, from, rank, to)
-            ways = ops.reshape(ways, (batch, tags * best, tags))
+            u, real, first = (ops.expand_dims(block[t], 2) for block in blocks)
+            before.append(scores)
             if best == 1:
-                scores, chosen = ops.expand_dims(ops.max(ways, axis=1), 2), ops.expand_dims(ops.argmax(ways, axis=1), 2)
+                into = ops.max(ops.swapaxes(scores, 1, 2) + to_from, axis=2, keepdims=True)
             else:
-                scores, chosen = ops.top_k(ops.transpose(ways, (0, 2, 1)), best)
-            rows.append(ops.cast(chosen, "int32"))  # (batch, to, best), from * best + rank
-        return [scores], [ops.stack(rows)]
+                ways = ops.expand_dims(scores, 1) + ops.expand_dims(to_from, 2)  # (batch, to, from, rank)
+                into, _ = ops.top_k(ops.reshape(ways, (batch, tags, tags * best)), best)
+            scores = ops.where(real, ops.where(first, start, into) + u, scores)
+        most = ops.max(scores[:, :, :1], axis=1, keepdims=True)
+        return [scores - most], [ops.stack(before), ops.reshape(most, (1, -1))]
 
-    pointer = keras.KerasTensor((*scores.shape[:1], tags, best), dtype="int32")
-    (scores,), written = backend().scan(forward, [scores], in_blocks([x], BLOCK), [Written(pointer, BLOCK)])
-    chosen = backend().stacked(written[0])  # (timesteps, batch, tags, best)
+    blocks = in_blocks([field.logits, field.real, field.first], BLOCK)
+    written = [Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
+    (scores,), written = backend().scan(forward, [begin], blocks, written)
+    before, most = (backend().stacked(one) for one in written)  # (timesteps, batch, tags, best), (blocks, batch)
+    scores = ops.where(ops.expand_dims(field.some, 2), scores + ops.expand_dims(field.end, 1), scores)
     scores, ends = ops.top_k(ops.reshape(scores, (batch, tags * best)), best)  # (batch, best)
 
     def back(carry, blocks):
         (place,), rows = carry, []  # tag * best + rank
         for t in reversed(range(BLOCK)):
+            before, moves = (block[t] for block in blocks)
             rows.append(place // best)
-            place = ops.take(ops.reshape(blocks[0][t], (-1,)), place + row_of)
+            ways = ops.expand_dims(ops.take(to_from, rows[-1], axis=0), 3) + ops.expand_dims(before, 1)
+            _, chosen = ops.top_k(ops.reshape(ways, (batch, best, tags * best)), best)
+            if best > 1:
+                chosen = ops.take_along_axis(chosen, ops.expand_dims(place % best, 2), axis=2)
+            place = ops.where(moves, ops.cast(chosen[:, :, 0], "int32"), place)
         return [place], [ops.stack(rows[::-1])]
 
-    row = keras.KerasTensor((*scores.shape[:1], best), dtype="int32")
-    row_of = ops.expand_dims(ops.arange(batch, dtype="int32") * tags * best, 1)
-    ends = ops.cast(ends, "int32")
-    _, written = backend().scan(back, [ends], in_blocks([chosen], BLOCK), [Written(row, BLOCK)], reverse=True)
-    ids = ops.transpose(backend().stacked(written[0]), (1, 2, 0))[:, :, : ops.shape(potentials)[1]]
-    ids = ops.where(ops.expand_dims(is_padding(potentials), 1), 0, ids)
-    return ids, scores - ops.expand_dims(log_normalizer(potentials), 1)
+    moves = ops.logical_and(field.real, ops.logical_not(field.first))
+    row = keras.KerasTensor((*begin.shape[:1], best), dtype="int32")
+    blocks, ends = in_blocks([before, moves], BLOCK), ops.cast(ends, "int32")
+    _, written = backend().scan(back, [ends], blocks, [Written(row, BLOCK)], reverse=True)
+    ids = ops.where(field.real, backend().stacked(written[0]), 0)
+    logs = messages(field, field.logits)[0]
+    rest = ops.sum(most - logs[:-1], axis=0) - logs[-1]
+    return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], scores + ops.expand_dims(rest, 1)
 
 
 # The same for Keras models.
+
+
+def real_shape(potentials):
+    """`(batch, timesteps)` of what a `CRF` was given."""
+    batch, timesteps, tags = potentials.shape
+    return batch, None if timesteps is None else timesteps - tags - 2
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -414,7 +479,7 @@ class Viterbi(keras.layers.Layer):
         best: How many for each row, a positive integer.
 
     Call arguments:
-        potentials: `(batch, timesteps, tags, tags)`.
+        potentials: What `CRF` returns.
 
     Returns:
         `(ids, scores)`: `(batch, timesteps)` int32 and `(batch,)`; with `best` above 1 `(batch, best, timesteps)` and
@@ -433,7 +498,7 @@ class Viterbi(keras.layers.Layer):
         return (ids[:, 0], scores[:, 0]) if self.best == 1 else (ids, scores)
 
     def compute_output_spec(self, potentials):
-        batch, timesteps = potentials.shape[:2]
+        batch, timesteps = real_shape(potentials)
         middle = () if self.best == 1 else (self.best,)
         ids = keras.KerasTensor((batch, *middle, timesteps), dtype="int32")
         return ids, keras.KerasTensor((batch, *middle), dtype=potentials.dtype)
@@ -450,7 +515,7 @@ class Marginals(keras.layers.Layer):
         return marginals(potentials)
 
     def compute_output_spec(self, potentials):
-        return keras.KerasTensor(potentials.shape[:3], dtype=potentials.dtype)
+        return keras.KerasTensor((*real_shape(potentials), potentials.shape[2]), dtype=potentials.dtype)
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -473,7 +538,8 @@ class CRFAccuracy(keras.metrics.Mean):
 
     def update_state(self, tags, potentials, sample_weight=None):
         tags, (ids, _) = ops.cast(tags, "int32"), viterbi(potentials)
-        counts = ops.logical_and(ops.logical_not(is_padding(potentials)), tags >= 0)
+        field = Field.of(potentials)
+        counts = ops.logical_and(field.by_batch(field.real)[:, :, 0], tags >= 0)
         counts = ops.cast(counts, self.dtype)
         if sample_weight is not None:
             counts = counts * ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))

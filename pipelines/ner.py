@@ -193,12 +193,12 @@ def answer(tags, potentials, texts):
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     words, word_starts, word_ends = located(texts)
     ids, _ = Viterbi()(potentials)
-    alone, after = along(potentials, ids)
-    upto = tf.cumsum(after, axis=1)
+    alone, before = along(potentials, ids)
+    upto = tf.cumsum(before, axis=1)
     row, first, last, label = tags.entities(ids)
     at = lambda values, place: tf.gather_nd(values, tf.stack([row, place], 1))
     start, end = at(word_starts.to_tensor(), first), at(word_ends.to_tensor(), last)
-    score = tf.exp(at(alone, first) + at(upto, last) - at(upto, first))
+    score = tf.exp(at(alone, last) + at(upto, last) - at(upto, first))
     text = tf.strings.substr(
         tf.gather(texts, row), tf.cast(start, "int32"), tf.cast(end - start, "int32"), unit="UTF8_CHAR"
     )

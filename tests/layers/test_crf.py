@@ -71,7 +71,7 @@ def test_normalizer_marginals_and_likelihood_are_sums_over_all_sequences(logits)
 def test_a_stretch_of_tags_is_as_sure_as_all_sequences_that_hold_it(logits):
     layer = made()
     ids = np.random.default_rng(3).integers(0, TAGS, MASK.shape)
-    alone, after = (numpy(one) for one in crf.along(layer(logits, mask=MASK), ids))
+    alone, before = (numpy(one) for one in crf.along(layer(logits, mask=MASK), ids))
     for row in range(4):
         real = np.flatnonzero(MASK[row])
         found = probabilities(scores(layer, logits[row], MASK[row]))
@@ -79,7 +79,7 @@ def test_a_stretch_of_tags_is_as_sure_as_all_sequences_that_hold_it(logits):
             wanted = tuple(ids[row, real[first : last + 1]])
             total = sum(p for tags, p in found.items() if tags[first : last + 1] == wanted)
             if MASK[row, real[first] : real[last] + 1].all():
-                told = alone[row, real[first]] + after[row, real[first] + 1 : real[last] + 1].sum()
+                told = alone[row, real[last]] + before[row, real[first] + 1 : real[last] + 1].sum()
                 np.testing.assert_allclose(np.exp(told), total, rtol=1e-4)
 
 
