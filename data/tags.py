@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-SCHEMES = ("IOB1", "BIO", "BIOES", "BIOUL", "BMES")
+SCHEMES = ("BIO", "IOB1", "BIOES", "BIOUL", "BMES")
 
 # Prefix of the first, inner, last and only word of an entity.
 _PREFIXES = {"BIO": "BIIB", "BIOES": "BIES", "BIOUL": "BILU", "BMES": "BMES"}

@@ -73,7 +73,7 @@ class Config(Training):
     recurrent_dropout: float = 0.0
     """share of the hidden state dropped, one mask a text"""
     # What suits tagging better than the settings that all tasks have.
-    epochs: int = 20
+    epochs: int = 10
     """passes over the training data"""
     batch_size: int = 32
     """examples in a batch"""

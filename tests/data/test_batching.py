@@ -13,7 +13,7 @@ TEXTS = ["good not so " * (1 + (number * 7) % 41) for number in range(203)]
 def examples(prepare=None):
     raw = tf.data.Dataset.from_tensor_slices((TEXTS, list(range(len(TEXTS)))))
     prepare = prepare or Tokenizer(["good", "not"]).ragged
-    return prepared(raw, prepare, lambda label: tf.cast(label[:, None], "float32"), chunk=50)
+    return prepared(raw, prepare, lambda text, label: tf.cast(label[:, None], "float32"), chunk=50)
 
 
 def listed(dataset):
@@ -91,6 +91,31 @@ def test_what_does_not_fit_into_memory_is_streamed():
     assert isinstance(cached(some), Cached)
     with pytest.raises(MemoryError):
         Cached(some, limit=100)
+
+
+@pytest.mark.parametrize("bounds", [None, [3, 12]])
+def test_features_and_targets_of_each_timestep_stay_together(bounds):
+    lengths = [0, 3, 1, 12, 5, 2]
+    rows = tf.RaggedTensor.from_row_lengths(tf.range(1, 24, dtype="int64"), lengths)
+    raw = tf.data.Dataset.from_tensor_slices((np.arange(6), rows))
+
+    def prepare(numbers):
+        chosen = tf.gather(rows, numbers)
+        return chosen.with_flat_values(tf.stack([chosen.flat_values, 100 + chosen.flat_values], 1))
+
+    some = prepared(raw, prepare, lambda numbers, labels: tf.cast(labels - 1, "int32"), chunk=4)
+    for source in (Cached(some), some):
+        seen = []
+        for ids, targets in listed(batches(source, 4, bounds, seed=3)):
+            assert ids.shape == (*targets.shape, 2) and targets.dtype == "int32"
+            real = ids[..., 0] > 0
+            np.testing.assert_array_equal(ids[..., 1], np.where(real, ids[..., 0] + 100, 0))
+            np.testing.assert_array_equal(targets, np.where(real, ids[..., 0] - 1, -1))
+            seen += real.sum(axis=1).tolist()
+            assert bounds is None or targets.shape[1] in bounds
+        assert sorted(seen) == sorted(lengths)
+    dense = prepared(raw, lambda numbers: prepare(numbers).to_tensor(), lambda numbers, labels: labels)
+    assert [len(ids) for ids, _ in dense] == lengths
 
 
 def test_no_examples_make_no_batches():

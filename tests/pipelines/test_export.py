@@ -68,7 +68,7 @@ def test_the_network_alone_is_written_and_compared(trained, tmp_path, format, su
 def test_numbers_that_differ_are_not_let_through(trained, tmp_path, monkeypatch, capsys):
     import onnxruntime
 
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda self, *given: [np.full((2, 2), 0.5, "float32")])
+    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda self, *given: [np.full((3, 2), 0.5, "float32")])
     arguments = ["export", "--run", str(trained), "--format", "onnx", "--to", str(tmp_path / "network")]
     assert command.run(sentiment.TASK, arguments) == 1
     assert "error: ONNX gives other numbers than the model" in capsys.readouterr().err
