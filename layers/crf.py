@@ -190,11 +190,16 @@ class Field:
         u = ops.transpose(potentials[:, tags + 2 :], (1, 0, 2))
         timesteps = ops.shape(u)[0]
         u = ops.pad(u, [[0, whole_blocks(timesteps) - timesteps], [0, 0], [0, 0]], constant_values=PADDING)
+        return cls.made(u, weights[:tags], weights[tags], weights[tags + 1], timesteps)
+
+    @classmethod
+    def made(cls, u, transitions, start, end, timesteps=None):
+        """From logits of whole blocks, `PADDING` where there is padding."""
         real = u[:, :, :1] > PADDING / 2
         count = ops.cumsum(ops.cast(real, "int32"), axis=0)
         first, last = ops.logical_and(real, count == 1), ops.logical_and(real, count == count[-1:])
         u = ops.where(real, u, ops.zeros_like(u))
-        return cls(u, real, first, last, weights[:tags], weights[tags], weights[tags + 1], timesteps)
+        return cls(u, real, first, last, transitions, start, end, timesteps)
 
     @property
     def some(self):
@@ -212,8 +217,8 @@ def log_sum(x):
     return ops.log(ops.sum(ops.exp(x - highest), axis=-1)) + ops.squeeze(highest, -1)
 
 
-def messages(field, u):
-    """Log sums over all ways from the start up to each timestep and tag, u being the field's logits or others.
+def messages(field):
+    """Log sums over all ways from the start up to each timestep and tag.
 
     At the end of a block they are divided by their sum, so that thousands of timesteps stay exact in 32 bits.
 
@@ -234,9 +239,8 @@ def messages(field, u):
         total = ops.expand_dims(log_sum(message), 1)
         return [message - total], [ops.stack(before), ops.stack(into), ops.transpose(total)]
 
-    tags = u.shape[2]
-    begin = ops.zeros_like(u[0]) - math.log(tags)  # their sum is 1
-    blocks = in_blocks([u, field.real, field.first], BLOCK)
+    begin = ops.zeros_like(field.logits[0]) - math.log(field.logits.shape[2])  # their sum is 1
+    blocks = in_blocks([field.logits, field.real, field.first], BLOCK)
     written = [Written(like(begin), BLOCK), Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
     (last,), written = backend().scan(body, [begin], blocks, written)
     before, into, logs = (backend().stacked(one) for one in written)
@@ -292,32 +296,29 @@ def posterior(field, before, into, last, share):
     return at, ops.transpose(between), chosen(field.first, at), chosen(field.some, at_end)
 
 
-def log_normalizers(field, u):
+def log_normalizers(field):
     """The logarithm of the normaliser in parts, `(blocks, batch)`, to be added up and for nothing else.
 
     Their gradient is that of the sum.
     """
 
     def forward(keep, given):
-        logs, *kept = messages(*of(given))
+        logs, *kept = messages(Field.made(*given))
         return [logs], kept if keep else []
 
-    def of(given):
-        u, transitions, start, end = given
-        return dataclasses.replace(field, transitions=transitions, start=start, end=end), u
-
     def backward(given, kept, gradients):
-        at, *weights = posterior(of(given)[0], *kept, gradients[0][0])
+        field = Field.made(*given)
+        at, *weights = posterior(field, *kept, gradients[0][0])
         return [ops.where(field.real, at, ops.zeros_like(at)), *weights]
 
+    u = ops.where(field.real, field.logits, ops.cast(PADDING, field.logits.dtype))
     given = [u, field.transitions, field.start, field.end]
     return backend().with_gradient(forward, backward, True, given)[0]
 
 
 def log_normalizer(potentials):
     """log Σ_y exp s(y), `(batch,)`, in nats; 0 for a sequence that is all padding."""
-    field = Field.of(potentials)
-    return ops.sum(log_normalizers(field, field.logits), axis=0)
+    return ops.sum(log_normalizers(Field.of(potentials)), axis=0)
 
 
 def log_likelihood(potentials, tags):
@@ -335,12 +336,13 @@ def log_likelihood(potentials, tags):
     tags = ops.swapaxes(tags, 0, 1)
     missing = ops.shape(field.logits)[0] - field.timesteps
     tags = ops.pad(tags, [[0, missing], *[[0, 0]] * (len(tags.shape) - 1)])
-    all_ways = log_normalizers(field, field.logits)
+    all_ways = log_normalizers(field)
 
     # Differences are taken block by block, before the sum: what is left of two large numbers would be rounding.
     def among(fits):
         wrong = ops.where(ops.logical_or(fits, ops.logical_not(field.real)), 0.0, 4 * FORBIDDEN)
-        return ops.sum(log_normalizers(field, field.logits + ops.cast(wrong, field.logits.dtype)) - all_ways, axis=0)
+        some = dataclasses.replace(field, logits=field.logits + ops.cast(wrong, field.logits.dtype))
+        return ops.sum(log_normalizers(some) - all_ways, axis=0)
 
     if len(tags.shape) == 3:
         return among(ops.cast(tags, field.logits.dtype) > 0)
@@ -368,7 +370,7 @@ def scores(field, tags):
 def marginals(potentials):
     """The probability of each tag at each timestep, `(batch, timesteps, tags)`; at padding that of its neighbour."""
     field = Field.of(potentials)
-    logs, *kept = messages(field, field.logits)
+    logs, *kept = messages(field)
     return field.by_batch(posterior(field, *kept, ops.ones_like(logs[0]))[0])
 
 
@@ -387,7 +389,7 @@ def along(potentials, ids):
         tag of the timestep before, given this one.
     """
     field = Field.of(potentials)
-    logs, before, into, last = messages(field, field.logits)
+    logs, before, into, last = messages(field)
     at = field.by_batch(posterior(field, before, into, last, ops.ones_like(logs[0]))[0])
     tag = ops.one_hot(ids, potentials.shape[-1], dtype=at.dtype)
     chosen = lambda x, tag: ops.sum(x * tag, axis=2)
@@ -457,7 +459,7 @@ def viterbi(potentials, best=1):
     blocks, ends = in_blocks([before, moves], BLOCK), ops.cast(ends, "int32")
     _, written = backend().scan(back, [ends], blocks, [Written(row, BLOCK)], reverse=True)
     ids = ops.where(field.real, backend().stacked(written[0]), 0)
-    logs = messages(field, field.logits)[0]
+    logs = messages(field)[0]
     rest = ops.sum(most - logs[:-1], axis=0) - logs[-1]
     return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], scores + ops.expand_dims(rest, 1)
 
