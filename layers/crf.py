@@ -195,7 +195,7 @@ class Field:
     @classmethod
     def made(cls, u, transitions, start, end, timesteps=None):
         """From logits of whole blocks, `PADDING` where there is padding."""
-        real = u[:, :, :1] > PADDING / 2
+        real = ops.any(u > PADDING / 2, axis=2, keepdims=True)
         count = ops.cumsum(ops.cast(real, "int32"), axis=0)
         first, last = ops.logical_and(real, count == 1), ops.logical_and(real, count == count[-1:])
         u = ops.where(real, u, ops.zeros_like(u))

@@ -95,6 +95,17 @@ def test_the_best_sequences_are_the_best_of_all(logits, best):
         assert not ids[row][:, ~real].any()
 
 
+def test_a_tag_ruled_out_by_its_logit_is_no_padding(logits):
+    layer = made()
+    logits[:, 2, 0] = -np.inf
+    ids, score = (numpy(one) for one in Viterbi()(layer(logits, mask=MASK)))
+    for row in (0, 2, 3):
+        found = scores(layer, logits[row], MASK[row])
+        best = max(found, key=found.get)
+        np.testing.assert_array_equal(ids[row, MASK[row]], best)
+        assert score[row] == pytest.approx(np.log(probabilities(found)[best]), abs=1e-4)
+
+
 def test_labels_that_leave_a_choice_get_the_sum_of_what_fits(logits):
     layer = made()
     potentials = layer(logits, mask=MASK)
