@@ -1,9 +1,9 @@
 """`pipelines.ner` on two public sets: validation F1 of entities, beside looking them up.
 
-    python -m tests.benchmarks.ner conll2003 | wnut17 [--data ../shared/data] [--seeds 0 1 2] [--ablation]
+    python -m tests.benchmarks.ner conll2003 | wnut17 [--data ../shared/data] [--seeds 0 1 2] [--kinds KIND ...]
 
-No outside embeddings. The validation file picks the epoch. With `--ablation` the network also without its field
-(softmax at each word), without the letters of words, and without both, on the same seeds.
+No outside embeddings. The validation file picks the epoch. Kinds are the whole network, one without its field (softmax
+at each word), one without the letters of words, and one without both.
 """
 
 import argparse
@@ -19,8 +19,8 @@ SETTINGS = {"conll2003": {}, "wnut17": {"batch_size": 16}}
 WITHOUT = {
     "whole": {},
     "softmax": {"crf": False},
-    "words alone": {"letter_filters": 0},
-    "softmax, words alone": {"crf": False, "letter_filters": 0},
+    "words": {"letter_filters": 0},
+    "softmax-words": {"crf": False, "letter_filters": 0},
 }
 
 
@@ -29,10 +29,10 @@ def main():
     parser.add_argument("name", choices=FILES)
     parser.add_argument("--data", default="../shared/data", help="folder of the data sets")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--ablation", action="store_true", help="also without the field, without letters, without both")
+    parser.add_argument("--kinds", nargs="+", choices=WITHOUT, default=["whole"], help="what is left out")
     flags = parser.parse_args()
     train, held = (str(pathlib.Path(flags.data) / flags.name / file) for file in FILES[flags.name])
-    for kind, settings in WITHOUT.items() if flags.ablation else [("whole", {})]:
+    for kind in flags.kinds:
         found, unseen, seconds = [], [], []
         for seed in flags.seeds:
             begun = time.perf_counter()
@@ -43,7 +43,7 @@ def main():
                     run=f"{scratch}/run",
                     seed=seed,
                     baselines=seed == flags.seeds[0] and kind == "whole",
-                    **SETTINGS[flags.name] | settings,
+                    **SETTINGS[flags.name] | WITHOUT[kind],
                 )
                 metrics = task.train(ner.TASK, config)
             seconds.append(time.perf_counter() - begun)
