@@ -26,12 +26,12 @@ from data.text import PADDING, UNKNOWN, located
 from layers import CELLS, CRF, CRFLoss, Viterbi, WordDropout, along, stack
 from pipelines import tagging
 from pipelines.command import main
-from pipelines.task import Parts, Task, Training, splits_of, use_vectors
+from pipelines.task import Parts, Task, Words, splits_of, use_vectors
 from pipelines.training import say
 
 
 @dataclasses.dataclass
-class Config(Training):
+class Config(Words):
     token_column: int = 0
     """column of the words, from 0, or from the end where negative"""
     tag_column: int = -1
@@ -42,24 +42,8 @@ class Config(Training):
     """tags that break the scheme are an error, instead of being read as conlleval reads them"""
     scheme: Literal["BIO", "BIOES"] = "BIOES"
     """scheme that the network learns"""
-    cell: Literal[tuple(CELLS)] = "lstm"
-    """recurrent cell"""
-    units: int = 128
-    """width of the carry, in each direction"""
-    depth: int = 1
-    """recurrent levels"""
-    bidirectional: bool = True
-    """whether each level reads the text both ways"""
     crf: bool = True
     """whether transitions between tags are learnt, and those that the scheme forbids never decoded"""
-    embedding: int = 100
-    """width of a word's vector"""
-    vectors: str = ""
-    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
-    vocabulary: int = 50_000
-    """words kept, the most frequent first"""
-    minimum_count: int = 1
-    """how often a word must occur in the training data"""
     letters: int = 16
     """characters read of a word"""
     letter_embedding: int = 25
@@ -70,22 +54,24 @@ class Config(Training):
     """share of the words replaced by the unknown word in training, so that the unknown one is learnt"""
     dropout: float = 0.5
     """share of the features dropped before and after the recurrent levels"""
-    recurrent_dropout: float = 0.0
-    """share of the hidden state dropped, one mask a text"""
-    # What suits tagging better than the settings that all tasks have.
+    # What suits tagging better than the settings that tasks have in common.
+    units: int = 128
+    """width of the carry, in each direction"""
+    embedding: int = 100
+    """width of a word's vector"""
+    vocabulary: int = 50_000
+    """words kept, the most frequent first"""
     epochs: int = 10
     """passes over the training data"""
     batch_size: int = 32
     """examples in a batch"""
 
     RANGES: ClassVar = {
-        **dict.fromkeys(
-            ("units", "embedding", "vocabulary", "minimum_count", "letters", "letter_embedding"), (1, None)
-        ),
+        **Words.RANGES,
+        **dict.fromkeys(("letters", "letter_embedding"), (1, None)),
         "letter_filters": (0, None),
         **dict.fromkeys(("token_column", "tag_column"), (-1000, 1000)),
-        "depth": (1, 20),
-        **dict.fromkeys(("word_dropout", "dropout", "recurrent_dropout"), (0, 0.99)),
+        **dict.fromkeys(("word_dropout", "dropout"), (0, 0.99)),
     }
 
 

@@ -24,39 +24,23 @@ from data.files import InputError
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
 from pipelines import classification
 from pipelines.command import main
-from pipelines.task import Parts, Task, Training, splits_of, use_vectors
+from pipelines.task import Parts, Task, Words, splits_of, use_vectors
 
 
 @dataclasses.dataclass
-class Config(Training):
+class Config(Words):
     text_column: str = "text"
     """column or key of the text"""
     label_column: str = "label"
     """column or key of the label, text or a number"""
     neutral: str = ""
     """label of examples that belong to no class: the network learns to be undecided there, and never answers it"""
-    cell: Literal[tuple(CELLS)] = "lstm"
-    """recurrent cell"""
-    units: int = 64
-    """width of the carry, in each direction"""
-    depth: int = 1
-    """recurrent levels"""
-    bidirectional: bool = True
-    """whether each level reads the text both ways"""
     pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
     """how the timesteps become one vector"""
     bag: bool = True
     """whether naive Bayes over words and pairs answers too, with the weight that it earns on validation data"""
     bag_pairs: int = 2**18
     """numbers that the pairs share"""
-    embedding: int = 128
-    """width of a word's vector"""
-    vectors: str = ""
-    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
-    vocabulary: int = 20_000
-    """words kept, the most frequent first"""
-    minimum_count: int = 1
-    """how often a word must occur in the training data"""
     lower: bool = True
     """whether upper and lower case are the same"""
     max_length: int = 400
@@ -65,17 +49,15 @@ class Config(Training):
     """share of the words replaced by the unknown word in training"""
     embedding_dropout: float = 0.2
     """share of the word vectors' features dropped, one mask a text"""
-    recurrent_dropout: float = 0.0
-    """share of the hidden state dropped, one mask a text"""
     dropout: float = 0.3
     """share of the pooled features dropped"""
     label_smoothing: float = 0.0
     """share of the target spread over all classes"""
 
     RANGES: ClassVar = {
-        **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count", "max_length", "bag_pairs"), (1, None)),
-        "depth": (1, 20),
-        **dict.fromkeys(("word_dropout", "embedding_dropout", "recurrent_dropout", "dropout"), (0, 0.99)),
+        **Words.RANGES,
+        **dict.fromkeys(("max_length", "bag_pairs"), (1, None)),
+        **dict.fromkeys(("word_dropout", "embedding_dropout", "dropout"), (0, 0.99)),
         "label_smoothing": (0, 0.99),
     }
 

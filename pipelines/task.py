@@ -10,7 +10,7 @@ import functools
 import pathlib
 import types
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import keras
 import numpy as np
@@ -19,6 +19,7 @@ from keras import ops
 
 from data import batching, text
 from data.files import InputError
+from layers import CELLS
 from pipelines import exporting
 from pipelines.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.training import fit, in_order, repeatable, say, share_cores
@@ -153,6 +154,36 @@ RANGES = {
     "checkpoint_minutes": (0, None),
     "seed": (0, 2**31 - 1),
 }
+
+
+@dataclasses.dataclass
+class Words(Training):
+    """Settings of tasks that read words through recurrent levels."""
+
+    cell: Literal[tuple(CELLS)] = "lstm"
+    """recurrent cell"""
+    units: int = 64
+    """width of the carry, in each direction"""
+    depth: int = 1
+    """recurrent levels"""
+    bidirectional: bool = True
+    """whether each level reads the text both ways"""
+    recurrent_dropout: float = 0.0
+    """share of the hidden state dropped, one mask a text"""
+    embedding: int = 128
+    """width of a word's vector"""
+    vectors: str = ""
+    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
+    vocabulary: int = 20_000
+    """words kept, the most frequent first"""
+    minimum_count: int = 1
+    """how often a word must occur in the training data"""
+
+    RANGES: ClassVar = {
+        **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count"), (1, None)),
+        "depth": (1, 20),
+        "recurrent_dropout": (0, 0.99),
+    }
 
 
 def optimizer(config, steps):
