@@ -1,5 +1,13 @@
 """Recurrent cells as Keras layers, and the loop that runs them."""
 
+from layers.attention import (
+    AdditiveAttention,
+    Attention,
+    AttentionCell,
+    LocationAttention,
+    MonotonicAttention,
+    MultiplicativeAttention,
+)
 from layers.bag import NaiveBayesBag
 from layers.cell import Cell
 from layers.cells.antisymmetric import AntisymmetricCell
@@ -110,7 +118,10 @@ CELLS = {
 }
 
 __all__ = [
+    "AdditiveAttention",
     "AntisymmetricCell",
+    "Attention",
+    "AttentionCell",
     "CELLS",
     "CRF",
     "CRFAccuracy",
@@ -140,6 +151,7 @@ __all__ = [
     "LayerNormLSTMCell",
     "LiGRUCell",
     "LinearCell",
+    "LocationAttention",
     "MGUCell",
     "MLSTMCell",
     "MTRNNCell",
@@ -149,6 +161,8 @@ __all__ = [
     "Marginals",
     "MinGRUCell",
     "MinLSTMCell",
+    "MonotonicAttention",
+    "MultiplicativeAttention",
     "MultiplicativeLSTMCell",
     "NASCell",
     "NFGCell",

@@ -36,6 +36,8 @@ class Cell(keras.layers.Layer):
         recur(hidden, *gates)  hidden @ the named columns of recurrent_kernel (no names: all), handed in by the driver;
                                recur(hidden, "name") with the name of another of the cell's matrices: hidden @ that
         self.update(candidate) what a timestep writes into the carry, as the driver's update dropout lets it through
+        constants_of(*given)   what stays the same over time, made once of what the caller gives as `constants`;
+                               step(x, carry, recur, *constants) is then given it, and its gradient is found
 
     `step` may use its own weights element by element (biases, peepholes): the loop finds their gradients. It must not
     keep anything on `self`: the same call gives the same answer twice.
@@ -58,6 +60,7 @@ class Cell(keras.layers.Layer):
     Call arguments:
         inputs: `(batch, features)`, one timestep.
         states: List of the carry's tensors, each `(batch, units)`.
+        constants: What `constants_of` made, for a cell that has such.
 
     Returns:
         `(output, states)`.
@@ -119,6 +122,10 @@ class Cell(keras.layers.Layer):
         """The equation: `x` is (batch, gates * units), returns (output, new carry)."""
         raise NotImplementedError(f"{type(self).__name__} must define step(x, carry, recur).")
 
+    def constants_of(self, *given):
+        """What `step` reads at every timestep, a list of tensors, made once of what the caller gives."""
+        return list(given)
+
     def initial_carry(self, batch):
         """The carry before the first timestep: zeros, unless the paper says otherwise."""
         return tuple(ops.zeros((batch, size), dtype=self.compute_dtype) for size in self.carry_sizes)
@@ -129,6 +136,11 @@ class Cell(keras.layers.Layer):
     def carry_sizes(self):
         """Width of each tensor of the carry."""
         return list(self.state_size) if isinstance(self.state_size, (list, tuple)) else [self.state_size]
+
+    @property
+    def least_states(self):
+        """How many of the carry's tensors an initial state must have at least; the others begin by themselves."""
+        return len(self.carry)
 
     @property
     def kernel_width(self):
@@ -243,7 +255,7 @@ class Cell(keras.layers.Layer):
     def get_initial_state(self, batch_size=None):
         return list(self.initial_carry(batch_size))
 
-    def call(self, inputs, states, training=False):
+    def call(self, inputs, states, constants=(), training=False):
         keep_input, keep_hidden = self.dropout_masks(inputs, self.seed_generator) if training else (None, None)
         weights = [weight.value for weight in self.variables_in_use]
         with self.bound(weights, self.compute_dtype):
@@ -258,7 +270,8 @@ class Cell(keras.layers.Layer):
 
         with self.bound(weights, self.state_dtype):
             carry = tuple(ops.cast(state, self.state_dtype) for state in keras.tree.flatten(states))
-            output, carry = self.step(ops.cast(x, self.state_dtype), carry, recur)
+            constants = [ops.cast(constant, self.state_dtype) for constant in constants]
+            output, carry = self.step(ops.cast(x, self.state_dtype), carry, recur, *constants)
         return ops.cast(output, self.compute_dtype), [ops.cast(state, self.compute_dtype) for state in carry]
 
     def dropout_masks(self, inputs, seed_generator):

@@ -342,8 +342,8 @@ class TensorFlow:
 
     @staticmethod
     def value(x):
-        """A tensor, where `x` may be a variable: the gradient below is that of tensors."""
-        return tf.convert_to_tensor(x)
+        """A tensor of its own, where `x` may be a variable or given twice: the gradient below is that of tensors."""
+        return tf.identity(x)
 
     @staticmethod
     def factor(matrix, batch):

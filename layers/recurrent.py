@@ -20,6 +20,13 @@ def densified(sequence, mask):
     return sequence, ops.arange(ops.shape(sequence)[1]) < ops.cast(lengths, "int32")[:, None]
 
 
+def shapes_of(shape):
+    """The shapes of a tensor or of a list of them, as a list; none where there is no tensor."""
+    if shape is None:
+        return []
+    return [shape] if isinstance(shape[0], int | None) else list(shape)
+
+
 def updates_dropped(masks):
     """Within: a step's candidates are multiplied by the masks, one after the other; no masks: they are as they are."""
     left = iter(masks)
@@ -29,6 +36,41 @@ def updates_dropped(masks):
         return keras.tree.map_structure(lambda part: part * mask, candidate)
 
     return updates(through if masks else None)
+
+
+def look_at_a_step(cell, features, constants=()):
+    """What the step of a built cell does, seen by running it once for inputs of so many `features`.
+
+    Args:
+        cell: A `Cell`.
+        features: Width of its inputs.
+        constants: Shapes of the tensors that are the same at all timesteps, if it reads such.
+
+    Returns:
+        `(place, widths)`: which of the carry's tensors it returns as its output, one past the last where it is none of
+        them; and the widths of what it hands to `update`, in the order of the calls.
+    """
+    found, dtype = [], cell.variable_dtype
+
+    def probe(inputs, carry, given):
+        widths = []
+
+        def through(candidate):
+            widths.append(keras.tree.flatten(candidate)[0].shape[-1])
+            return candidate
+
+        recur = lambda hidden, *gates: ops.matmul(hidden, cell.recurrent_columns(gates))
+        constants = [ops.cast(x, dtype) for x in cell.constants_of(*given)]
+        with updates(through):
+            output, new = cell.step(cell.project(inputs), carry, recur, *constants)
+        same = [index for index, state in enumerate(new) if state is output]
+        found.append((same[0] if same else len(cell.carry), tuple(widths)))
+        return output
+
+    carry = tuple(keras.KerasTensor((1, width), dtype) for width in cell.carry_sizes)
+    given = [keras.KerasTensor((1, *shape[1:]), dtype) for shape in constants]
+    traced(probe, keras.KerasTensor((1, features), dtype), carry, given)
+    return found[-1]
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -71,6 +113,8 @@ class Recurrent(keras.layers.Layer):
         sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives what its padded batch does.
         initial_state: The carry to begin with: a tensor or a list of them, each `(batch, units)`; zeros unless given.
         mask: `(batch, timesteps)` booleans, False where there is padding.
+        constants: For a cell that reads something at every timestep, such as the memory of an `AttentionCell`: a
+            tensor or a list of them, the batch first. They get their gradients.
         training: Whether dropout is on; also the sign that a gradient will be wanted (without it a gradient is as
             right, and costs one more forward pass).
 
@@ -144,17 +188,18 @@ class Recurrent(keras.layers.Layer):
         self.states = None
         self.supports_masking = True
 
-    def build(self, sequence_shape, initial_state_shape=None):
+    def build(self, sequence_shape, initial_state_shape=None, constants_shape=None):
         if len(sequence_shape) != 3 or sequence_shape[2] is None:
             raise ValueError(
                 f"Recurrent: `sequence` must be (batch, timesteps, features) with a known number of features. "
                 f"Received: sequence.shape={tuple(sequence_shape)}."
             )
+        constants = shapes_of(constants_shape)
         if not self.cell.built:
-            self.cell.build((sequence_shape[0], sequence_shape[2]))
+            self.cell.build((sequence_shape[0], sequence_shape[2]), *constants)
             self.cell.built = True
         self.features = sequence_shape[2]
-        self.output_index, self.update_widths = self._look_at_a_step()
+        self.output_index, self.update_widths = look_at_a_step(self.cell, self.features, constants)
         if self.update_dropout and not self.update_widths:
             raise ValueError(
                 f"Recurrent: `update_dropout` needs a cell whose `step` hands its candidate to `self.update`; "
@@ -175,30 +220,6 @@ class Recurrent(keras.layers.Layer):
             ]
             self.reset_state()
 
-    def _look_at_a_step(self):
-        """Which of the carry's tensors it returns as its output, one past the last where it is none of them; and the
-        widths of what it hands to `update`, in the order of the calls.
-        """
-        cell, found = self.cell, []
-
-        def probe(inputs, *carry):
-            widths = []
-
-            def through(candidate):
-                widths.append(keras.tree.flatten(candidate)[0].shape[-1])
-                return candidate
-
-            recur = lambda hidden, *gates: ops.matmul(hidden, cell.recurrent_columns(gates))
-            with updates(through):
-                output, new = cell.step(cell.project(inputs), carry, recur)
-            same = [index for index, state in enumerate(new) if state is output]
-            found.append((same[0] if same else len(cell.carry), tuple(widths)))
-            return output
-
-        widths = [self.features, *cell.carry_sizes]
-        traced(probe, *(keras.KerasTensor((1, width), cell.variable_dtype) for width in widths))
-        return found[-1]
-
     def reset_state(self):
         """Forgets the carry that a stateful layer holds."""
         if self.states:
@@ -212,18 +233,20 @@ class Recurrent(keras.layers.Layer):
         """The carry before the first timestep, a list of `(batch_size, units)`."""
         return list(self.cell.initial_carry(batch_size))
 
-    def __call__(self, sequence, initial_state=None, mask=None, **kwargs):
+    def __call__(self, sequence, initial_state=None, mask=None, constants=None, **kwargs):
         sequence, mask = densified(sequence, mask)
-        return super().__call__(sequence, initial_state=initial_state, mask=mask, **kwargs)
+        return super().__call__(sequence, initial_state=initial_state, mask=mask, constants=constants, **kwargs)
 
-    def call(self, sequence, initial_state=None, mask=None, training=False):
+    def call(self, sequence, initial_state=None, mask=None, constants=None, training=False):
         if len(sequence.shape) != 3 or sequence.shape[2] != self.features:
             raise ValueError(
                 f"Recurrent: `sequence` must be (batch, timesteps, {self.features}), the width it was built with. "
                 f"Received: sequence.shape={tuple(sequence.shape)}."
             )
         cell, batch = self.cell, ops.shape(sequence)[0]
-        carry, begins_at_zero = self._initial_carry(initial_state, batch)
+        given = [] if constants is None else keras.tree.flatten(constants)
+        constants = [ops.cast(x, cell.state_dtype) for x in cell.constants_of(*given)]
+        carry, begins_at_zero = self._initial_carry(initial_state, batch, constants)
         keep_input, keep_hidden = cell.dropout_masks(sequence, cell.seed_generator) if training else (None, None)
         if keep_input is not None:
             sequence = sequence * ops.expand_dims(keep_input, 1)
@@ -233,15 +256,16 @@ class Recurrent(keras.layers.Layer):
             mask = ops.expand_dims(ops.transpose(ops.cast(mask, cell.state_dtype)), -1)  # (timesteps, batch, 1)
         if self.go_backwards:
             inputs, mask = ops.flip(inputs, 0), None if mask is None else ops.flip(mask, 0)
-        weights = [weight.value for weight in cell.variables_in_use]
+        # What is constant is like a weight that each batch brings along: the loop sums its gradient.
+        weights = [*(weight.value for weight in cell.variables_in_use), *constants]
         kept = self._kept_updates(ops.shape(inputs)[:2]) if training and self.update_dropout else []
         if self.parallel and isinstance(cell, LinearCell) and not self.zoneout:
             outputs, carry = self._in_parallel(inputs, mask, kept, carry, weights)
         else:
-            constants = [] if keep_hidden is None else [keep_hidden]
-            zones = self._zones(ops.shape(inputs)[:2]) if training and self.zoneout else []
-            in_turn = lambda: self._in_turn(inputs, mask, zones, kept, carry, weights, constants, bool(training))
-            if self.by_vendor and not (constants or self.zoneout or kept or self.window or inputs.shape[0] == 0):
+            fixed = [] if keep_hidden is None else [keep_hidden]
+            zones = self._zones(ops.shape(inputs)[:1], carry) if training and self.zoneout else []
+            in_turn = lambda: self._in_turn(inputs, mask, zones, kept, carry, weights, fixed, bool(training))
+            if self.by_vendor and not (fixed or self.zoneout or kept or self.window or inputs.shape[0] == 0):
                 outputs, carry = vendor.run(cell, inputs, mask, carry, weights, self.return_sequences, in_turn)
             else:
                 outputs, carry = in_turn()
@@ -252,18 +276,20 @@ class Recurrent(keras.layers.Layer):
                 held.assign(ops.cast(state, held.dtype))
         return [output, *carry] if self.return_state else output
 
-    def _initial_carry(self, initial_state, batch):
+    def _initial_carry(self, initial_state, batch, constants):
         """The carry to begin with, and whether it is all zeros."""
         cell, dtype = self.cell, self.cell.state_dtype
         given = keras.tree.flatten(initial_state) if initial_state is not None else self.states
-        carry = list(cell.initial_carry(batch)) if given is None else [ops.convert_to_tensor(x) for x in given]
-        if len(carry) != len(cell.carry):
+        carry = [] if given is None else [ops.convert_to_tensor(x) for x in given]
+        if given is not None and len(carry) not in (cell.least_states, len(cell.carry)):
             raise ValueError(
-                f"Recurrent: `initial_state` must have {len(cell.carry)} tensors, {type(cell).__name__}'s "
-                f"{', '.join(cell.carry)}. Received: {len(carry)}."
+                f"Recurrent: `initial_state` must have {cell.least_states} tensors, {type(cell).__name__}'s "
+                f"{', '.join(cell.carry[: cell.least_states])}. Received: {len(carry)}."
             )
+        if len(carry) < len(cell.carry):
+            carry += cell.initial_carry(batch, *constants)[len(carry) :]
         for state, size, name in zip(carry, cell.carry_sizes, cell.carry, strict=True):
-            if state.shape[-1] != size:
+            if size is not None and state.shape[-1] != size:
                 raise ValueError(
                     f"Recurrent: `initial_state` must have width {size} for {type(cell).__name__}'s {name}. "
                     f"Received: shape={tuple(state.shape)}."
@@ -273,11 +299,11 @@ class Recurrent(keras.layers.Layer):
             carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
         return carry, given is None and type(cell).initial_carry is Cell.initial_carry
 
-    def _zones(self, timesteps_and_batch):
+    def _zones(self, timesteps, carry):
         """For each tensor of the carry `(timesteps, batch, size)`, 1 where a unit keeps its last value."""
         dtype, zones = self.cell.state_dtype, []
-        for rate, size in zip(self.zoneout, self.cell.carry_sizes, strict=True):
-            drawn = keras.random.uniform((*timesteps_and_batch, size), seed=self.zoneout_generator, dtype=dtype)
+        for rate, state in zip(self.zoneout, carry, strict=False):
+            drawn = keras.random.uniform((*timesteps, *ops.shape(state)), seed=self.zoneout_generator, dtype=dtype)
             zones.append(ops.cast(drawn < rate, dtype))
         return zones
 
@@ -286,7 +312,7 @@ class Recurrent(keras.layers.Layer):
         ones = [ops.ones((*timesteps_and_batch, width), dtype=self.cell.state_dtype) for width in self.update_widths]
         return [keras.random.dropout(one, self.update_dropout, seed=self.update_generator) for one in ones]
 
-    def _in_turn(self, inputs, mask, zones, kept, carry, weights, constants, keep):
+    def _in_turn(self, inputs, mask, zones, kept, carry, weights, fixed, keep):
         """One timestep after the other: (outputs or None, carry)."""
         extras = [*zones, *kept]
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
@@ -307,7 +333,7 @@ class Recurrent(keras.layers.Layer):
                 [*masks, *extras],
                 carry,
                 weights,
-                constants,
+                fixed,
                 keep=keep,
                 return_sequences=self.return_sequences,
                 window=self.window,
@@ -346,23 +372,29 @@ class Recurrent(keras.layers.Layer):
 
     # What the loop runs. Weights come in as tensors, so that it can find their gradients.
 
+    def _own(self, weights):
+        """The cell's weights, and what it reads that is constant over time."""
+        return pieces(weights, len(self.cell.variables_in_use))
+
     def _project(self, inputs, weights):
-        with self.cell.bound(weights, self.compute_dtype):
+        with self.cell.bound(self._own(weights)[0], self.compute_dtype):
             return self.cell.project(inputs)
 
     def _columns(self, gates, weights):
-        with self.cell.bound(weights, None):
+        with self.cell.bound(self._own(weights)[0], None):
             return self.cell.recurrent_columns(gates)
 
-    def _step(self, counts, x, extras, carry, recur, weights, constants):
+    def _step(self, counts, x, extras, carry, recur, weights, fixed):
         cell, (masks, zones, kept) = self.cell, pieces(extras, *counts)
+        own, constants = self._own(weights)
 
         def recur_in_compute_dtype(hidden, *gates):
-            hidden = cell.dropped(ops.cast(hidden, self.compute_dtype), constants[0] if constants else None, gates)
+            hidden = cell.dropped(ops.cast(hidden, self.compute_dtype), fixed[0] if fixed else None, gates)
             return ops.cast(recur(hidden, *gates), cell.state_dtype)
 
-        with cell.bound(weights, cell.state_dtype), updates_dropped(kept):
-            output, new = cell.step(ops.cast(x, cell.state_dtype), carry[: len(cell.carry)], recur_in_compute_dtype)
+        with cell.bound(own, cell.state_dtype), updates_dropped(kept):
+            before = carry[: len(cell.carry)]
+            output, new = cell.step(ops.cast(x, cell.state_dtype), before, recur_in_compute_dtype, *constants)
         if self.zoneout:
             share = zones or self.zoneout
             new = [z * before + (1 - z) * after for z, before, after in zip(share, carry, new, strict=False)]
@@ -401,7 +433,7 @@ class Recurrent(keras.layers.Layer):
         mask = mask if self.return_sequences else None
         return [mask] + [None] * len(self.cell.carry) if self.return_state else mask
 
-    def compute_output_shape(self, sequence_shape, initial_state_shape=None):
+    def compute_output_shape(self, sequence_shape, initial_state_shape=None, constants_shape=None):
         batch, timesteps = sequence_shape[:2]
         width = self.cell.output_size
         output = (batch, timesteps, width) if self.return_sequences else (batch, width)

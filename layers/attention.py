@@ -1,0 +1,513 @@
+"""Attention: a weighted mean of a memory, the weights decided by a query; and the cells that decode with it.
+
+An attention is a keras layer, `attention(queries, memory)`, for all timesteps at once. Where what was read feeds back into
+what is asked next, an `AttentionCell` runs it timestep by timestep. Both are made of the same `read`.
+"""
+
+import keras
+from keras import ops
+
+from layers import arguments
+from layers.cell import Cell
+from layers.loop import traced
+from layers.recurrent import look_at_a_step
+
+FAR = -1e30  # added to the scores of padding
+
+
+class Attention(keras.layers.Layer):
+    r"""Weights over a memory, decided by a query, and the mean of the memory that they give.
+
+        α_ij = softmax_j(e_ij)          weights
+        c_i = Σ_j α_ij h_j              context
+
+    A subclass says how the query and a timestep of the memory are scored, `e_ij`.
+
+        matrices                         name -> matrix, those that a query is multiplied by
+        keys_of(memory)                  what a score takes of the memory, made once
+        score(ask, keys, before, padding)
+                                         scores `(batch, queries, timesteps)`; `ask(name)` is the query times the matrix
+                                         of that name, `ask()` the query itself, `(batch, queries, width)`
+        feeds_back                       whether the score reads `before`, the weights of the query before
+
+    Call arguments:
+        query: `(batch, queries, width)`.
+        memory: `(batch, timesteps, features)`.
+        mask: `(batch, timesteps)` booleans, False where the memory is padding.
+        return_attention_scores: Whether to return the weights too.
+
+    Returns:
+        The context, `(batch, queries, features)`; with `return_attention_scores` a list of that and the weights,
+        `(batch, queries, timesteps)`. A memory of nothing but padding is read evenly.
+
+    Raises:
+        ValueError: if query or memory are not of rank 3, or called so where the weights feed back.
+    """
+
+    feeds_back = False
+    matrices = {}
+
+    def build(self, query_shape, memory_shape):
+        for name, shape in (("query", query_shape), ("memory", memory_shape)):
+            if len(shape) != 3 or shape[2] is None:
+                raise ValueError(
+                    f"{type(self).__name__}: `{name}` must be (batch, timesteps, features) with a known number of "
+                    f"features. Received: {name}.shape={tuple(shape)}."
+                )
+        self.build_score(query_shape[2], memory_shape[2])
+
+    def build_score(self, query_width, memory_width):
+        """Makes the weights of the score."""
+
+    def keys_of(self, memory):
+        return memory
+
+    def score(self, ask, keys, before, padding):
+        raise NotImplementedError(f"{type(self).__name__} must define score(ask, keys, before, padding).")
+
+    def weights_of(self, scores, ask, before, padding):
+        """From scores, with FAR at padding, to weights: `(batch, queries, timesteps)` both."""
+        return ops.softmax(scores, axis=-1)
+
+    def first_weights(self, padding):
+        """The weights before the first query, `(batch, timesteps)`: even ones."""
+        return ops.softmax(padding, axis=-1)
+
+    def constants_of(self, memory, mask=None):
+        """What queries need of a memory, made once: memory, keys, and what is added to scores, FAR at padding."""
+        memory = ops.cast(memory, self.compute_dtype)
+        real = ops.ones(ops.shape(memory)[:2]) if mask is None else ops.cast(mask, "float32")
+        return [memory, self.keys_of(memory), (1 - real) * FAR]
+
+    def read(self, query, recur, before, memory, keys, padding):
+        """Asks the memory: `(rows, width)` -> context `(rows, features)` and weights `(rows, timesteps)`.
+
+        Rows are those of the batch, or some for each, side by side: the timesteps of a sequence, the beams of a search.
+        """
+        batch = ops.shape(memory)[0]
+        by_sentence = lambda x: ops.reshape(x, (batch, -1, ops.shape(x)[-1]))
+        by_row = lambda x: ops.reshape(x, (-1, ops.shape(x)[-1]))
+        ask = lambda name=None: by_sentence(query if name is None else recur(query, name))
+        before = by_sentence(before) if self.feeds_back else None
+        padding = ops.expand_dims(padding, 1)  # (batch, 1, timesteps)
+        scores = self.score(ask, keys, before, padding) + padding
+        weights = self.weights_of(scores, ask, before, padding)
+        return by_row(ops.matmul(weights, memory)), by_row(weights)
+
+    def call(self, query, memory, mask=None, return_attention_scores=False):
+        if self.feeds_back:
+            raise ValueError(f"{type(self).__name__} feeds its weights back: run it in an AttentionCell.")
+        mask = mask[1] if isinstance(mask, (list, tuple)) else mask
+        product = lambda hidden, name: ops.matmul(hidden, ops.cast(self.matrices[name], self.compute_dtype))
+        rows = ops.reshape(ops.cast(query, self.compute_dtype), (-1, query.shape[-1]))
+        constants = [ops.cast(x, self.compute_dtype) for x in self.constants_of(memory, mask)]
+        context, weights = self.read(rows, product, None, *constants)
+        by_query = lambda x: ops.reshape(x, (*ops.shape(query)[:2], ops.shape(x)[-1]))
+        return [by_query(context), by_query(weights)] if return_attention_scores else by_query(context)
+
+    def compute_mask(self, *inputs, mask=None):
+        return None
+
+    def weight(self, name, shape, initializer="glorot_uniform"):
+        return self.add_weight(name=name, shape=shape, initializer=initializer, autocast=False)
+
+
+@keras.saving.register_keras_serializable(package="layers")
+class AdditiveAttention(Attention):
+    r"""Attention by a network of one layer.
+
+        e_ij = v · tanh(W s_i + U h_j)                              plain
+        e_ij = g v / |v| · tanh(W s_i + U h_j + b)                  normalised
+
+    Source: D. Bahdanau et al., "Neural Machine Translation by Jointly Learning to Align and Translate", 2015,
+    arXiv:1409.0473, section A.1.2; normalised: T. Salimans and D. Kingma, "Weight Normalization", 2016,
+    arXiv:1602.07868, equation 2, with g beginning at the square root of 1 / units.
+
+    Args:
+        units: Width of the layer, a positive integer.
+        normalized: Whether v is normalised and has a scale and a bias of its own.
+
+    Call arguments, returns: see `Attention`.
+
+    Raises:
+        ValueError: if `units` is not a positive integer, or as `Attention`.
+
+    Example:
+
+    >>> from layers import AdditiveAttention
+    >>> tuple(AdditiveAttention(8)(np.ones((2, 5, 3)), np.ones((2, 7, 4))).shape)
+    (2, 5, 4)
+    """
+
+    def __init__(self, units, normalized=False, **kwargs):
+        super().__init__(**kwargs)
+        self.units = arguments.positive(type(self).__name__, "units", units)
+        self.normalized = normalized
+
+    def build_score(self, query_width, memory_width):
+        self.query_kernel = self.weight("query_kernel", (query_width, self.units))
+        self.memory_kernel = self.weight("memory_kernel", (memory_width, self.units))
+        self.scale = self.weight("scale", (self.units,), keras.initializers.RandomUniform(-1, 1, seed=self.units))
+        self.matrices = {"query_kernel": self.query_kernel}
+        if self.normalized:
+            self.gain = self.weight("gain", (), keras.initializers.Constant(self.units**-0.5))
+            self.bias = self.weight("bias", (self.units,), "zeros")
+
+    def keys_of(self, memory):
+        keys = ops.matmul(memory, ops.cast(self.memory_kernel, memory.dtype))
+        return keys + ops.cast(self.bias, keys.dtype) if self.normalized else keys
+
+    def score(self, ask, keys, before, padding):
+        hidden = ops.expand_dims(ask("query_kernel"), 2) + ops.expand_dims(keys, 1)
+        return self.energy(hidden)
+
+    def energy(self, hidden):
+        """`(batch, queries, timesteps, units)` -> `(batch, queries, timesteps)`."""
+        v = ops.convert_to_tensor(self.scale)
+        if self.normalized:
+            v = self.gain * v / ops.sqrt(ops.sum(v * v))
+        return ops.sum(ops.cast(v, hidden.dtype) * ops.tanh(hidden), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units, "normalized": self.normalized}
+
+
+@keras.saving.register_keras_serializable(package="layers")
+class MultiplicativeAttention(Attention):
+    r"""Attention by products of query and memory.
+
+        e_ij = s_i · h_j                                            dot
+        e_ij = s_i · h_j / √width                                   scaled
+        e_ij = s_i · W h_j                                          general
+
+        p_i = (timesteps - 1) σ(v · tanh(W_p s_i))                  local: the place that is looked at
+        α_ij = softmax_j(e_ij) exp(-(j - p_i)² / (2 (D / 2)²)),     j in [p_i - D, p_i + D]
+
+    Source: M. Luong et al., "Effective Approaches to Attention-based Neural Machine Translation", 2015,
+    arXiv:1508.04025, equations 8 to 10 (local-p); scaled: A. Vaswani et al., "Attention Is All You Need", 2017,
+    arXiv:1706.03762, equation 1. Departure: places count from 0, so that p_i is one of them at either end.
+
+    Args:
+        kind: "dot", "scaled" or "general".
+        window: D, timesteps to either side of the place looked at, a positive integer; None looks at the whole memory.
+
+    Call arguments, returns: see `Attention`.
+
+    Raises:
+        ValueError: if `kind` is none of these, `window` is not a positive integer, query and memory differ in width
+            where they are multiplied as they are, or as `Attention`.
+
+    Example:
+
+    >>> from layers import MultiplicativeAttention
+    >>> tuple(MultiplicativeAttention("general", window=2)(np.ones((2, 5, 3)), np.ones((2, 7, 4))).shape)
+    (2, 5, 4)
+    """
+
+    KINDS = ("dot", "scaled", "general")
+
+    def __init__(self, kind="general", window=None, **kwargs):
+        super().__init__(**kwargs)
+        if kind not in self.KINDS:
+            expected = ", ".join(map(repr, self.KINDS))
+            raise ValueError(f"MultiplicativeAttention: `kind` must be one of {expected}. Received: kind={kind!r}.")
+        self.kind = kind
+        self.window = window if window is None else arguments.positive("MultiplicativeAttention", "window", window)
+
+    def build_score(self, query_width, memory_width):
+        if self.kind == "general":
+            self.memory_kernel = self.weight("memory_kernel", (memory_width, query_width))
+        elif query_width != memory_width:
+            raise ValueError(
+                f"MultiplicativeAttention: query and memory must be of one width where kind={self.kind!r}. Received: "
+                f"{query_width} and {memory_width}."
+            )
+        if self.window:
+            self.position_kernel = self.weight("position_kernel", (query_width, query_width))
+            self.position_scale = self.weight("position_scale", (query_width, 1))
+            self.matrices = {"position_kernel": self.position_kernel}
+
+    def keys_of(self, memory):
+        if self.kind == "general":
+            return ops.matmul(memory, ops.cast(self.memory_kernel, memory.dtype))
+        return memory / memory.shape[-1] ** 0.5 if self.kind == "scaled" else memory
+
+    def score(self, ask, keys, before, padding):
+        return ops.matmul(ask(), ops.transpose(keys, (0, 2, 1)))
+
+    def weights_of(self, scores, ask, before, padding):
+        if not self.window:
+            return ops.softmax(scores, axis=-1)
+        hidden = ops.tanh(ask("position_kernel"))
+        share = ops.sigmoid(ops.matmul(hidden, ops.cast(self.position_scale, hidden.dtype)))  # (batch, queries, 1)
+        last = ops.sum(ops.cast(padding == 0, scores.dtype), axis=-1, keepdims=True) - 1
+        off = ops.arange(ops.shape(scores)[-1], dtype=scores.dtype) - last * share
+        near = ops.softmax(ops.where(ops.abs(off) <= self.window, scores, scores + FAR), axis=-1)
+        return near * ops.exp(-2 * ops.square(off / self.window))
+
+    def get_config(self):
+        return {**super().get_config(), "kind": self.kind, "window": self.window}
+
+
+@keras.saving.register_keras_serializable(package="layers")
+class LocationAttention(AdditiveAttention):
+    r"""Additive attention that also sees where it looked last.
+
+        f_i = F * α_{i-1}                                           convolution over the timesteps of the memory
+        e_ij = v · tanh(W s_i + V h_j + U f_ij + b)
+
+    The first query sees even weights.
+
+    Source: J. Chorowski et al., "Attention-Based Models for Speech Recognition", 2015, arXiv:1506.07503, equations 8
+    and 9.
+
+    Args:
+        units: Width of the layer, a positive integer.
+        filters: Filters F, a positive integer.
+        width: Timesteps that a filter sees, a positive odd integer.
+
+    Call arguments, returns: those of `AttentionCell`, which alone can run it.
+
+    Raises:
+        ValueError: if a size is not a positive integer or `width` is even, or as `Attention`.
+
+    Example:
+
+    >>> from layers import AttentionCell, GRUCell, LocationAttention, Recurrent
+    >>> decoder = Recurrent(AttentionCell(GRUCell(8), LocationAttention(6)))
+    >>> tuple(decoder(np.ones((2, 5, 3)), constants=np.ones((2, 7, 4))).shape)
+    (2, 12)
+    """
+
+    feeds_back = True
+
+    def __init__(self, units, filters=10, width=31, **kwargs):
+        super().__init__(units, **kwargs)
+        self.filters = arguments.positive("LocationAttention", "filters", filters)
+        self.width = arguments.positive("LocationAttention", "width", width)
+        if width % 2 == 0:
+            raise ValueError(f"LocationAttention: `width` must be odd. Received: width={width}.")
+
+    def build_score(self, query_width, memory_width):
+        super().build_score(query_width, memory_width)
+        self.filter_kernel = self.weight("filter_kernel", (self.width, 1, self.filters))
+        self.location_kernel = self.weight("location_kernel", (self.filters, self.units))
+        self.location_bias = self.weight("location_bias", (self.units,), "zeros")
+
+    def score(self, ask, keys, before, padding):
+        batch, queries, timesteps = ops.shape(before)
+        seen = ops.reshape(before, (-1, timesteps, 1))
+        f = ops.conv(seen, ops.cast(self.filter_kernel, seen.dtype), padding="same")
+        f = ops.matmul(f, ops.cast(self.location_kernel, f.dtype)) + ops.cast(self.location_bias, f.dtype)
+        f = ops.reshape(f, (batch, queries, timesteps, self.units))
+        return self.energy(ops.expand_dims(ask("query_kernel"), 2) + ops.expand_dims(keys, 1) + f)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "width": self.width}
+
+
+@keras.saving.register_keras_serializable(package="layers")
+class MonotonicAttention(AdditiveAttention):
+    r"""Attention that only ever moves on: each query begins to look where the one before it stopped.
+
+        e_ij = g v / |v| · tanh(W s_i + U h_j + b) + r
+        p_ij = σ(e_ij)                                              probability of stopping at j, once there
+        q_ij = (1 - p_{i,j-1}) q_{i,j-1} + α_{i-1,j}                probability of getting to j
+        α_ij = p_ij q_ij
+
+    The weights are the expected place, in training and in inference; what is left of 1 stopped nowhere. The first query
+    begins at the first timestep. q_ij is found as Σ_k α_{i-1,k} Π_{k≤l<j} (1 - p_il), in logarithms, which divides by
+    nothing.
+
+    Source: C. Raffel et al., "Online and Linear-Time Attention by Enforcing Monotonic Alignments", 2017,
+    arXiv:1704.00784, equations 9 to 16. Departures: no noise is added to e_ij in training, and inference is not made
+    hard.
+
+    Args:
+        units: Width of the layer, a positive integer.
+        offset: r at the beginning: a negative one looks far ahead.
+
+    Call arguments, returns: those of `AttentionCell`, which alone can run it.
+
+    Raises:
+        ValueError: if `units` is not a positive integer, or as `Attention`.
+
+    Example:
+
+    >>> from layers import AttentionCell, GRUCell, MonotonicAttention, Recurrent
+    >>> decoder = Recurrent(AttentionCell(GRUCell(8), MonotonicAttention(6)))
+    >>> tuple(decoder(np.ones((2, 5, 3)), constants=np.ones((2, 7, 4))).shape)
+    (2, 12)
+    """
+
+    feeds_back = True
+
+    def __init__(self, units, offset=-1.0, normalized=True, **kwargs):
+        super().__init__(units, normalized=normalized, **kwargs)
+        self.first_offset = offset
+
+    def build_score(self, query_width, memory_width):
+        super().build_score(query_width, memory_width)
+        self.offset = self.weight("offset", (), keras.initializers.Constant(self.first_offset))
+
+    def energy(self, hidden):
+        e = super().energy(hidden)
+        return e + ops.cast(self.offset, e.dtype)
+
+    def first_weights(self, padding):
+        return ops.cast(ops.arange(ops.shape(padding)[1]) == 0, padding.dtype) + ops.zeros_like(padding)
+
+    def weights_of(self, scores, ask, before, padding):
+        passed = ops.log_sigmoid(-scores)  # log(1 - p)
+        upto = ops.cumsum(passed, axis=-1) - passed  # that of all timesteps before
+        way = ops.expand_dims(upto, -2) - ops.expand_dims(upto, -1)  # (batch, queries, from, to)
+        place = ops.arange(ops.shape(scores)[-1])
+        way = ops.exp(ops.where(place[:, None] <= place, way, ops.cast(FAR, way.dtype)))
+        q = ops.squeeze(ops.matmul(ops.expand_dims(before, -2), way), -2)
+        return ops.sigmoid(scores) * q
+
+    def get_config(self):
+        return {**super().get_config(), "offset": self.first_offset}
+
+
+@keras.saving.register_keras_serializable(package="layers")
+class AttentionCell(Cell):
+    r"""A cell that reads a memory at every timestep: the decoder of an encoder-decoder.
+
+    Bahdanau's, the attention asked by the state before, the context an input of the cell:
+
+        c_i = attention(s_{i-1}, h)
+        s_i = f(s_{i-1}, y_{i-1}, c_i)                              f is `cell`; its output is [s_i; c_i]
+
+    Luong's, with `input_feeding`, the attention asked by the new state, what came of it an input of the next timestep:
+
+        s_i = f(s_{i-1}, y_{i-1}, s~_{i-1})
+        c_i = attention(s_i, h)
+        s~_i = tanh(W_c [c_i; s_i])                                 its output
+
+    c_i, or s~_{i-1}, is multiplied by a matrix of its own and added to what the cell's `project` makes of y_{i-1}: the same
+    as a kernel over both side by side, wherever `project` is a product and a bias.
+
+    The memory h is handed to `Recurrent` as `constants=[memory, mask]`, or `constants=memory` without padding. Without
+    input feeding, and without an attention that feeds its weights back, Luong's is faster as `Recurrent(cell)` and the
+    attention over all of its outputs.
+
+    Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section 3.1 and A.1.2; M. Luong et al., 2015, arXiv:1508.04025,
+    equation 5 and section 3.3.
+
+    Args:
+        cell: A `Cell`.
+        attention: An `Attention`.
+        input_feeding: Whether it decodes as Luong's.
+        kernel_initializer, kernel_regularizer, kernel_constraint: Of the matrices that it adds.
+
+    Call arguments:
+        inputs: `(batch, features)`, one timestep; or `(batch * beams, features)`, the beams of an example side by side.
+        states: The carry: that of `cell`, then what is fed back, and last the weights of the attention.
+        constants: What `constants_of(memory, mask)` made.
+
+    Returns:
+        `(output, states)`; the output is `(batch, units + features of the memory)`, with `input_feeding` `(batch, units)`.
+        An initial state may be that of `cell` alone.
+
+    Raises:
+        ValueError: if `cell` or `attention` is none, or there is no memory.
+
+    Example:
+
+    >>> from layers import AdditiveAttention, AttentionCell, GRUCell, Recurrent
+    >>> decoder = Recurrent(AttentionCell(GRUCell(8), AdditiveAttention(6)), return_sequences=True)
+    >>> memory, mask = np.ones((2, 7, 4)), np.ones((2, 7), "bool")
+    >>> tuple(decoder(np.ones((2, 5, 3)), constants=[memory, mask]).shape)
+    (2, 5, 12)
+    """
+
+    def __init__(self, cell, attention, input_feeding=False, **kwargs):
+        for name, value, kind in (("cell", cell, Cell), ("attention", attention, Attention)):
+            if not isinstance(value, kind):
+                raise ValueError(f"AttentionCell: `{name}` must be a layers.{kind.__name__}. Received: {value!r}.")
+        rates = {"dropout": cell.dropout, "recurrent_dropout": cell.recurrent_dropout, "seed": cell.seed}
+        super().__init__(cell.units, **rates, **kwargs)
+        self.cell, self.attention, self.input_feeding = cell, attention, input_feeding
+        self.gates, self.recurrent_gates = cell.gates, cell.recurrent_gates
+        self.carry = (*cell.carry, *(["attentional"] if input_feeding else []), "weights")
+
+    def build(self, input_shape, memory_shape=None, mask_shape=None):
+        if memory_shape is None:
+            raise ValueError("AttentionCell: `constants` must be the memory, or [memory, mask]. Received: none.")
+        if not self.cell.built:
+            self.cell.build(input_shape)
+            self.cell.built = True
+        cell, features = self.cell, memory_shape[-1]
+        if not self.attention.built:
+            self.attention.build((None, None, cell.output_size), memory_shape)
+            self.attention.built = True
+        self.place, _ = look_at_a_step(cell, input_shape[-1])
+        fed = {}
+        if self.input_feeding:
+            fed["attentional"], self.output_size = cell.output_size, cell.output_size
+        else:
+            self.output_size = cell.output_size + features
+            if self.place == len(cell.carry):
+                fed["output"] = cell.output_size  # a query that the cell does not carry
+        self.carry = (*cell.carry, *fed, "weights")
+        self.state_size = [*cell.carry_sizes, *fed.values(), None]
+        back = cell.output_size if self.input_feeding else features
+        self.feed_kernel = self.new_weight("feed_kernel", (back, width_of(cell, input_shape[-1])), "kernel")
+        self.matrices = {"feed_kernel": self.feed_kernel, **self.attention.matrices}
+        if self.input_feeding:
+            shape = features + cell.output_size, cell.output_size
+            self.matrices["attentional_kernel"] = self.new_weight("attentional_kernel", shape, "kernel")
+
+    @property
+    def recurrent_width(self):
+        return self.cell.recurrent_width
+
+    @property
+    def least_states(self):
+        return len(self.cell.carry)
+
+    def constants_of(self, memory, mask=None):
+        return self.attention.constants_of(memory, mask)
+
+    def initial_carry(self, batch, memory, keys, padding):
+        fed = [ops.zeros((batch, size), dtype=self.compute_dtype) for size in self.state_size[self.least_states : -1]]
+        return (*self.cell.initial_carry(batch), *fed, self.attention.first_weights(padding))
+
+    def project(self, inputs):
+        return self.cell.project(inputs)
+
+    def recurrent_columns(self, gates):
+        if len(gates) == 1 and gates[0] in self.matrices:
+            return self.matrices[gates[0]].value
+        return self.cell.recurrent_columns(gates)
+
+    def step(self, x, carry, recur, *constants):
+        *own, before = carry
+        own, fed = own[: self.least_states], own[self.least_states :]
+        if self.input_feeding:
+            s, own = self.cell.step(x + recur(fed[0], "feed_kernel"), own, recur)
+            c, weights = self.attention.read(s, recur, before, *constants)
+            output = ops.tanh(recur(ops.concatenate([c, s], axis=-1), "attentional_kernel"))
+            return output, (*own, output, weights)
+        c, weights = self.attention.read([*own, *fed][self.place], recur, before, *constants)
+        s, own = self.cell.step(x + recur(c, "feed_kernel"), own, recur)
+        return ops.concatenate([s, c], axis=-1), (*own, *([s] if fed else []), weights)
+
+    def get_config(self):
+        config = super().get_config()
+        for name in ("units", "dropout", "recurrent_dropout", "seed"):  # the cell's
+            del config[name]
+        serialized = keras.saving.serialize_keras_object
+        own = {"cell": serialized(self.cell), "attention": serialized(self.attention)}
+        return {**config, **own, "input_feeding": self.input_feeding}
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        read = lambda part: keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
+        return cls(**{**config, "cell": read(config["cell"]), "attention": read(config["attention"])})
+
+
+def width_of(cell, features):
+    """Width of what a cell's `project` makes of its inputs."""
+    return traced(cell.project, keras.KerasTensor((1, features), cell.variable_dtype)).shape[-1]
