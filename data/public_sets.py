@@ -74,6 +74,10 @@ class Public:
         """Sequence(ClassLabel)"""
         return isinstance(value, self.kinds.Sequence) and isinstance(value.feature, self.kinds.ClassLabel)
 
+    def is_translation(self, value):
+        """Translation"""
+        return isinstance(value, self.kinds.Translation)
+
     def examples(self, split):
         """A `tf.data.Dataset` of the examples of one of `splits`, in a fixed order."""
         import tensorflow_datasets as tfds

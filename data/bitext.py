@@ -1,0 +1,251 @@
+"""Pairs of sentences for translation: tables, two parallel files, a built-in set, and public sets by name.
+
+An example is (source, target): two scalar strings, in the order of the file. `source` and `target` say which they are:
+columns of a table, or the languages at the end of the names of parallel files. Sentences are as on disk, but that
+control characters, line ends within a cell among them, are spaces; tabs are kept.
+"""
+
+import functools
+import itertools
+import pathlib
+import re
+
+import tensorflow as tf
+
+from data import bitext_grammar, public_sets
+from data.files import SUFFIXES, InputError, error_at, read_lines, read_table
+
+SPLITS = bitext_grammar.SIZES  # pairs in the built-in set
+
+_SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # Unicode category Cc, but for the tab
+
+
+def check(path, *, source="0", target="1"):
+    """Read everything once: is it right, and what is in it?
+
+    Args:
+        path, source, target: As for `load`.
+
+    Returns:
+        A dictionary of numbers: of "pairs"; of those left out as both sides are "empty"; of pairs whose sides are the
+        "same", many of which mean that one language came twice; of pairs with a "control" character, which `load`
+        makes a space; and of words, between spaces, in the "longest" sentence.
+
+    Raises:
+        InputError: at the first thing that is wrong: no such files, a file that is not UTF-8, a sentence without its
+            translation, parallel files of different numbers of lines, or no pairs.
+
+    Example:
+        >>> check("tests/fixtures/pairs.tsv")
+        {'pairs': 4, 'empty': 0, 'same': 0, 'control': 0, 'longest': 10}
+    """
+    found = {"pairs": 0, "empty": 0, "same": 0, "control": 0, "longest": 0}
+    files = _files(path, source, target)
+    for line, *sides in _rows(files, source, target):
+        pair = [_clean(side) for side in sides]
+        empty = [not side.strip() for side in pair]
+        if all(empty):
+            found["empty"] += 1
+            continue
+        if any(empty):
+            missing, there = (source, target) if empty[0] else (target, source)
+            file = files[empty.index(True)]
+            raise error_at(file, f"expected a sentence in {missing!r}, as in {there!r}, received none.", line)
+        found["pairs"] += 1
+        found["same"] += pair[0].strip() == pair[1].strip()
+        found["control"] += pair != sides
+        found["longest"] = max(found["longest"], *(len(side.split()) for side in pair))
+    if not found["pairs"]:
+        raise InputError(path, "expected pairs of sentences, received none.")
+    return found
+
+
+def load(path, *, source="0", target="1"):
+    """The pairs of sentences of a table or of two parallel files, read as they are needed.
+
+    Args:
+        path: A table: `.csv`, `.jsonl`, `.ndjson`, `.parquet` or `.tsv`; or `.tsv` or `.txt` without a header, columns
+            between tabs, quotation marks as any other character, as Anki and Tatoeba export them. Or what the names of
+            two parallel files, one sentence a line, begin with: "train" of `train.en` and `train.de`. Each also with
+            `.gz`, but for Parquet.
+        source, target: Names of columns of a table; their numbers, from "0", where there is no header; or the ends of
+            the names of parallel files, such as "en" and "de".
+
+    Returns:
+        A `tf.data.Dataset` of (source, target): scalar strings, in the order of the file. Pairs of which both sides are
+        empty are left out.
+
+    Raises:
+        InputError: as `check`. Everything is checked before this returns.
+
+    Example:
+        >>> for english, french in load("tests/fixtures/parallel", source="en", target="fr").take(1):
+        ...     print(english.numpy().decode(), french.numpy().decode())
+        We saw her yesterday. Nous l'avons vue hier.
+    """
+    check(path, source=source, target=target)
+
+    def chunks():
+        rows = _rows(_files(path, source, target), source, target)
+        pairs = ([_clean(side) for side in sides] for _, *sides in rows)
+        pairs = (pair for pair in pairs if pair[0].strip())
+        while chunk := list(itertools.islice(pairs, 1024)):
+            yield tuple(map(list, zip(*chunk, strict=True)))
+
+    return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
+
+
+def _clean(sentence):
+    return _CONTROL.sub(" ", sentence)
+
+
+def _files(path, source, target):
+    """The file of the sources and that of the targets; a table is both."""
+    if source == target:
+        expected = f"expected two languages, received {source!r} twice"
+        raise InputError(path, f"{expected}; name them as in --source en --target de.")
+    if pathlib.Path(path).is_file() and _kind(path) in (*SUFFIXES, ".txt"):
+        return path, path
+    names = [f"{path}.{language}" for language in (source, target)]
+    files = [next(filter(_is_file, (name, f"{name}.gz")), name) for name in names]
+    if not any(map(_is_file, files)):
+        tables = ", ".join((*SUFFIXES, ".txt"))
+        expected = f"expected a table ({tables}) or the parallel files {' and '.join(names)}, received neither"
+        raise InputError(path, f"{expected}; say train.en and train.de as --data train --source en --target de.")
+    return tuple(files)
+
+
+def _is_file(path):
+    return pathlib.Path(path).is_file()
+
+
+def _kind(path):
+    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
+
+
+def _rows(files, source, target):
+    """(line, source, target) of each row, control characters and all."""
+    if files[0] != files[1]:
+        return _parallel_rows(files)
+    if _kind(files[0]) in (".tsv", ".txt") and source.isdecimal() and target.isdecimal():
+        return _tab_rows(files[0], int(source), int(target))
+    return _table_rows(files[0], source, target)
+
+
+def _parallel_rows(files):
+    lines = [0, 0]
+    for rows in itertools.zip_longest(*map(read_lines, files)):
+        lines = [row[0] if row else number for row, number in zip(rows, lines, strict=True)]
+        if all(rows):
+            yield lines[0], *(line.rstrip("\r\n") for _, line in rows)
+    if lines[0] != lines[1]:
+        raise InputError(files[1], f"expected {lines[0]:,} lines, as in {files[0]}, received {lines[1]:,}.")
+
+
+def _tab_rows(path, source, target):
+    for number, line in read_lines(path):
+        fields = line.rstrip("\r\n").split("\t")
+        if not line.strip():
+            yield number, "", ""
+        elif len(fields) <= max(source, target):
+            expected = f"expected a column {max(source, target)}, from 0 and between tabs"
+            raise InputError(path, f"{expected}, received {len(fields)} of them: {line.strip()[:40]!r}.", number)
+        else:
+            yield number, fields[source], fields[target]
+
+
+def _table_rows(path, source, target):
+    try:
+        for frame in read_table(path, [source, target]):
+            yield from zip(frame.index, frame[source], frame[target], strict=True)
+    except InputError as error:
+        if "expected one column" in str(error):
+            error.args = (f"{str(error).removesuffix('.')}; name two of them: --source en --target de.",)
+        raise
+
+
+# Public sets.
+
+
+def public(name, split, *, source="0", target="1", data_dir=None):
+    """A public set of translations of TensorFlow Datasets, downloaded when first asked for.
+
+    Args:
+        name: Its name there, such as "ted_hrlr_translate/pt_to_en".
+        split: One of `public_splits(name)`.
+        source, target: Codes of languages, such as "pt" and "en"; "0" and "1" are the set's first and second: those
+            that it was made to translate from and to, else in alphabetical order.
+        data_dir: Folder of the data sets; None is `~/tensorflow_datasets`.
+
+    Returns:
+        A `tf.data.Dataset` of (source, target): scalar strings, in a fixed order. Pairs of which a side is empty are
+        left out.
+
+    Raises:
+        InputError: if there is no such set, split or language, it holds no translations or cannot be downloaded.
+    """
+    found = public_sets.Public(name, data_dir)
+    if found.is_translation(found.features):
+        translation, of = found.features, lambda example: example
+    else:
+        feature = found.feature("translation", found.is_translation)
+        translation, of = found.features[feature], lambda example: example[feature]
+    languages = sorted(translation)
+    order = [language for language in found.builder.info.supervised_keys or () if language in languages] or languages
+    chosen = [order[int(one)] if one in ("0", "1") and one not in languages else one for one in (source, target)]
+    for language in chosen:
+        if language not in languages:
+            expected = f"expected one of the languages {', '.join(languages)}, received {language!r}"
+            raise InputError(name, f"{expected}; name two of them: --source {order[0]} --target {order[1]}.")
+    if chosen[0] == chosen[1]:
+        raise InputError(name, f"expected two languages, received {chosen[0]!r} twice.")
+    pairs = found.examples(split).map(lambda example: tuple(of(example)[language] for language in chosen))
+    return pairs.filter(lambda *pair: tf.reduce_all(tf.strings.length(tf.strings.strip(pair)) > 0))
+
+
+def public_splits(name, *, data_dir=None):
+    """Which of "train", "validation" and "test" a public set has, downloading it if need be.
+
+    Raises:
+        InputError: as `public`.
+    """
+    return list(public_sets.Public(name, data_dir).splits)
+
+
+# The built-in set.
+
+
+def built_in(split, seed=0):
+    """English sentences of everyday life and their French translations, made by the grammar in `bitext_grammar`.
+
+    What a word becomes depends on the whole sentence: articles, adjectives and participles agree, verbs have a form for
+    each person, pronouns stand before the verb ("I see him": "je le vois"), "not" is two words, and a question turns
+    verb and subject around. So translating word by word fails, and yet every English sentence has one translation. No
+    English sentence occurs twice, within a split or in two; every word of validation and test is common in training.
+
+    Args:
+        split: "train" (8,000 pairs), "validation" (500) or "test" (500).
+        seed: Of the generator: another seed gives other sentences.
+
+    Returns:
+        A `tf.data.Dataset` of (English, French): scalar strings, in a fixed order.
+
+    Raises:
+        ValueError: if there is no such split.
+
+    Example:
+        >>> for english, french in built_in("train").take(1):
+        ...     print(english.dtype, french.dtype)
+        <dtype: 'string'> <dtype: 'string'>
+    """
+    if split not in SPLITS:
+        raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")
+    english, french = zip(*_written(seed)[split], strict=True)
+    return tf.data.Dataset.from_tensor_slices((list(english), list(french)))
+
+
+@functools.lru_cache(maxsize=2)
+def _written(seed):
+    return bitext_grammar.written(seed)
