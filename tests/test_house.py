@@ -19,8 +19,12 @@ KNOWN_TO = {
     "layers": {"layers", "keras", "numpy"},
     "data": {"data", "keras", "numpy", "pandas", "tensorflow", "tensorflow_datasets"},
 }
-# The one file that speaks to a backend, and readers of formats that pandas hands on to.
-EXCEPTIONS = {"layers/loop.py": {"tensorflow", "jax"}, "data/files.py": {"pyarrow"}}
+# The one file that speaks to a backend, readers of formats that pandas hands on to, and what learns a vocabulary.
+EXCEPTIONS = {
+    "layers/loop.py": {"tensorflow", "jax"},
+    "data/files.py": {"pyarrow"},
+    "data/subwords.py": {"sentencepiece"},
+}
 
 
 def imports(path):

@@ -4,11 +4,13 @@ import doctest
 
 import pytest
 
-from data import batching, entities, files, reviews, spelling, tags, text
+from data import batching, entities, files, nfc, reviews, spelling, subwords, tags, text
 
 
 @pytest.mark.parametrize(
-    "module", [batching, entities, files, reviews, spelling, tags, text], ids=lambda module: module.__name__
+    "module",
+    [batching, entities, files, nfc, reviews, spelling, subwords, tags, text],
+    ids=lambda module: module.__name__,
 )
 def test_examples_in_docstrings_are_true(module):
     failed, tried = doctest.testmod(module)
