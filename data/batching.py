@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 
 TOKENS_IN_MEMORY = 200_000_000  # 4 bytes each
-NO_TARGET = -1  # at padding, where each timestep has a target
+NO_TARGET = -1  # at padding, where a target is a sequence
+POOL = 50  # batches whose examples are put in the order of their targets' lengths, where these are their own
 
 
 def prepared(examples, prepare, target, *, chunk=512):
@@ -18,8 +19,8 @@ def prepared(examples, prepare, target, *, chunk=512):
         examples: `tf.data.Dataset` of (input, label).
         prepare: Inputs `(chunk, ...)` -> ids `(chunk, timesteps)` or `(chunk, timesteps, features)`, ragged or padded
             with 0 at the right.
-        target: Inputs, labels `(chunk, ...)`, ragged where they differ in size -> targets `(chunk, ...)`, or a target
-            for each timestep, `(chunk, timesteps)` ragged integers.
+        target: Inputs, labels `(chunk, ...)`, ragged where they differ in size -> targets `(chunk, ...)`, or a sequence
+            of targets for each, `(chunk, timesteps)` ragged integers, as many as there are ids or others.
         chunk: Examples at a time.
 
     Returns:
@@ -74,18 +75,21 @@ class Cached:
 
     Attributes:
         lengths: `(examples,)` timesteps of each.
-        targets: `(examples, ...)`, or, where there is one for each timestep, those of all examples in a row.
+        targets: `(examples, ...)`, or, where they are sequences, those of all examples in a row.
+        target_lengths: `(examples,)` their timesteps, where they are sequences; else None.
 
     Raises:
         MemoryError: if there are more than `limit` ids.
     """
 
     def __init__(self, examples, limit=TOKENS_IN_MEMORY):
-        ids, lengths, targets, held = [], [], [], 0
+        ids, lengths, targets, target_lengths, held = [], [], [], [], 0
         for some_ids, some_targets in examples.ragged_batch(1024).prefetch(1):
             ids.append(some_ids.flat_values.numpy().astype("int32"))
             lengths.append(some_ids.row_lengths().numpy())
             targets.append(getattr(some_targets, "flat_values", some_targets).numpy())
+            if isinstance(some_targets, tf.RaggedTensor):
+                target_lengths.append(some_targets.row_lengths().numpy())
             held += ids[-1].size
             if held > limit:
                 raise MemoryError(f"the examples have more than {limit} ids.")
@@ -93,27 +97,40 @@ class Cached:
         shape = [size or 0 for size in spec.shape]
         self.ids = np.concatenate([np.zeros([0, *ids_spec.shape[1:]], "int32"), *ids])
         self.lengths = np.concatenate([np.zeros(0, "int64"), *lengths])
-        self.for_each_timestep = spec.shape.rank == 1 and spec.shape[0] is None
-        none = np.zeros(shape if self.for_each_timestep else [0, *shape], spec.dtype.as_numpy_dtype)
+        sequences = spec.shape.rank == 1 and spec.shape[0] is None
+        none = np.zeros(shape if sequences else [0, *shape], spec.dtype.as_numpy_dtype)
         self.targets = np.concatenate([none, *targets])
-        self.starts = np.cumsum(self.lengths) - self.lengths
+        self.target_lengths = np.concatenate([np.zeros(0, "int64"), *target_lengths]) if sequences else None
+        self.starts, self.target_starts = _starts(self.lengths), _starts(self.target_lengths)
+        self.one_for_each = sequences and np.array_equal(self.lengths, self.target_lengths)
         self.specs = tf.TensorSpec([None, *ids_spec.shape], "int64"), tf.TensorSpec([None, *spec.shape], spec.dtype)
 
     def __len__(self):
         return len(self.lengths)
 
     def batch(self, rows, timesteps):
-        """`(ids, targets)` of the examples `rows`, padded with 0 and -1 to `(len(rows), timesteps)`."""
-        step = np.arange(timesteps)
-        real = step < self.lengths[rows, None]  # (batch, timesteps)
-        place = (self.starts[rows, None] + step)[real]
-        ids = np.zeros(real.shape + self.ids.shape[1:], "int64")
-        ids[real] = self.ids[place]
-        if not self.for_each_timestep:
+        """`(ids, targets)` of the examples `rows`, padded with 0 and -1: ids to `timesteps`, and so are targets where
+        there is one for each timestep; others to the longest of their own.
+        """
+        ids = _padded(self.ids, self.starts[rows], self.lengths[rows], timesteps, 0).astype("int64")
+        if self.target_lengths is None:
             return ids, self.targets[rows]
-        targets = np.full(real.shape, NO_TARGET, self.targets.dtype)
-        targets[real] = self.targets[place]
-        return ids, targets
+        lengths = self.target_lengths[rows]
+        longest = timesteps if self.one_for_each else lengths.max(initial=0)
+        return ids, _padded(self.targets, self.target_starts[rows], lengths, longest, NO_TARGET)
+
+
+def _starts(lengths):
+    return None if lengths is None else np.cumsum(lengths) - lengths
+
+
+def _padded(values, starts, lengths, timesteps, padding):
+    """The sequences of `values` that begin at `starts`, `(len(starts), timesteps, ...)`."""
+    step = np.arange(timesteps)
+    real = step < lengths[:, None]  # (batch, timesteps)
+    found = np.full(real.shape + values.shape[1:], padding, values.dtype)
+    found[real] = values[(starts[:, None] + step)[real]]
+    return found
 
 
 def cached(examples, limit=TOKENS_IN_MEMORY):
@@ -258,6 +275,8 @@ def _cached_batches(examples, batch_size, bounds, seed, epoch, skip):
     plan = []  # (rows, bucket) of each batch
     for number in np.unique(bucket):
         rows = order[bucket == number]
+        if examples.target_lengths is not None and not examples.one_for_each:
+            rows = _by_length(rows, examples.target_lengths, POOL * batch_size)
         plan += [(rows[start : start + batch_size], number) for start in range(0, len(rows), batch_size)]
     if rng is not None:
         plan = [plan[place] for place in rng.permutation(len(plan))]
@@ -270,6 +289,12 @@ def _cached_batches(examples, batch_size, bounds, seed, epoch, skip):
     return tf.data.Dataset.from_generator(generate, output_signature=examples.specs).apply(
         tf.data.experimental.assert_cardinality(count)
     )
+
+
+def _by_length(rows, lengths, pool):
+    """`rows`, each `pool` of them in the order of their lengths: batches then hold targets of like length too."""
+    pools = [rows[start : start + pool] for start in range(0, len(rows), pool)]
+    return np.concatenate([some[np.argsort(lengths[some], kind="stable")] for some in pools])
 
 
 def _streamed_batches(examples, batch_size, bounds, seed, epoch, buffer):

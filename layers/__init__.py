@@ -52,6 +52,7 @@ from layers.cells.sru import SRUCell
 from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
+from layers.decoder import Decoder, TokenAccuracy, TokenCrossentropy
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
@@ -132,6 +133,7 @@ __all__ = [
     "ClockworkCell",
     "CoRNNCell",
     "CoupledLSTMCell",
+    "Decoder",
     "EchoStateCell",
     "ElmanCell",
     "FGRCell",
@@ -190,6 +192,8 @@ __all__ = [
     "SequentialCascadedCell",
     "Stack",
     "TimedCell",
+    "TokenAccuracy",
+    "TokenCrossentropy",
     "UGRNNCell",
     "Viterbi",
     "Vote",

@@ -1,7 +1,7 @@
 """Attention: a weighted mean of a memory, the weights decided by a query; and the cells that decode with it.
 
-An attention is a keras layer, `attention(queries, memory)`, for all timesteps at once. Where what was read feeds back into
-what is asked next, an `AttentionCell` runs it timestep by timestep. Both are made of the same `read`.
+An attention is a keras layer, `attention(queries, memory)`, for all timesteps at once. Where what was read feeds back
+into what is asked next, an `AttentionCell` runs it timestep by timestep. Both are made of the same `read`.
 """
 
 import keras
@@ -385,8 +385,8 @@ class AttentionCell(Cell):
         c_i = attention(s_i, h)
         s~_i = tanh(W_c [c_i; s_i])                                 its output
 
-    c_i, or s~_{i-1}, is multiplied by a matrix of its own and added to what the cell's `project` makes of y_{i-1}: the same
-    as a kernel over both side by side, wherever `project` is a product and a bias.
+    c_i, or s~_{i-1}, is multiplied by a matrix of its own and added to what the cell's `project` makes of y_{i-1}: the
+    same as a kernel over both side by side, wherever `project` is a product and a bias.
 
     The memory h is handed to `Recurrent` as `constants=[memory, mask]`, or `constants=memory` without padding. Without
     input feeding, and without an attention that feeds its weights back, Luong's is faster as `Recurrent(cell)` and the
@@ -407,8 +407,8 @@ class AttentionCell(Cell):
         constants: What `constants_of(memory, mask)` made.
 
     Returns:
-        `(output, states)`; the output is `(batch, units + features of the memory)`, with `input_feeding` `(batch, units)`.
-        An initial state may be that of `cell` alone.
+        `(output, states)`; the output is `(batch, units + features of the memory)`, with `input_feeding` `(batch,
+        units)`. An initial state may be that of `cell` alone.
 
     Raises:
         ValueError: if `cell` or `attention` is none, or there is no memory.

@@ -366,7 +366,7 @@ class TensorFlow:
         held, handles = [], []
         for one in written:
             block = () if one.apart else (one.timesteps,)
-            shape = tf.stack([*block, batch, *one.like.shape[1:]])
+            shape = tf.stack([*block, batch, *(-1 if size is None else size for size in one.like.shape[1:])])
             number = count * one.timesteps if one.apart else count
             handles.append(
                 tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=number, element_dtype=one.like.dtype)

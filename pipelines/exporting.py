@@ -29,6 +29,10 @@ def export(parts, to, format="savedmodel"):
         InputError: if `to` cannot be written.
     """
     write = {"savedmodel": _savedmodel, "onnx": _onnx, "litert": _litert}[format]
+    if parts.decode and format != "savedmodel":
+        raise ExportError(
+            f"{format} holds a network, and what this task answers is found by a search; --format savedmodel"
+        )
     names = {"savedmodel": to, "onnx": to.with_suffix(".onnx"), "litert": to.with_suffix(".tflite")}
     target = names[format]
     temporary = target.with_name(f".writing.{target.name}")

@@ -116,6 +116,39 @@ def transitions(scores, tags, path):
     save(figure, path)
 
 
+def lengths(rows, path):
+    """BLEU by the number of words of the source: of dictionaries with `from`, `to`, `examples` and `bleu`."""
+    figure, axis = plt.subplots(figsize=(1.5 + 0.9 * len(rows), 3.2), layout="constrained")
+    named = [f"{row['from']}–{row['to']}" if row["to"] else f"from {row['from']}" for row in rows]
+    bars = axis.bar(range(len(rows)), [row["bleu"] for row in rows], color=FOR)
+    axis.bar_label(bars, [f"{row['bleu']:.0f}\n({row['examples']:,})" for row in rows], fontsize=8)
+    axis.set_xticks(range(len(rows)), named)
+    axis.set_xlabel("words of the source (sentences)")
+    axis.set_ylabel("BLEU")
+    axis.margins(y=0.2)
+    save(figure, path)
+
+
+def alignments(maps, path):
+    """Heat maps of attention: of (source words, words written, shares `(written, source)`), side by side.
+
+    Without any, an empty picture that says so.
+    """
+    sizes = [(1.2 + 0.36 * len(source), 1.2 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
+    width, height = (min(60, size) for size in (sum(w for w, _ in sizes), max(h for _, h in sizes)))
+    figure, axes = plt.subplots(1, len(sizes), figsize=(width, height), squeeze=False, layout="constrained")
+    for axis, (source, written, shares) in zip(axes[0], maps, strict=False):
+        axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axis.set_xticks(range(len(source)), [shortened(word) for word in source], rotation=60, ha="left", fontsize=9)
+        axis.set_yticks(range(len(written)), [shortened(word) for word in written], fontsize=9)
+        axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
+        axis.tick_params(axis="x", rotation=60)
+    if not maps:
+        axes[0, 0].text(0.5, 0.5, "no attention to show", ha="center", va="center")
+        axes[0, 0].axis("off")
+    save(figure, path)
+
+
 # Hues that the colour-blind tell apart (M. Okabe and K. Ito), as red, green, blue and of a terminal's 256.
 HUES = (
     ((0, 114, 178), 110),

@@ -38,6 +38,8 @@ class Parts:
         answer: Scores, raw inputs -> dictionary of what the caller wants; graph operations only. Where an answer says
             nothing of the input, as a classifier's, the raw inputs may be None.
         samples: A few raw inputs of different sizes, to try an export with.
+        taught: Features, targets -> what the model is trained on, where it reads the targets too; or None.
+        decode: Features -> scores, graph operations only, where they are what a search over the model's finds; or None.
         words: Raw inputs -> ragged strings, one for each timestep of the features; or None.
         constants: Name -> strings that the exported model also tells, such as the labels.
         known: What the judge wants to know of the training data.
@@ -53,6 +55,8 @@ class Parts:
     metrics: list[keras.metrics.Metric]
     answer: Callable
     samples: list
+    taught: Callable | None = None
+    decode: Callable | None = None
     words: Callable | None = None
     constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     known: dict = dataclasses.field(default_factory=dict)
@@ -62,8 +66,10 @@ class Parts:
     @functools.cached_property
     def scores(self):
         """Features -> scores, traced once for all shapes."""
-        shapes = tf.nest.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, "features"), self.model.input)
-        return tf.function(lambda features: self.model(features, training=False), input_signature=[shapes])
+        run = self.decode or (lambda features: self.model(features, training=False))
+        read = self.model.input[0] if self.taught else self.model.input
+        features = tf.TensorSpec(read.shape, read.dtype, "features")
+        return tf.function(run, input_signature=[features], autograph=False)
 
     @functools.cached_property
     def serve(self):
@@ -157,8 +163,8 @@ RANGES = {
 
 
 @dataclasses.dataclass
-class Words(Training):
-    """Settings of tasks that read words through recurrent levels."""
+class Network(Training):
+    """Settings of tasks that read texts through recurrent levels."""
 
     cell: Literal[tuple(CELLS)] = "lstm"
     """recurrent cell"""
@@ -172,6 +178,18 @@ class Words(Training):
     """share of the hidden state dropped, one mask a text"""
     embedding: int = 128
     """width of a word's vector"""
+
+    RANGES: ClassVar = {
+        **dict.fromkeys(("units", "embedding"), (1, None)),
+        "depth": (1, 20),
+        "recurrent_dropout": (0, 0.99),
+    }
+
+
+@dataclasses.dataclass
+class Words(Network):
+    """Settings of tasks whose vocabulary is one of words."""
+
     vectors: str = ""
     """pretrained word vectors, GloVe or word2vec text format, gzip too"""
     vocabulary: int = 20_000
@@ -179,11 +197,7 @@ class Words(Training):
     minimum_count: int = 1
     """how often a word must occur in the training data"""
 
-    RANGES: ClassVar = {
-        **dict.fromkeys(("units", "embedding", "vocabulary", "minimum_count"), (1, None)),
-        "depth": (1, 20),
-        "recurrent_dropout": (0, 0.99),
-    }
+    RANGES: ClassVar = {**Network.RANGES, **dict.fromkeys(("vocabulary", "minimum_count"), (1, None))}
 
 
 def optimizer(config, steps):
@@ -224,7 +238,7 @@ class Schedule(keras.optimizers.schedules.LearningRateSchedule):
 # What tasks share.
 
 
-def splits_of(config, source, check, load):
+def splits_of(config, source, check, load, public=None):
     """The examples that the configuration names: the user's files, a public set, or the built-in data.
 
     Args:
@@ -232,6 +246,7 @@ def splits_of(config, source, check, load):
         source: A module of `data` with `built_in`, `SPLITS`, `public` and `public_splits`.
         check: `(path, known labels or None) -> {"labels": ...}`; raises InputError.
         load: `path -> tf.data.Dataset`.
+        public: `(name, split) -> tf.data.Dataset`, where it is not simply the module's.
 
     Returns:
         `{"train": ..., "validation": ..., perhaps "test": ...}`; validation data is held out where there is none.
@@ -240,7 +255,7 @@ def splits_of(config, source, check, load):
         there = source.public_splits(config.dataset)
         if "train" not in there:
             raise InputError(config.dataset, f"expected a training split, received {', '.join(there)}.")
-        splits = {split: source.public(config.dataset, split) for split in there}
+        splits = {split: (public or source.public)(config.dataset, split) for split in there}
     elif config.data:
         known = check(config.data, None)["labels"]
         splits = {"train": load(config.data)}
@@ -299,7 +314,7 @@ def train(task, config):
     steps = config.epochs * -(-examples["train"] // config.batch_size)
     parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
     if parts.begin and not (going_on and folder.has(CHECKPOINT)):
-        parts.begin(in_order(data["train"]))
+        parts.begin(in_order(data["train"], parts.taught))
     if not going_on:
         folder.begin(config, vocabularies, config.overwrite)
     history = fit(parts, config, folder, data["train"], data["validation"])

@@ -42,7 +42,7 @@ def fit(parts, config, folder, train, validation):
     """
     bounds = batching.boundaries(batching.lengths(train))
     state = State(parts.model, folder, len(train) if isinstance(train, batching.Cached) else None)
-    watched = in_order(validation)
+    watched = in_order(validation, parts.taught)
     if folder.has(CHECKPOINT):
         state.restore()
         parts.model.evaluate(watched.take(1), verbose=0)  # makes the variables of the metrics
@@ -51,6 +51,7 @@ def fit(parts, config, folder, train, validation):
             batches = batching.batches(
                 train, config.batch_size, bounds, seed=config.seed, epoch=state.epoch, skip=state.step
             )
+            batches = batches.map(parts.taught) if parts.taught else batches
             left = int(batches.cardinality())
             follow = Follow(state, config, interrupts, None if left < 0 else left + state.step)
             if state.step and next(iter(batches.take(1)), None) is None:  # killed after the last batch of an epoch
@@ -67,9 +68,10 @@ def fit(parts, config, folder, train, validation):
     return state.history
 
 
-def in_order(examples):
-    """Batches in a fixed order, sequences of like length together."""
-    return batching.batches(examples, 256, batching.boundaries(batching.lengths(examples)))
+def in_order(examples, taught=None):
+    """Batches in a fixed order, sequences of like length together; what the model reads of them as `taught` says."""
+    batches = batching.batches(examples, 256, batching.boundaries(batching.lengths(examples)))
+    return batches.map(taught) if taught else batches
 
 
 def save_weights(model, path):

@@ -1,0 +1,280 @@
+"""What is it in another language?
+
+    python -m pipelines.translation                                  the built-in English and French: the demo
+    python -m pipelines.translation train --data train --source en --target de --validation-data valid
+    python -m pipelines.translation train --data pairs.tsv           columns between tabs, as Anki and Tatoeba export
+    python -m pipelines.translation evaluate --run runs/translation --data more.tsv
+    python -m pipelines.translation predict --run runs/translation "Do you want to sing with me?"
+    python -m pipelines.translation export --run runs/translation
+
+`--data train --source en --target de` is the two files `train.en` and `train.de`, a sentence on each line. What comes
+out: a run folder with weights, BLEU, chrF and TER beside a word-by-word dictionary's and pictures, and with `export` a
+SavedModel from strings to strings with their scores and alignments, the beam search in its graph.
+"""
+
+import dataclasses
+import functools
+from typing import ClassVar, Literal
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from data import bitext
+from data.subwords import BEGIN, END, PADDING, Subwords, learn
+from layers import (
+    CELLS,
+    AdditiveAttention,
+    AttentionCell,
+    Decoder,
+    MultiplicativeAttention,
+    TokenAccuracy,
+    TokenCrossentropy,
+    stack,
+)
+from layers.decode import beam_search
+from pipelines import translating
+from pipelines.command import main
+from pipelines.task import Network, Parts, Task, splits_of
+from pipelines.training import say
+
+ATTENTIONS = {
+    "additive": AdditiveAttention,
+    "normalized": functools.partial(AdditiveAttention, normalized=True),
+    "dot": lambda units: MultiplicativeAttention("dot"),
+    "scaled": lambda units: MultiplicativeAttention("scaled"),
+    "general": lambda units: MultiplicativeAttention("general"),
+    "local": lambda units: MultiplicativeAttention("general", window=5),
+}
+
+
+@dataclasses.dataclass
+class Config(Network):
+    source: str = "0"
+    """language to translate: end of a parallel file's name, column of a table, or language of a public set"""
+    target: str = "1"
+    """language to translate into, named likewise"""
+    vocabulary: int = 4000
+    """pieces of words in a vocabulary, learnt from the training data"""
+    joint: bool = True
+    """whether both languages share one vocabulary, and their pieces one vector"""
+    max_length: int = 80
+    """pieces read of a sentence, and written; what is longer is cut"""
+    attention: Literal["additive", "normalized", "dot", "scaled", "general", "local", "none"] = "additive"
+    """how the decoder looks at the source; none: all it knows of it is the state it begins with"""
+    input_feeding: bool = False
+    """whether the new state asks, and what it read is fed back (Luong); else the state before asks (Bahdanau)"""
+    decoder_depth: int = 1
+    """recurrent levels of the decoder"""
+    reverse: bool = False
+    """whether the source is read from its end"""
+    tied: bool = True
+    """whether the vectors of the pieces read and of those written are the same"""
+    dropout: float = 0.3
+    """share of the features dropped before and after the recurrent levels"""
+    smoothing: float = 0.1
+    """share of the target spread over all pieces"""
+    guessing: float = 0.0
+    """share of the pieces told in training that are the decoder's own guesses"""
+    beam: int = 5
+    """translations followed side by side, all of which are returned; 1 takes the likeliest piece, over and over"""
+    length_penalty: float = 1.0
+    """how much long translations are favoured: alpha of Wu et al. 2016; 0 compares probabilities as they are"""
+    coverage_penalty: float = 0.0
+    """how much a source that was not looked at counts against a translation: beta of Wu et al. 2016"""
+    no_repeat: int = 0
+    """pieces in a row that may not come twice in a translation; 0: all may"""
+    # What suits translation better than the settings that tasks have in common.
+    cell: Literal[tuple(CELLS)] = "gru"
+    """recurrent cell"""
+    units: int = 256
+    """width of the carry, in each direction"""
+    embedding: int = 192
+    """width of a piece's vector"""
+    epochs: int = 20
+    """passes over the training data"""
+
+    RANGES: ClassVar = {
+        **Network.RANGES,
+        "vocabulary": (260, None),
+        "max_length": (1, 10_000),
+        "decoder_depth": (1, 20),
+        **dict.fromkeys(("dropout", "smoothing", "guessing"), (0, 0.99)),
+        "beam": (1, 100),
+        **dict.fromkeys(("length_penalty", "coverage_penalty"), (0, 10)),
+        "no_repeat": (0, 100),
+    }
+
+
+def load(config):
+    languages = {"source": config.source, "target": config.target}
+    return splits_of(
+        config,
+        bitext,
+        check=lambda path, known: {"labels": checked(path, config)},
+        load=lambda path: bitext.load(path, **languages),
+        public=lambda name, split: bitext.public(name, split, **languages),
+    )
+
+
+def checked(path, config):
+    """What `bitext.check` says of a file; what is odd about it is told."""
+    found = bitext.check(path, source=config.source, target=config.target)
+    same, pairs = found["same"], found["pairs"]
+    if same > pairs / 2:
+        say(f"{path}: both sides of {same:,} of {pairs:,} pairs are the same; is it one language twice?")
+    if found["empty"]:
+        say(f"{path}: {found['empty']:,} pairs are empty and left out")
+    if found["control"]:
+        say(f"{path}: {found['control']:,} pairs have control characters, read as spaces")
+    return found
+
+
+def vocabularies(config, train):
+    sides = [train.map(lambda source, target, side=side: (source, target)[side]) for side in (0, 1)]
+    if config.joint:
+        pieces = learn(sides[0].concatenate(sides[1]), config.vocabulary)
+        return {"source": pieces, "target": pieces}
+    return {name: learn(side, config.vocabulary) for name, side in zip(("source", "target"), sides, strict=True)}
+
+
+def build(config, vocabularies):
+    seed = config.seed
+    read, write = (Subwords(vocabularies[side]) for side in ("source", "target"))
+
+    decoder = Decoder(
+        write.size,
+        levels(config),
+        config.embedding,
+        begin=BEGIN,
+        tied=config.tied,
+        dropout=config.dropout,
+        guessing=config.guessing,
+        seed=seed,
+        name="decoder",
+    )
+    ids = keras.Input([None], dtype="int64", name="source")  # (batch, timesteps)
+    is_piece = ops.not_equal(ids, PADDING)
+    shared = config.joint and config.tied
+    vectors = keras.initializers.RandomNormal(stddev=config.embedding**-0.5, seed=seed + 2)
+    embed = decoder.embed if shared else keras.layers.Embedding(read.size, config.embedding, vectors)
+    x = keras.layers.Dropout(config.dropout, seed=seed + 2)(embed(ids))
+    x = stack(
+        CELLS[config.cell],
+        config.units,
+        depth=config.depth,
+        bidirectional=config.bidirectional,
+        dropout=config.dropout if config.depth > 1 else 0.0,
+        recurrent_dropout=config.recurrent_dropout,
+        seed=seed,
+    )(x, mask=is_piece)
+    # The last output of the level that reads forwards, and of that which reads backwards.
+    half = x.shape[-1] // 2
+    summary = ops.concatenate([x[:, -1, :half], x[:, 0, half:]], -1) if config.bidirectional else x[:, -1]
+    memory = keras.layers.Dropout(config.dropout, seed=seed + 3)(x)
+    if config.attention in ("dot", "scaled"):  # a product with the decoder's output as it is
+        memory = keras.layers.Dense(decoder.levels[0].cell.cell.output_size, use_bias=False)(memory)
+    encoder = keras.Model(ids, [summary, memory, is_piece])
+
+    targets = keras.Input([None], dtype="int64", name="target")  # (batch, timesteps)
+    model = keras.Model([ids, targets], decoder(targets, summary, memory, is_piece))
+
+    return Parts(
+        signature=tf.TensorSpec([None], tf.string, "text"),
+        prepare=Prepare(read, config.max_length, config.reverse),
+        target=lambda texts, translations: ended(write(translations), config.max_length),
+        model=model,
+        loss=TokenCrossentropy(config.smoothing),
+        metrics=[TokenAccuracy()],
+        answer=lambda found, texts: answer(read, write, found),
+        samples=["", "A", "Do you want to sing with me? " * 3],
+        taught=lambda ids, targets: ((ids, targets), targets),
+        decode=lambda ids: searched(config, encoder, decoder, ids),
+        known={"source": read, "target": write},
+    )
+
+
+def levels(config):
+    """The decoder's cells, the lowest, which attends, first."""
+    cells = [
+        CELLS[config.cell](config.units, recurrent_dropout=config.recurrent_dropout, seed=config.seed + 100 + level)
+        for level in range(config.decoder_depth)
+    ]
+    if config.attention != "none":
+        attention = ATTENTIONS[config.attention](config.units)
+        cells[0] = AttentionCell(cells[0], attention, input_feeding=config.input_feeding)
+    return cells
+
+
+class Prepare(tf.Module):
+    """Texts to ids of pieces, END after the last, cut to `max_length`, padded with 0; in reverse if that is wanted."""
+
+    def __init__(self, subwords, max_length, reverse):
+        super().__init__()
+        self.subwords, self.max_length, self.reverse = subwords, max_length, reverse
+
+    def __call__(self, texts):
+        ids = ended(self.subwords(texts), self.max_length)
+        dense = ids.to_tensor()
+        return tf.reverse_sequence(dense, ids.row_lengths(), seq_axis=1) if self.reverse else dense
+
+
+def ended(ids, max_length):
+    """Ragged ids with END after the last of each row, `max_length` and that at most."""
+    ids = ids[:, :max_length]
+    return tf.concat([ids, tf.fill([ids.nrows(), 1], tf.cast(END, ids.dtype))], axis=1)
+
+
+def searched(config, encoder, decoder, ids):
+    """The best translations of prepared texts: what `layers.decode.beam_search` found, and the ids."""
+    summary, memory, mask = encoder(ids, training=False)
+    carry, constants = decoder.begin(summary, memory, mask)
+    lengths = tf.reduce_sum(tf.cast(mask, "int32"), axis=1)
+    attends = config.attention != "none"
+    found = beam_search(
+        lambda tokens, carry: decoder.step(tokens, carry, constants),
+        carry,
+        begin=BEGIN,
+        end=END,
+        width=config.beam,
+        best=config.beam,
+        max_length=tf.minimum(2 * lengths + 10, config.max_length),
+        length_penalty=config.length_penalty,
+        coverage_penalty=config.coverage_penalty if attends else 0.0,
+        source_mask=mask if attends else None,
+        no_repeat_ngram=config.no_repeat,
+        padding=PADDING,
+    )
+    return {"source": ids, **{name: value for name, value in found._asdict().items() if value is not None}}
+
+
+def answer(read, write, found):
+    """The translations of each text, the best first, with what they were chosen by.
+
+    Returns:
+        Dictionary of `translations` `(batch, beam)` strings; `scores` and `log_probabilities` (nats) `(batch, beam)`;
+        `pieces` `(batch, beam, timesteps)` and `source_pieces` `(batch, source timesteps)`, strings padded with "";
+        with attention `alignments` `(batch, beam, timesteps, source timesteps)`, shares that sum to 1.
+    """
+    tokens = found["tokens"]
+    shape = tf.shape(tokens)
+    flat = tf.reshape(tokens, [-1, shape[2]])
+    answer = {
+        "translations": tf.reshape(write.text(flat), shape[:2]),
+        "scores": found["scores"],
+        "log_probabilities": found["log_probabilities"],
+        "pieces": write.pieces(tokens),
+        "source_pieces": read.pieces(found["source"]),
+    }
+    return answer | {name: found[name] for name in ("alignments",) if name in found}
+
+
+def labelled(path, config, vocabularies):
+    checked(path, config)
+    return bitext.load(path, source=config.source, target=config.target)
+
+
+TASK = Task("translation", Config, load, vocabularies, build, translating, labelled)
+
+if __name__ == "__main__":
+    main(TASK)

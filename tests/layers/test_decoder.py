@@ -1,0 +1,135 @@
+"""The decoder told what comes before, against the same decoder writing token by token; its loss against NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from cells import filled
+from keras import ops
+
+from layers import (
+    AdditiveAttention,
+    AttentionCell,
+    Decoder,
+    GRUCell,
+    LSTMCell,
+    MonotonicAttention,
+    MultiplicativeAttention,
+    TokenAccuracy,
+    TokenCrossentropy,
+)
+
+FORMS = {
+    "bahdanau": lambda: [AttentionCell(GRUCell(4), AdditiveAttention(6))],
+    "luong": lambda: [AttentionCell(LSTMCell(4), MultiplicativeAttention(), input_feeding=True)],
+    "monotonic": lambda: [AttentionCell(GRUCell(4), MonotonicAttention(6))],
+    "two levels": lambda: [AttentionCell(LSTMCell(4), AdditiveAttention(6)), GRUCell(3)],
+    "without attention": lambda: [LSTMCell(4), LSTMCell(4)],
+}
+TARGETS = np.array([[3, 8, 5, 2], [9, 2, -1, -1], [4, 4, 2, -1]])
+
+
+def data():
+    memory = np.random.default_rng(0).normal(size=(3, 7, 5)).astype("float32")
+    return memory[:, 0], memory, np.arange(7) < np.array([[7], [4], [1]])
+
+
+def built(form, **arguments):
+    decoder = Decoder(10, FORMS[form](), embedding=6, **arguments)
+    decoder(TARGETS, *data())
+    return filled(decoder, None)
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("tied", [True, False])
+def test_writing_token_by_token_gives_the_logits_of_being_told(form, tied):
+    decoder = built(form, tied=tied)
+
+    told = np.asarray(decoder(TARGETS, *data()))
+
+    carry, constants = decoder.begin(*data())
+    tokens = np.full(3, 1, "int32")
+    for t in range(TARGETS.shape[1]):
+        logits, carry, *seen = decoder.step(tokens, carry, constants)
+        np.testing.assert_allclose(logits, told[:, t], atol=1e-5)
+        assert [tuple(one.shape) for one in seen] == [(3, 7)] * (form != "without attention")
+        tokens = np.maximum(TARGETS[:, t], 0).astype("int32")
+
+
+def test_padding_of_the_targets_changes_no_logits_before_it():
+    decoder = built("bahdanau")
+    summary, memory, mask = data()
+
+    short = decoder(TARGETS[1:2, :2], summary[1:2], memory[1:2], mask[1:2])
+
+    np.testing.assert_allclose(decoder(TARGETS, summary, memory, mask)[1:2, :2], short, atol=1e-6)
+
+
+def test_guesses_are_what_the_decoder_would_have_written_there():
+    decoder = built("bahdanau", guessing=0.5, seed=0)
+    decoder.guessing = 1.0  # all of them
+    given = data()
+    guesses = np.asarray(ops.argmax(decoder(TARGETS, *given), axis=-1))
+
+    told = decoder(np.concatenate([guesses[:, :-1], TARGETS[:, -1:]], axis=1), *given)
+
+    np.testing.assert_allclose(decoder(TARGETS, *given, training=True), told, atol=1e-5)
+    assert not np.array_equal(guesses[:, :-1], np.maximum(TARGETS[:, :-1], 0))
+
+
+def test_a_model_with_a_decoder_learns_to_copy_and_is_read_back(tmp_path):
+    rng = np.random.default_rng(0)
+    words = rng.integers(3, 10, (256, 4))
+    targets = np.concatenate([words, np.full((256, 1), 2)], axis=1)
+    source, wanted = keras.Input([None], dtype="int64"), keras.Input([None], dtype="int64")
+    memory = keras.layers.Embedding(10, 16)(source)
+    cell = AttentionCell(GRUCell(16), AdditiveAttention(16))
+    decoder = Decoder(10, [cell], embedding=16, dropout=0.1, seed=0)
+    model = keras.Model([source, wanted], decoder(wanted, memory[:, 0], memory, source > 0))
+    model.compile(keras.optimizers.Adam(0.01), TokenCrossentropy(0.1), metrics=[TokenAccuracy()], jit_compile=False)
+
+    before = model.evaluate([words, targets], targets, verbose=0, return_dict=True)
+    model.fit([words, targets], targets, epochs=4, batch_size=32, verbose=0)
+    after = model.evaluate([words, targets], targets, verbose=0, return_dict=True)
+    model.save(tmp_path / "model.keras")
+    read = keras.models.load_model(tmp_path / "model.keras")
+
+    assert after["accuracy"] > before["accuracy"] + 0.15
+    np.testing.assert_allclose(read([words, targets]), model([words, targets]), atol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_is_the_mean_over_real_tokens(smoothing):
+    logits = np.random.default_rng(1).normal(size=(3, 4, 10)).astype("float32")
+    expected = []
+    for row, column in np.argwhere(TARGETS >= 0):
+        log_p = logits[row, column] - np.log(np.exp(logits[row, column].astype("float64")).sum())
+        wanted = np.full(10, smoothing / 10)
+        wanted[TARGETS[row, column]] += 1 - smoothing
+        expected.append(-(wanted * log_p).sum())
+
+    found = TokenCrossentropy(smoothing)(TARGETS, logits)
+
+    np.testing.assert_allclose(found, np.mean(expected), rtol=1e-5)
+
+
+def test_accuracy_counts_real_tokens():
+    logits = np.eye(10, dtype="float32")[np.where(TARGETS == 2, 5, np.maximum(TARGETS, 0))]
+    metric = TokenAccuracy()
+
+    metric.update_state(ops.convert_to_tensor(TARGETS), logits)
+
+    np.testing.assert_allclose(metric.result(), 6 / 9)  # three ends are missed
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Decoder(0, [GRUCell(3)], 4), "`vocabulary` must be a positive integer"),
+        (lambda: Decoder(5, [], 4), "`levels` must be a list of cells"),
+        (lambda: Decoder(5, [GRUCell(3)], 4, guessing=1.5), "`guessing`"),
+        (lambda: TokenCrossentropy(1.0), "`smoothing`"),
+    ],
+)
+def test_wrong_arguments_are_named(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -1,0 +1,265 @@
+"""Translation from pairs of sentences to an exported model with the search in its graph."""
+
+import io
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import sacrebleu
+import tensorflow as tf
+from conftest import typed
+
+from data import batching, bitext
+from data.subwords import BEGIN, END
+from layers.decode import greedy
+from pipelines import command, task, translating, translation
+from pipelines.folder import RunFolder
+
+SMALL = ["--units", "32", "--embedding", "24", "--epochs", "4", "--batch-size", "16", "--learning-rate", "0.01"]
+SMALL += ["--vocabulary", "420", "--dropout", "0.1", "--beam", "3"]
+
+
+def write_parallel(folder, count, skip=0):
+    """Pairs of the built-in set as two files."""
+    pairs = list(bitext.built_in("train").skip(skip).take(count).as_numpy_iterator())
+    for language, side in (("en", 0), ("fr", 1)):
+        (folder / f"train.{language}").write_bytes(b"".join(pair[side] + b"\n" for pair in pairs))
+    return folder / "train"
+
+
+@pytest.fixture(scope="session")
+def parallel(tmp_path_factory):
+    return write_parallel(tmp_path_factory.mktemp("bitext"), 400)
+
+
+@pytest.fixture(scope="session")
+def translator(tmp_path_factory, parallel):
+    """The folder of a finished run; tests must not change it."""
+    folder = tmp_path_factory.mktemp("runs") / "translation"
+    flags = ["train", "--data", str(parallel), "--source", "en", "--target", "fr", "--run", str(folder), *SMALL]
+    assert command.run(translation.TASK, flags) == 0
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts(translator):
+    return task.restored(translation.TASK, translator)[2]
+
+
+TEXTS = ["I see him.", "", "Paul doesn't want to sing with me.", "Do you", "🙂 zzz", "the " * 300]
+
+
+def test_it_learns_and_shows_what_it_learnt(translator):
+    metrics = RunFolder(translator).read_json("metrics.json")
+    history = (translator / "history.csv").read_text().splitlines()
+    assert len(history) == 5
+    assert 1 < metrics["validation"]["perplexity"] < 60
+    assert metrics["baselines"]["validation"]["word_by_word"]["exact"] < 0.1
+    assert sum(row["examples"] for row in metrics["validation"]["lengths"]) == metrics["validation"]["examples"]
+    for name in (*translating.PICTURES, "README.md"):
+        assert (translator / name).stat().st_size > 500
+
+
+def test_scores_are_those_of_sacrebleus_command(tmp_path):
+    guesses = ["the cat sat on the mat", "a dog ran", "no"]
+    references = ["the cat sat on a mat", "the dog ran away", "no"]
+    (tmp_path / "references").write_text("\n".join(references) + "\n")
+
+    def by_command(metric):
+        found = subprocess.run(
+            [sys.executable, "-m", "sacrebleu", str(tmp_path / "references"), "-m", metric, "--score-only", "-w", "6"],
+            input="\n".join(guesses) + "\n",
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return float(found.stdout)
+
+    found = translating.judged(["a b c", "d e", "f"], guesses, references)
+
+    assert found["bleu"] == pytest.approx(by_command("bleu"), abs=1e-4)
+    assert found["chrf"] == pytest.approx(by_command("chrf"), abs=1e-4)
+    assert found["ter"] == pytest.approx(by_command("ter"), abs=1e-4)
+    assert found["exact"] == 1 / 3
+    assert (
+        found["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a")
+        and sacrebleu.__version__ in found["signature"]
+    )
+
+
+def test_a_batch_of_texts_is_translated_as_each_of_them_alone(parts):
+    together = translating.answers(parts, TEXTS)
+    for text, one in zip(TEXTS, together, strict=True):
+        (alone,) = translating.answers(parts, [text])
+        assert one["text"] == text and alone["translation"] == one["translation"]
+        assert alone["score"] == pytest.approx(one["score"], abs=1e-4)
+        np.testing.assert_allclose(np.sum(one["alignment"], axis=1), 1, atol=0.01)
+        assert np.shape(one["alignment"]) == (len(one["pieces"]), len(one["source_pieces"]))
+
+
+def test_the_best_come_first_and_are_different(parts):
+    for one in translating.answers(parts, TEXTS[:3]):
+        scores = [other["score"] for other in one["translations"]]
+        assert scores == sorted(scores, reverse=True) and len(scores) == 3
+        assert one["translation"] == one["translations"][0]["translation"]
+
+
+def test_perplexity_is_that_of_the_pieces_one_by_one(parts, parallel):
+    examples = bitext.load(parallel, source="en", target="fr").take(7)
+    total = count = 0.0
+    for source, target in examples:
+        ids = parts.prepare(source[None])
+        wanted = parts.target(source[None], target[None])[0].numpy()
+        assert wanted[-1] == END
+        for place, token in enumerate(wanted):
+            told = tf.constant(np.append(wanted[:place], 0)[None])
+            logits = parts.model([ids, told], training=False)[0, place].numpy().astype("float64")
+            total += np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[token]
+            count += 1
+
+    found = translating.perplexity(parts, batching.Cached(batching.prepared(examples, parts.prepare, parts.target)))
+
+    assert found == pytest.approx(np.exp(total / count), rel=1e-3)
+
+
+READER = """
+import json, sys
+import tensorflow as tf
+served = tf.saved_model.load(sys.argv[1])
+answer = served.signatures["serve"](text=tf.constant(json.load(sys.stdin)))
+print(json.dumps({name: value.numpy().tolist() for name, value in answer.items()
+                  if value.dtype != tf.string} | {"translations": [
+                  [one.decode() for one in row] for row in answer["translations"].numpy()]}))
+assert not {"keras", "layers", "data", "pipelines"} & set(sys.modules)
+"""
+
+
+def test_the_saved_model_translates_the_same_with_tensorflow_alone(translator, parts, tmp_path):
+    place = tmp_path / "export"
+    assert command.run(translation.TASK, ["export", "--run", str(translator), "--to", str(place)]) == 0
+    done = subprocess.run(
+        [sys.executable, "-c", READER, str(place)],
+        input=json.dumps(TEXTS),
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    found, inside = json.loads(done.stdout), parts.serve(tf.constant(TEXTS))
+    assert found["translations"] == [[one.decode() for one in row] for row in inside["translations"].numpy()]
+    np.testing.assert_allclose(found["scores"], inside["scores"], atol=1e-5)
+    np.testing.assert_allclose(found["alignments"], inside["alignments"], atol=1e-5)
+
+
+@pytest.mark.parametrize("format", ["onnx", "litert"])
+def test_formats_without_the_search_are_refused(translator, format, capsys):
+    assert command.run(translation.TASK, ["export", "--run", str(translator), "--format", format]) == 1
+    assert "--format savedmodel" in capsys.readouterr().err
+
+
+FORMS = {
+    "luong": ["--attention", "general", "--input-feeding", "--cell", "lstm", "--guessing", "0.2"],
+    "dot": ["--attention", "dot", "--no-tied", "--decoder-depth", "2", "--depth", "2"],
+    "sutskever": ["--attention", "none", "--reverse", "--no-bidirectional", "--no-joint", "--beam", "1"],
+    "local": ["--attention", "local", "--coverage-penalty", "0.2", "--no-repeat", "3", "--ema", "0.9"],
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_the_network_trains_and_translates(form, tmp_path, capsys):
+    data = write_parallel(tmp_path, 60)
+    flags = ["--data", str(data), "--source", "en", "--target", "fr", "--run", str(tmp_path / "run"), *SMALL]
+    flags += ["--epochs", "1", "--units", "8", "--no-baselines", *FORMS[form]]
+    assert command.run(translation.TASK, ["train", *flags]) == 0
+    capsys.readouterr()
+    assert command.run(translation.TASK, ["predict", "--run", str(tmp_path / "run"), "--json", "I see him."]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["text"] == "I see him." and ("alignment" in answer) == (form != "sutskever")
+
+
+def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("I see him.\nPaul\u2028 sings\n\n".encode())))
+    picture = tmp_path / "alignment.png"
+    flags = ["predict", "--run", str(translator), "--input", "-", "--picture", str(picture)]
+    assert command.run(translation.TASK, flags) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_files_of_different_lengths_and_one_language_twice(tmp_path, capsys):
+    data = write_parallel(tmp_path, 30)
+    with open(tmp_path / "train.fr", "a") as file:
+        file.write("Une ligne de trop.\n")
+    flags = ["train", "--data", str(data), "--source", "en", "--target", "fr", "--run", str(tmp_path / "run")]
+    assert command.run(translation.TASK, flags) == 2
+    assert "30" in (said := capsys.readouterr().err) and "31" in said and "Traceback" not in said
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "train.fr").write_bytes((tmp_path / "train.en").read_bytes())
+    translation.checked(data, translation.Config(source="en", target="fr"))
+    assert "is it one language twice?" in capsys.readouterr().err
+
+
+def test_the_dictionary_is_what_expectation_maximisation_finds_by_hand():
+    pairs = [("la maison", "the house"), ("la fleur", "the flower"), ("fleur bleue", "blue flower"), ("", "")]
+    t = {}
+    for source, target in pairs:
+        for e in source.split():
+            for f in target.split():
+                t[e, f] = 1.0
+    for _ in range(translating.EPOCHS):
+        counts = dict.fromkeys(t, 0.0)
+        for source, target in pairs:
+            for f in target.split():
+                total = sum(t[e, f] for e in source.split())
+                for e in source.split():
+                    counts[e, f] += t[e, f] / total
+        t = {(e, f): n / sum(m for (other, _), m in counts.items() if other == e) for (e, f), n in counts.items()}
+    best = {e: max((f for other, f in t if other == e), key=lambda f, e=e: t[e, f]) for e, _ in t}
+
+    assert translating.learnt(pairs) == best == {"la": "the", "maison": "house", "fleur": "flower", "bleue": "blue"}
+
+
+def test_pieces_are_put_together_to_words_in_the_picture():
+    answer = {"source_pieces": ["▁a", "b", "▁c", "</s>"], "pieces": ["▁x", "y"]}
+    answer["alignment"] = [[0.5, 0.25, 0.25, 0.0], [0.1, 0.1, 0.2, 0.6]]
+
+    source, words, shares = translating.words_of(answer)
+
+    assert (source, words) == (["ab", "c", "</s>"], ["xy"])
+    np.testing.assert_allclose(shares, [[0.475, 0.225, 0.3]])
+
+
+def test_greedy_decoding_is_a_beam_of_one(translator):
+    config, vocabularies, trained = task.restored(translation.TASK, translator)
+    config.beam, config.length_penalty = 1, 0.0
+    parts = translation.build(config, vocabularies)
+    parts.model.set_weights(trained.model.get_weights())
+    ids = parts.prepare(tf.constant(TEXTS[:4]))
+    decoder = parts.model.get_layer("decoder")
+    summary, memory, mask = encoded(parts, ids)
+    carry, constants = decoder.begin(summary, memory, mask)
+
+    found = greedy(
+        lambda tokens, carry: decoder.step(tokens, carry, constants),
+        carry,
+        begin=BEGIN,
+        end=END,
+        max_length=tf.minimum(2 * tf.reduce_sum(tf.cast(mask, "int32"), 1) + 10, config.max_length),
+    )
+
+    searched = parts.scores(ids)
+    np.testing.assert_array_equal(searched["tokens"], found.tokens)
+
+
+def encoded(parts, ids):
+    """What the decoder is called with, for prepared texts."""
+    given = parts.model.get_layer("decoder").input
+    return keras.Model(parts.model.input[0], list(given)[1:])(ids)
+
+
+def test_help_names_the_flags_of_its_own():
+    status, out, _ = typed("train", "--help", task="translation")
+    assert status == 0 and "--length-penalty" in out and "--vectors" not in out
