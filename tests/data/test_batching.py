@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.batching import Cached, batches, boundaries, cached, lengths, padding_share, prepared
+from data.batching import NO_TARGET, Cached, batches, boundaries, cached, lengths, padding_share, prepared
 from data.text import Tokenizer
 
 TEXTS = ["good not so " * (1 + (number * 7) % 41) for number in range(203)]
@@ -157,3 +157,32 @@ def test_boundaries_of_one_length_and_of_none():
 def test_a_batch_size_of_zero_is_refused():
     with pytest.raises(ValueError, match="batch_size=0"):
         batches(examples(), 0)
+
+
+def pairs(count=700, seed=0):
+    """Sequences of ids with targets that are sequences of a length of their own."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1, 30, (count, 2))
+    ids, targets = ([np.arange(1, size + 1) + 100 * row for row, size in enumerate(side)] for side in sizes.T)
+    together = tf.ragged.constant(ids, dtype="int64"), tf.ragged.constant(targets, dtype="int64")
+    examples = tf.data.Dataset.from_tensor_slices(together)
+    return prepared(examples, tf.identity, lambda ids, targets: targets), ids, targets
+
+
+@pytest.mark.parametrize("keep", [Cached, lambda examples: examples], ids=["cached", "streamed"])
+def test_targets_of_their_own_length_are_padded_to_their_own_longest(keep):
+    examples, ids, targets = pairs()
+    found = {}
+    for source, target in batches(keep(examples), 16, [10, 29], seed=3):
+        for one, other in zip(source.numpy(), target.numpy(), strict=True):
+            found[tuple(one[one > 0])] = tuple(other[other != NO_TARGET])
+    assert found == {tuple(one): tuple(other) for one, other in zip(ids, targets, strict=True)}
+
+
+def test_targets_of_like_length_come_together_and_epochs_differ():
+    examples = Cached(pairs()[0])
+    first, again, other = (list(batches(examples, 16, [29], seed=3, epoch=epoch)) for epoch in (0, 0, 1))
+    padded = sum(target.shape[0] * target.shape[1] for _, target in first)
+    assert examples.target_lengths.sum() > 0.9 * padded
+    assert all(np.array_equal(one[1], two[1]) for one, two in zip(first, again, strict=True))
+    assert not all(np.array_equal(one[1], two[1]) for one, two in zip(first, other, strict=True))

@@ -161,10 +161,8 @@ def test_formats_without_the_search_are_refused(translator, format, capsys):
 
 
 FORMS = {
-    "luong": ["--attention", "general", "--input-feeding", "--cell", "lstm", "--guessing", "0.2"],
-    "dot": ["--attention", "dot", "--no-tied", "--decoder-depth", "2", "--depth", "2"],
-    "sutskever": ["--attention", "none", "--reverse", "--no-bidirectional", "--no-joint", "--beam", "1"],
-    "local": ["--attention", "local", "--coverage-penalty", "0.2", "--no-repeat", "3", "--ema", "0.9"],
+    "luong": ["--attention=dot", "--input-feeding", "--cell=lstm", "--decoder-depth=2", "--guessing=0.2", "--no-tied"],
+    "sutskever": ["--attention=none", "--reverse", "--no-bidirectional", "--no-joint", "--beam=1", "--ema=0.9"],
 }
 
 
