@@ -162,3 +162,31 @@ def test_a_ragged_keras_input_reaches_the_layer():
     deep = stack(GRUCell, 3, depth=2, bidirectional=True, return_sequences=False)
     dense, mask = rows.to_tensor(), np.array([[True] * 3, [True, False, False]])
     np.testing.assert_allclose(deep(rows), deep(dense, mask=mask), atol=1e-6)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="about TensorFlow's graphs")
+def test_an_epoch_of_buckets_is_traced_at_its_first_batch_and_never_again():
+    import tensorflow as tf
+
+    traces, seen = [], []
+
+    class Counted(Recurrent):
+        def call(self, sequence, initial_state=None, mask=None, constants=None, training=False):
+            traces.append(sequence.shape)
+            return super().call(sequence, initial_state, mask, constants, training)
+
+    def batches():
+        rng = np.random.default_rng(0)
+        for batch, timesteps in [(4, 6), (4, 11), (3, 17), (4, 11), (2, 6)]:
+            yield rng.normal(size=(batch, timesteps, 5)).astype("float32"), np.ones((batch, 1), "float32")
+
+    spec = tf.TensorSpec([None, None, 5]), tf.TensorSpec([None, 1])
+    sequence = keras.Input([None, 5])
+    model = keras.Model(sequence, keras.layers.Dense(1)(Counted(LSTMCell(4))(sequence)))
+    model.compile("adam", "mse", jit_compile=False)
+    counted = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(len(traces)))
+
+    data = tf.data.Dataset.from_generator(batches, output_signature=spec)
+    model.fit(data, epochs=2, verbose=0, callbacks=[counted])
+
+    assert len(seen) == 10 and set(seen) == {seen[0]}
