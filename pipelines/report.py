@@ -134,15 +134,14 @@ def alignments(maps, path):
 
     Without any, an empty picture that says so.
     """
-    sizes = [(1.2 + 0.36 * len(source), 1.2 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
+    sizes = [(1.8 + 0.36 * len(source), 1.8 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
     width, height = (min(60, size) for size in (sum(w for w, _ in sizes), max(h for _, h in sizes)))
     figure, axes = plt.subplots(1, len(sizes), figsize=(width, height), squeeze=False, layout="constrained")
     for axis, (source, written, shares) in zip(axes[0], maps, strict=False):
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        axis.set_xticks(range(len(source)), [shortened(word) for word in source], rotation=60, ha="left", fontsize=9)
+        axis.xaxis.tick_top()
+        axis.set_xticks(range(len(source)), [shortened(word) for word in source], rotation=90, fontsize=9)
         axis.set_yticks(range(len(written)), [shortened(word) for word in written], fontsize=9)
-        axis.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False)
-        axis.tick_params(axis="x", rotation=60)
     if not maps:
         axes[0, 0].text(0.5, 0.5, "no attention to show", ha="center", va="center")
         axes[0, 0].axis("off")

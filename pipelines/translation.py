@@ -87,12 +87,14 @@ class Config(Network):
     # What suits translation better than the settings that tasks have in common.
     cell: Literal[tuple(CELLS)] = "gru"
     """recurrent cell"""
-    units: int = 256
+    units: int = 192
     """width of the carry, in each direction"""
     embedding: int = 192
     """width of a piece's vector"""
-    epochs: int = 20
+    epochs: int = 12
     """passes over the training data"""
+    learning_rate: float = 2e-3
+    """of Adam, the largest in the schedule"""
 
     RANGES: ClassVar = {
         **Network.RANGES,
@@ -190,7 +192,6 @@ def build(config, vocabularies):
         samples=["", "A", "Do you want to sing with me? " * 3],
         taught=lambda ids, targets: ((ids, targets), targets),
         decode=lambda ids: searched(config, encoder, decoder, ids),
-        known={"source": read, "target": write},
     )
 
 
@@ -252,15 +253,17 @@ def answer(read, write, found):
     """The translations of each text, the best first, with what they were chosen by.
 
     Returns:
-        Dictionary of `translations` `(batch, beam)` strings; `scores` and `log_probabilities` (nats) `(batch, beam)`;
-        `pieces` `(batch, beam, timesteps)` and `source_pieces` `(batch, source timesteps)`, strings padded with "";
-        with attention `alignments` `(batch, beam, timesteps, source timesteps)`, shares that sum to 1.
+        Dictionary of `translations` `(batch, beam)` strings, empty for an empty text; `scores` and `log_probabilities`
+        (nats) `(batch, beam)`; `pieces` `(batch, beam, timesteps)` and `source_pieces` `(batch, source timesteps)`,
+        strings padded with ""; with attention `alignments` `(batch, beam, timesteps, source timesteps)`, shares that
+        sum to 1.
     """
     tokens = found["tokens"]
     shape = tf.shape(tokens)
     flat = tf.reshape(tokens, [-1, shape[2]])
+    says_something = tf.reduce_sum(tf.cast(found["source"] != PADDING, "int32"), axis=1, keepdims=True) > 1
     answer = {
-        "translations": tf.reshape(write.text(flat), shape[:2]),
+        "translations": tf.where(says_something, tf.reshape(write.text(flat), shape[:2]), ""),
         "scores": found["scores"],
         "log_probabilities": found["log_probabilities"],
         "pieces": write.pieces(tokens),

@@ -19,14 +19,6 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items):
-    """Tests that read one trained run go to one process: it is trained once."""
-    for item in items:
-        for run in {"trained", "tagger", "translator"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group(run))
-
-
 @pytest.fixture(autouse=True)
 def float32_afterwards():
     yield
