@@ -87,14 +87,12 @@ class Config(Network):
     # What suits translation better than the settings that tasks have in common.
     cell: Literal[tuple(CELLS)] = "gru"
     """recurrent cell"""
-    units: int = 192
+    units: int = 256
     """width of the carry, in each direction"""
     embedding: int = 192
     """width of a piece's vector"""
     epochs: int = 12
     """passes over the training data"""
-    learning_rate: float = 2e-3
-    """of Adam, the largest in the schedule"""
 
     RANGES: ClassVar = {
         **Network.RANGES,

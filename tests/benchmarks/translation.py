@@ -30,8 +30,8 @@ SETS = {
     "tatoeba_fra": ("tatoeba_fra", "train.tsv.gz", "valid.tsv", "1", "0"),
 }
 SETTINGS = {
-    "multi30k_de": {"epochs": 14, "units": 256},
-    "multi30k_fr": {"epochs": 14, "units": 256},
+    "multi30k_de": {"epochs": 14, "learning_rate": 0.002},
+    "multi30k_fr": {"epochs": 14, "learning_rate": 0.002},
     "tatoeba_fra": {"vocabulary": 6000, "epochs": 8},
 }
 WITHOUT = {"attention": {}, "none": {"attention": "none"}}
