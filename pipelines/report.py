@@ -136,7 +136,10 @@ def alignments(maps, path):
     """
     sizes = [(1.8 + 0.36 * len(source), 1.8 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
     width, height = (min(60, size) for size in (sum(w for w, _ in sizes), max(h for _, h in sizes)))
-    figure, axes = plt.subplots(1, len(sizes), figsize=(width, height), squeeze=False, layout="constrained")
+    ratios = {"width_ratios": [size for size, _ in sizes]}
+    figure, axes = plt.subplots(
+        1, len(sizes), figsize=(width, height), squeeze=False, layout="constrained", gridspec_kw=ratios
+    )
     for axis, (source, written, shares) in zip(axes[0], maps, strict=False):
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.xaxis.tick_top()

@@ -205,7 +205,8 @@ def printed(parts, found, colours):
 
 def draw(parts, found, path):
     """A heat map for each of `answers` of where each word of the translation looked."""
-    report.alignments([words_of(answer) for answer in found if answer.get("alignment")][:SHOWN], path)
+    shown = [answer for answer in found if answer.get("alignment") and answer["translation"]]
+    report.alignments([words_of(answer) for answer in shown[:SHOWN]], path)
 
 
 def words_of(answer):
