@@ -15,6 +15,7 @@ import statistics
 import tempfile
 import time
 
+HOLDERS = ("Process", "Run")  # events with operations within them
 KINDS = {
     "matrix products": ("MatMul", "BatchMatMulV2", "_FusedMatMul", "_MklMatMul", "Einsum"),
     "element by element": (
@@ -64,8 +65,8 @@ def by_operation(step):
         if "CPU" in plane.name:
             for event in (event for line in plane.lines for event in line.events):
                 name = plane.event_metadata[event.metadata_id].name
-                if ":" in name:  # others hold operations within them
-                    operation = name.rsplit(":", 1)[-1]
+                operation = name.rsplit(":", 1)[-1].strip()
+                if ":" in name and operation not in HOLDERS and not operation.startswith("__"):
                     spent[operation] += event.duration_ps / 1e9
                     times[operation] += 1
     return spent, times
