@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.nfc import nfc
-from data.text import PADDING
+from data.text import PADDING, counted
 
 BEGIN, END = 1, 2  # ids
 FIRST_BYTE = 3
@@ -67,16 +67,11 @@ def learn(texts, size, *, held=2_000_000):
 def _count(texts, held):
     """`{word: times}` of what may be learnt from."""
 
-    def look(batch):
+    def words_of(batch):
         words = tf.strings.regex_replace(_words(nfc(batch)).flat_values, _RESERVED, " ")
-        words, _, counts = tf.unique_with_counts(tf.strings.split(words).flat_values)
-        return words, counts
+        return tf.strings.split(words).flat_values
 
-    total = collections.Counter()
-    for words, counts in texts.batch(512).map(look, num_parallel_calls=2).as_numpy_iterator():
-        total.update(dict(zip(words.tolist(), counts.tolist(), strict=True)))
-        if len(total) > held:
-            total = collections.Counter(dict(total.most_common(held // 2)))
+    total = counted(texts, words_of, held)
     return {word.decode(): times for word, times in sorted(total.items())}
 
 

@@ -135,8 +135,23 @@ def learn_words(texts, size, *, lower=True, minimum=1, held=2_000_000):
     if size < 1:
         raise ValueError(f"`size` must be a positive integer. Received: size={size}.")
 
+    total = counted(texts, lambda batch: split(batch, lower=lower).flat_values, held)
+    total.pop(UNKNOWN_WORD.encode(), None)
+    found = sorted(((-times, word) for word, times in total.items() if times >= minimum))
+    return [word.decode() for _, word in itertools.islice(found, size)]
+
+
+def counted(texts, words_of, held):
+    """How often each word occurs, a `collections.Counter` of bytes.
+
+    Args:
+        texts: `tf.data.Dataset` of scalar strings.
+        words_of: Texts `(batch,)` -> all of their words, `(words,)`; graph operations only.
+        held: Words counted at a time; when there are more, the rarest half is forgotten, which bounds the memory.
+    """
+
     def count(batch):
-        words, _, counts = tf.unique_with_counts(split(batch, lower=lower).flat_values)
+        words, _, counts = tf.unique_with_counts(words_of(batch))
         return words, counts
 
     total = collections.Counter()
@@ -144,9 +159,7 @@ def learn_words(texts, size, *, lower=True, minimum=1, held=2_000_000):
         total.update(dict(zip(words.tolist(), counts.tolist(), strict=True)))
         if len(total) > held:
             total = collections.Counter(dict(total.most_common(held // 2)))
-    total.pop(UNKNOWN_WORD.encode(), None)
-    found = sorted(((-times, word) for word, times in total.items() if times >= minimum))
-    return [word.decode() for _, word in itertools.islice(found, size)]
+    return total
 
 
 class Tokenizer(tf.Module):

@@ -25,7 +25,7 @@ class Attention(keras.layers.Layer):
 
         matrices                         name -> matrix, those that a query is multiplied by
         keys_of(memory)                  what a score takes of the memory, made once
-        score(ask, keys, before, padding)
+        score(ask, keys, before)
                                          scores `(batch, queries, timesteps)`; `ask(name)` is the query times the matrix
                                          of that name, `ask()` the query itself, `(batch, queries, width)`
         feeds_back                       whether the score reads `before`, the weights of the query before
@@ -62,8 +62,8 @@ class Attention(keras.layers.Layer):
     def keys_of(self, memory):
         return memory
 
-    def score(self, ask, keys, before, padding):
-        raise NotImplementedError(f"{type(self).__name__} must define score(ask, keys, before, padding).")
+    def score(self, ask, keys, before):
+        raise NotImplementedError(f"{type(self).__name__} must define score(ask, keys, before).")
 
     def weights_of(self, scores, ask, before, padding):
         """From scores, with FAR at padding, to weights: `(batch, queries, timesteps)` both."""
@@ -90,7 +90,7 @@ class Attention(keras.layers.Layer):
         ask = lambda name=None: by_sentence(query if name is None else recur(query, name))
         before = by_sentence(before) if self.feeds_back else None
         padding = ops.expand_dims(padding, 1)  # (batch, 1, timesteps)
-        scores = self.score(ask, keys, before, padding) + padding
+        scores = self.score(ask, keys, before) + padding
         weights = self.weights_of(scores, ask, before, padding)
         return by_row(ops.matmul(weights, memory)), by_row(weights)
 
@@ -157,7 +157,7 @@ class AdditiveAttention(Attention):
         keys = ops.matmul(memory, ops.cast(self.memory_kernel, memory.dtype))
         return keys + ops.cast(self.bias, keys.dtype) if self.normalized else keys
 
-    def score(self, ask, keys, before, padding):
+    def score(self, ask, keys, before):
         hidden = ops.expand_dims(ask("query_kernel"), 2) + ops.expand_dims(keys, 1)
         return self.energy(hidden)
 
@@ -232,7 +232,7 @@ class MultiplicativeAttention(Attention):
             return ops.matmul(memory, ops.cast(self.memory_kernel, memory.dtype))
         return memory / memory.shape[-1] ** 0.5 if self.kind == "scaled" else memory
 
-    def score(self, ask, keys, before, padding):
+    def score(self, ask, keys, before):
         return ops.matmul(ask(), ops.transpose(keys, (0, 2, 1)))
 
     def weights_of(self, scores, ask, before, padding):
@@ -294,7 +294,7 @@ class LocationAttention(AdditiveAttention):
         self.location_kernel = self.weight("location_kernel", (self.filters, self.units))
         self.location_bias = self.weight("location_bias", (self.units,), "zeros")
 
-    def score(self, ask, keys, before, padding):
+    def score(self, ask, keys, before):
         batch, queries, timesteps = ops.shape(before)
         seen = ops.reshape(before, (-1, timesteps, 1))
         f = ops.conv(seen, ops.cast(self.filter_kernel, seen.dtype), padding="same")

@@ -4,11 +4,11 @@ import collections
 import math
 import time
 
-import keras
 import numpy as np
 import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF, TER
 
+from layers import TokenCrossentropy
 from pipelines import report
 from pipelines.training import in_order, say
 
@@ -63,12 +63,11 @@ def scores(guesses, references, bleu=None):
 
 def perplexity(parts, data):
     """exp of the mean of -log p over the pieces of the references, each told those before it."""
-    total = tokens = 0.0
+    mean, total, tokens = TokenCrossentropy(), 0.0, 0
     for given, targets in in_order(data, parts.taught):
-        logits = parts.model(given, training=False)
-        each = keras.ops.sparse_categorical_crossentropy(tf.maximum(targets, 0), logits, from_logits=True)
-        real = tf.cast(targets >= 0, each.dtype)
-        total, tokens = total + float(tf.reduce_sum(each * real)), tokens + float(tf.reduce_sum(real))
+        count = int(tf.reduce_sum(tf.cast(targets >= 0, "int32")))
+        total += count * float(mean(targets, parts.model(given, training=False)))
+        tokens += count
     return math.exp(min(total / max(tokens, 1), 700))
 
 

@@ -229,7 +229,6 @@ def searched(config, encoder, decoder, ids):
     summary, memory, mask = encoder(ids, training=False)
     carry, constants = decoder.begin(summary, memory, mask)
     lengths = tf.reduce_sum(tf.cast(mask, "int32"), axis=1)
-    attends = config.attention != "none"
     found = beam_search(
         lambda tokens, carry: decoder.step(tokens, carry, constants),
         carry,
@@ -239,8 +238,8 @@ def searched(config, encoder, decoder, ids):
         best=config.beam,
         max_length=tf.minimum(2 * lengths + 10, config.max_length),
         length_penalty=config.length_penalty,
-        coverage_penalty=config.coverage_penalty if attends else 0.0,
-        source_mask=mask if attends else None,
+        coverage_penalty=config.coverage_penalty if decoder.attends else 0.0,
+        source_mask=mask if decoder.attends else None,
         no_repeat_ngram=config.no_repeat,
         padding=PADDING,
     )
