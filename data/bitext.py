@@ -226,7 +226,7 @@ def built_in(split, seed=0):
     English sentence occurs twice, within a split or in two; every word of validation and test is common in training.
 
     Args:
-        split: "train" (8,000 pairs), "validation" (500) or "test" (500).
+        split: "train" (16,000 pairs), "validation" (500) or "test" (500).
         seed: Of the generator: another seed gives other sentences.
 
     Returns:

@@ -10,7 +10,7 @@ import collections
 import random
 import re
 
-SIZES = {"train": 8000, "validation": 500, "test": 500}
+SIZES = {"train": 16_000, "validation": 500, "test": 500}
 SHORTEST, LONGEST = 3, 14  # words of a sentence, in either language
 OFTEN = 15  # training sentences that hold a given word of a held-out sentence, at least
 

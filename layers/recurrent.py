@@ -8,7 +8,7 @@ from keras import ops
 from layers import arguments, vendor
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
-from layers.loop import backend, pieces, traced, unroll, whole_blocks
+from layers.loop import any_length, backend, pieces, traced, unroll, whole_blocks
 
 
 def densified(sequence, mask):
@@ -316,7 +316,8 @@ class Recurrent(keras.layers.Layer):
         """One timestep after the other: (outputs or None, carry)."""
         extras = [*zones, *kept]
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
-        if inputs.shape[0] is None or self.window:  # the loop wants whole blocks; the rest is padding like any other
+        # Where the loop wants whole blocks, the rest is padding like any other.
+        if self.window or (inputs.shape[0] is None and not any_length(keep)):
             missing = whole_blocks(timesteps, self.window) - timesteps
             padded = not isinstance(missing, int) or missing > 0
             if padded:

@@ -70,7 +70,7 @@ class Config(Network):
     """whether the source is read from its end"""
     tied: bool = True
     """whether the vectors of the pieces read and of those written are the same"""
-    dropout: float = 0.3
+    dropout: float = 0.1
     """share of the features dropped before and after the recurrent levels"""
     smoothing: float = 0.1
     """share of the target spread over all pieces"""
@@ -87,11 +87,11 @@ class Config(Network):
     # What suits translation better than the settings that tasks have in common.
     cell: Literal[tuple(CELLS)] = "gru"
     """recurrent cell"""
-    units: int = 256
+    units: int = 128
     """width of the carry, in each direction"""
-    embedding: int = 192
+    embedding: int = 128
     """width of a piece's vector"""
-    epochs: int = 12
+    epochs: int = 8
     """passes over the training data"""
 
     RANGES: ClassVar = {

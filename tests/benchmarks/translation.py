@@ -29,10 +29,11 @@ SETS = {
     "multi30k_fr": ("multi30k", "train", "valid", "en", "fr"),
     "tatoeba_fra": ("tatoeba_fra", "train.tsv.gz", "valid.tsv", "1", "0"),
 }
+WIDE = {"units": 256, "embedding": 192, "learning_rate": 0.002}
 SETTINGS = {
-    "multi30k_de": {"epochs": 14, "learning_rate": 0.002},
-    "multi30k_fr": {"epochs": 14, "learning_rate": 0.002},
-    "tatoeba_fra": {"vocabulary": 6000, "epochs": 8},
+    "multi30k_de": {**WIDE, "dropout": 0.3, "epochs": 14},
+    "multi30k_fr": {**WIDE, "dropout": 0.3, "epochs": 14},
+    "tatoeba_fra": {**WIDE, "vocabulary": 6000, "dropout": 0.2, "epochs": 4},
 }
 WITHOUT = {"attention": {}, "none": {"attention": "none"}}
 

@@ -212,7 +212,7 @@ def words(sentence):
 
 
 def test_the_built_in_set_depends_on_its_seed_alone(made):
-    assert {split: len(found) for split, found in made.items()} == {"train": 8000, "validation": 500, "test": 500}
+    assert {split: len(found) for split, found in made.items()} == {"train": 16_000, "validation": 500, "test": 500}
     assert bitext_grammar.written(0) == made
     with pytest.raises(ValueError, match="split='dev'"):
         bitext.built_in("dev")
