@@ -98,12 +98,15 @@ class Attention(keras.layers.Layer):
         if self.feeds_back:
             raise ValueError(f"{type(self).__name__} feeds its weights back: run it in an AttentionCell.")
         mask = mask[1] if isinstance(mask, (list, tuple)) else mask
-        product = lambda hidden, name: ops.matmul(hidden, ops.cast(self.matrices[name], self.compute_dtype))
         rows = ops.reshape(ops.cast(query, self.compute_dtype), (-1, query.shape[-1]))
         constants = [ops.cast(x, self.compute_dtype) for x in self.constants_of(memory, mask)]
-        context, weights = self.read(rows, product, None, *constants)
+        context, weights = self.read(rows, self.product, None, *constants)
         by_query = lambda x: ops.reshape(x, (*ops.shape(query)[:2], ops.shape(x)[-1]))
         return [by_query(context), by_query(weights)] if return_attention_scores else by_query(context)
+
+    def product(self, query, name):
+        """`query` times the matrix of that name, where no loop hands in another way."""
+        return ops.matmul(query, ops.cast(self.matrices[name], self.compute_dtype))
 
     def compute_mask(self, *inputs, mask=None):
         return None

@@ -4,7 +4,7 @@ import keras
 from keras import ops
 
 from layers import arguments
-from layers.attention import AttentionCell
+from layers.attention import Attention, AttentionCell
 from layers.loop import backend
 from layers.recurrent import Recurrent
 
@@ -14,7 +14,8 @@ class Decoder(keras.layers.Layer):
     r"""Writes a sequence from a summary of what it is about, and from a memory that it attends to.
 
         carry_0 = tanh(W_0 summary + b_0)                   for each tensor of each level's carry
-        s_i = f(s_{i-1}, y_{i-1}, c_i)                      `levels`, the first with attention
+        s_i = f(s_{i-1}, y_{i-1}, c_i)                      `levels`, the first an `AttentionCell`
+        s_i = f(s_{i-1}, y_{i-1});  c_i = attention(s_i)    or plain `levels` and an `attention` that they ask
         t_i = tanh(W_s [s_i; c_i] + W_y y_{i-1} + b_t)      deep output
         p(y_i) = softmax(E t_i + b)                         E: the embedding of the tokens, or a matrix of its own
 
@@ -22,8 +23,9 @@ class Decoder(keras.layers.Layer):
     `begin` and `step` write one token after the other, for `layers.decode`.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section A.2.2, with tanh for the maxout there; without attention:
-    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014, arXiv:1409.3215. One matrix for
-    both ends: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al., "Scheduled Sampling for
+    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014, arXiv:1409.3215; with one that feeds
+    nothing back, which reads for all timesteps in one product: M. Luong et al., 2015, arXiv:1508.04025, section 3.1,
+    its attentional state the deep output here. One matrix for both ends: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al., "Scheduled Sampling for
     Sequence Prediction", 2015, arXiv:1506.03099, in two passes at once as D. Duckworth et al., 2019, arXiv:1906.04331,
     at one rate.
 
@@ -31,6 +33,7 @@ class Decoder(keras.layers.Layer):
         vocabulary: Number of tokens, a positive integer.
         levels: List of `Cell`s, the lowest first; the first may be an `AttentionCell`.
         embedding: Width of a token's vector, a positive integer.
+        attention: An `Attention` that the highest level's outputs ask, where no level is an `AttentionCell`; or None.
         begin: Token that stands before the first one.
         tied: Whether E is the embedding.
         dropout: Share of the features dropped before the first level and before E, in [0, 1).
@@ -48,7 +51,8 @@ class Decoder(keras.layers.Layer):
         Logits `(batch, timesteps, vocabulary)` of the tokens wanted.
 
     Raises:
-        ValueError: if a size is not a positive integer, a rate is outside [0, 1), or there are no levels.
+        ValueError: if a size is not a positive integer, a rate is outside [0, 1), there are no levels, or `attention`
+            is none, stands beside an `AttentionCell`, or feeds its weights back.
 
     Example:
 
@@ -60,7 +64,17 @@ class Decoder(keras.layers.Layer):
     """
 
     def __init__(
-        self, vocabulary, levels, embedding, begin=1, tied=True, dropout=0.0, guessing=0.0, seed=None, **kwargs
+        self,
+        vocabulary,
+        levels,
+        embedding,
+        attention=None,
+        begin=1,
+        tied=True,
+        dropout=0.0,
+        guessing=0.0,
+        seed=None,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.vocabulary = arguments.positive("Decoder", "vocabulary", vocabulary)
@@ -71,7 +85,16 @@ class Decoder(keras.layers.Layer):
         self.begin_token, self.tied, self.seed = begin, tied, seed
         self.dropout = arguments.within("Decoder", "dropout", dropout, 0, 1)
         self.guessing = arguments.within("Decoder", "guessing", guessing, 0, 1)
-        self.attends = isinstance(levels[0], AttentionCell)
+        self.reads_within = isinstance(levels[0], AttentionCell)
+        self.attends = self.reads_within or attention is not None
+        if attention is not None and (
+            self.reads_within or not isinstance(attention, Attention) or attention.feeds_back
+        ):
+            raise ValueError(
+                "Decoder: `attention` must be a layers.Attention that feeds nothing back, and the levels plain cells. "
+                f"Received: attention={attention!r} with levels={levels!r}."
+            )
+        self.attention = attention
         initializer = keras.initializers.RandomNormal(stddev=embedding**-0.5, seed=seed)
         self.embed = keras.layers.Embedding(vocabulary, embedding, embeddings_initializer=initializer)
         self.drop_told = keras.layers.Dropout(dropout, seed=seed)
@@ -84,12 +107,17 @@ class Decoder(keras.layers.Layer):
         self.embed.build()
         width, self.firsts = self.embedding, []
         for level, shape in zip(self.levels, [memory_shape, *[None] * len(self.levels)], strict=False):
-            constants = None if shape is None or not self.attends else [shape, (None, None)]
+            constants = [shape, (None, None)] if shape is not None and self.reads_within else None
             level.build((None, None, width), None, constants)
             level.built = True
             sizes = level.cell.carry_sizes[: level.cell.least_states]
             self.firsts.append([keras.layers.Dense(size, activation="tanh") for size in sizes])
             width = level.cell.output_size
+        if self.attention is not None:
+            if not self.attention.built:  # reading a model back builds what is within first
+                self.attention.build((None, None, width), memory_shape)
+                self.attention.built = True
+            width += memory_shape[-1]
         for dense in (dense for level in self.firsts for dense in level):
             dense.build(summary_shape)
         self.from_state.build((None, None, width))
@@ -113,15 +141,11 @@ class Decoder(keras.layers.Layer):
         y = self.drop_told(self.embed(told), training=training)
         output = y
         for level, carry in zip(self.levels, self.first_carries(summary), strict=True):
-            constants = self.constants(memory, mask) if level is self.levels[0] else None
+            constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
             output = level(output, initial_state=carry, constants=constants, training=training)
+        if self.attention is not None:
+            output = ops.concatenate([output, self.attention(output, *with_mask(memory, mask))], axis=-1)
         return self.logits(output, y, training)
-
-    def constants(self, memory, mask):
-        """What the first level reads at all timesteps, as `Recurrent` wants it."""
-        if not self.attends:
-            return None
-        return [memory, ops.ones(ops.shape(memory)[:2], "bool") if mask is None else mask]
 
     def first_carries(self, summary):
         return [[dense(summary) for dense in level] for level in self.firsts]
@@ -138,13 +162,13 @@ class Decoder(keras.layers.Layer):
 
     def begin(self, summary, memory=None, mask=None):
         """The carry before the first token, for each row of the batch, and what `step` reads at each."""
-        first = self.levels[0].cell
-        given = [] if memory is None or not self.attends else self.constants(memory, mask)
-        constants = [ops.cast(x, first.state_dtype) for x in first.constants_of(*given)]
+        reader = self.levels[0].cell if self.reads_within else self.attention
+        constants = [] if reader is None else reader.constants_of(*with_mask(memory, mask))
+        constants = [ops.cast(x, self.levels[0].cell.state_dtype) for x in constants]
         carries = self.first_carries(summary)
         batch = ops.shape(summary)[0]
         for level, carry in zip(self.levels, carries, strict=True):
-            always = constants if level is self.levels[0] else []
+            always = constants if level is self.levels[0] and self.reads_within else []
             carry += level.cell.initial_carry(batch, *always)[len(carry) :]
         return carries, constants
 
@@ -156,11 +180,14 @@ class Decoder(keras.layers.Layer):
         y = output = self.embed(tokens)
         after = []
         for level, carry in zip(self.levels, carries, strict=True):
-            always = constants if level is self.levels[0] else []
+            always = constants if level is self.levels[0] and self.reads_within else []
             output, carry = level.cell(output, carry, constants=always)
             after.append(carry)
-        logits = self.logits(output, y)
-        return (logits, after, after[0][-1]) if self.attends else (logits, after)
+        weights = after[0][-1:] if self.reads_within else []
+        if self.attention is not None:
+            context, *weights = self.attention.read(output, self.attention.product, None, *constants)
+            output = ops.concatenate([output, context], axis=-1)
+        return (self.logits(output, y), after, *weights)
 
     def compute_output_shape(self, targets_shape, *shapes, **more):
         return (*targets_shape, self.vocabulary)
@@ -169,12 +196,19 @@ class Decoder(keras.layers.Layer):
         names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "seed")
         cells = [keras.saving.serialize_keras_object(level.cell) for level in self.levels]
         own = {"levels": cells, "begin": self.begin_token, **{name: getattr(self, name) for name in names}}
-        return {**super().get_config(), **own}
+        attention = self.attention and keras.saving.serialize_keras_object(self.attention)
+        return {**super().get_config(), **own, "attention": attention}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
         read = lambda cell: keras.saving.deserialize_keras_object(cell, custom_objects=custom_objects)
-        return cls(**{**config, "levels": [read(cell) for cell in config["levels"]]})
+        attention = config["attention"] and read(config["attention"])
+        return cls(**{**config, "levels": [read(cell) for cell in config["levels"]], "attention": attention})
+
+
+def with_mask(memory, mask):
+    """A memory and what of it is no padding."""
+    return [memory, ops.ones(ops.shape(memory)[:2], "bool") if mask is None else mask]
 
 
 @keras.saving.register_keras_serializable(package="layers")

@@ -62,8 +62,9 @@ class Config(Network):
     """pieces read of a sentence, and written; what is longer is cut"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "local", "none"] = "additive"
     """how the decoder looks at the source; none: all it knows of it is the state it begins with"""
-    input_feeding: bool = False
-    """whether the new state asks, and what it read is fed back (Luong); else the state before asks (Bahdanau)"""
+    feeding: Literal["context", "attentional", "none"] = "context"
+    """what the decoder's cell is told of what was read: the context that the state before asked for (Bahdanau), what was
+    made of the one that the new state asked for (Luong), or none: attention then reads for all timesteps at once"""
     decoder_depth: int = 1
     """recurrent levels of the decoder"""
     reverse: bool = False
@@ -146,6 +147,7 @@ def build(config, vocabularies):
         write.size,
         levels(config),
         config.embedding,
+        attention=attention(config) if config.feeding == "none" else None,
         begin=BEGIN,
         tied=config.tied,
         dropout=config.dropout,
@@ -194,15 +196,19 @@ def build(config, vocabularies):
 
 
 def levels(config):
-    """The decoder's cells, the lowest, which attends, first."""
+    """The decoder's cells, the lowest, which attends where anything is fed to it, first."""
     cells = [
         CELLS[config.cell](config.units, recurrent_dropout=config.recurrent_dropout, seed=config.seed + 100 + level)
         for level in range(config.decoder_depth)
     ]
-    if config.attention != "none":
-        attention = ATTENTIONS[config.attention](config.units)
-        cells[0] = AttentionCell(cells[0], attention, input_feeding=config.input_feeding)
+    if config.attention != "none" and config.feeding != "none":
+        cells[0] = AttentionCell(cells[0], attention(config), input_feeding=config.feeding == "attentional")
     return cells
+
+
+def attention(config):
+    """How the decoder looks at the source, or None."""
+    return None if config.attention == "none" else ATTENTIONS[config.attention](config.units)
 
 
 class Prepare(tf.Module):

@@ -23,8 +23,10 @@ FORMS = {
     "luong": lambda: [AttentionCell(LSTMCell(4), MultiplicativeAttention(), input_feeding=True)],
     "monotonic": lambda: [AttentionCell(GRUCell(4), MonotonicAttention(6))],
     "two levels": lambda: [AttentionCell(LSTMCell(4), AdditiveAttention(6)), GRUCell(3)],
+    "above": lambda: [LSTMCell(4), GRUCell(3)],
     "without attention": lambda: [LSTMCell(4), LSTMCell(4)],
 }
+ABOVE = {"above": lambda: AdditiveAttention(6, normalized=True)}
 TARGETS = np.array([[3, 8, 5, 2], [9, 2, -1, -1], [4, 4, 2, -1]])
 
 
@@ -34,7 +36,7 @@ def data():
 
 
 def built(form, **arguments):
-    decoder = Decoder(10, FORMS[form](), embedding=6, **arguments)
+    decoder = Decoder(10, FORMS[form](), embedding=6, attention=ABOVE.get(form, lambda: None)(), **arguments)
     decoder(TARGETS, *data())
     return filled(decoder, None)
 
@@ -97,6 +99,15 @@ def test_a_model_with_a_decoder_learns_to_copy_and_is_read_back(tmp_path):
     np.testing.assert_allclose(read([words, targets]), model([words, targets]), atol=1e-5)
 
 
+def test_a_decoder_whose_attention_feeds_nothing_back_is_made_again_from_its_configuration():
+    decoder = built("above", seed=3)
+    again = Decoder.from_config(decoder.get_config())
+    again(TARGETS, *data())
+    again.set_weights(decoder.get_weights())
+
+    np.testing.assert_allclose(again(TARGETS, *data()), decoder(TARGETS, *data()), atol=1e-6)
+
+
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 def test_the_loss_is_the_mean_over_real_tokens(smoothing):
     logits = np.random.default_rng(1).normal(size=(3, 4, 10)).astype("float32")
@@ -127,6 +138,8 @@ def test_accuracy_counts_real_tokens():
         (lambda: Decoder(0, [GRUCell(3)], 4), "`vocabulary` must be a positive integer"),
         (lambda: Decoder(5, [], 4), "`levels` must be a list of cells"),
         (lambda: Decoder(5, [GRUCell(3)], 4, guessing=1.5), "`guessing`"),
+        (lambda: Decoder(5, [GRUCell(3)], 4, attention=MonotonicAttention(3)), "`attention` must be .* nothing back"),
+        (lambda: Decoder(5, FORMS["luong"](), 4, attention=AdditiveAttention(3)), "`attention` must be"),
         (lambda: TokenCrossentropy(1.0), "`smoothing`"),
     ],
 )

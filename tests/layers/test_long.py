@@ -102,6 +102,32 @@ def test_unknown_timesteps_in_a_graph(how, jit_compile, x):
         assert run(x[:, :0])[0].shape == (3, 0, 4)
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="of TensorFlow's graph")
+@pytest.mark.parametrize("masked", [False, True])
+def test_any_number_of_timesteps_has_the_gradients_that_a_known_number_has(masked, x):
+    import tensorflow as tf
+
+    layer = recurrent("lstm", shape=SHAPE, return_sequences=True, return_state=True)
+    weights = [weight.value for weight in layer.weights]
+
+    def gradients(x, mask, carry):
+        with tf.GradientTape() as tape:
+            tape.watch([x, *carry, *weights])
+            found = layer(x, mask=mask if masked else None, initial_state=list(carry), training=True)
+            loss = sum(tf.reduce_sum(one**2) for one in found)
+        return [*found, *tape.gradient(loss, [x, *carry, *weights])]
+
+    known = tf.function(gradients, autograph=False)
+    carry = tuple(tf.constant(state) for state in states(layer, 3))
+    state = tf.TensorSpec([None, carry[0].shape[1]])
+    signature = [tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None], "bool"), (state, state)]
+    unknown = tf.function(gradients, input_signature=signature, autograph=False)
+    for timesteps in (1, 4, 5, 13):
+        given = tf.constant(x[:, :timesteps]), tf.random.stateless_uniform((3, timesteps), seed=(1, 1)) > 0.3, carry
+        for one, other in zip(unknown(*given), known(*given), strict=True):
+            close(one, other)
+
+
 def test_no_timesteps_leave_the_carry(x):
     layer = recurrent("mingru", shape=SHAPE, return_sequences=True, return_state=True)
     carry = states(layer, 3)
