@@ -23,11 +23,11 @@ class Decoder(keras.layers.Layer):
     `begin` and `step` write one token after the other, for `layers.decode`.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section A.2.2, with tanh for the maxout there; without attention:
-    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014, arXiv:1409.3215; with one that feeds
-    nothing back, which reads for all timesteps in one product: M. Luong et al., 2015, arXiv:1508.04025, section 3.1,
-    its attentional state the deep output here. One matrix for both ends: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al., "Scheduled Sampling for
-    Sequence Prediction", 2015, arXiv:1506.03099, in two passes at once as D. Duckworth et al., 2019, arXiv:1906.04331,
-    at one rate.
+    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014, arXiv:1409.3215; with one that
+    feeds nothing back, and so reads for all timesteps in one product: M. Luong et al., 2015, arXiv:1508.04025, section
+    3.1. One matrix for both ends: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al.,
+    "Scheduled Sampling for Sequence Prediction", 2015, arXiv:1506.03099, in two passes at once as D. Duckworth et al.,
+    2019, arXiv:1906.04331, at one rate.
 
     Args:
         vocabulary: Number of tokens, a positive integer.

@@ -63,8 +63,8 @@ class Config(Network):
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "local", "none"] = "additive"
     """how the decoder looks at the source; none: all it knows of it is the state it begins with"""
     feeding: Literal["context", "attentional", "none"] = "context"
-    """what the decoder's cell is told of what was read: the context that the state before asked for (Bahdanau), what was
-    made of the one that the new state asked for (Luong), or none: attention then reads for all timesteps at once"""
+    """what of the source is fed to the decoder's cell: the context that the state before asked for (Bahdanau), what was
+    made of the one that the new state asked for (Luong), or none: faster, as attention then reads only what it wrote"""
     decoder_depth: int = 1
     """recurrent levels of the decoder"""
     reverse: bool = False
