@@ -239,13 +239,36 @@ class TokenCrossentropy(keras.losses.Loss):
 
     def __call__(self, targets, logits, sample_weight=None):
         targets, logits = ops.convert_to_tensor(targets), ops.cast(logits, "float32")
-        tokens = ops.expand_dims(ops.maximum(targets, 0), -1)
+        real = ops.cast(ops.reshape(targets >= 0, (-1,)), "float32")
+        share = real / ops.maximum(ops.sum(real), 1.0)
+        tokens = ops.cast(ops.reshape(ops.maximum(targets, 0), (-1,)), "float32")  # JAX wants gradients of floats
+        rows = ops.reshape(logits, (-1, logits.shape[-1]))
+        return backend().with_gradient(self._loss, self._gradient, True, [rows, share, tokens])[0]
+
+    # A gradient of its own: automatic differentiation passes over a large vocabulary's logits three times as often.
+
+    def _loss(self, keep, arguments):
+        logits, share, tokens = arguments
+        p = ops.softmax(logits)
+        normalizer = ops.max(logits, axis=-1) - ops.log(ops.max(p, axis=-1))
+        tokens = ops.expand_dims(ops.cast(tokens, "int32"), -1)
         wanted = (1 - self.smoothing) * ops.squeeze(ops.take_along_axis(logits, tokens, axis=-1), -1)
         if self.smoothing:
             wanted = wanted + self.smoothing * ops.mean(logits, axis=-1)
-        loss = ops.logsumexp(logits, axis=-1) - wanted  # a third of the time of the backend's fused operation on a CPU
-        real = ops.cast(targets >= 0, "float32")
-        return ops.sum(loss * real) / ops.maximum(ops.sum(real), 1.0)
+        return [ops.sum((normalizer - wanted) * share)], [p]
+
+    def _gradient(self, arguments, kept, gradients):
+        logits, share, tokens = arguments
+        (p,), weight = kept, ops.expand_dims(share * gradients[0], -1)
+        if self.smoothing:
+            p = p - self.smoothing / logits.shape[-1]
+        places = ops.stack([ops.arange(ops.shape(tokens)[0]), ops.cast(tokens, "int32")], axis=1)
+        wanted = (self.smoothing - 1) * ops.squeeze(weight, -1)
+        return [
+            ops.scatter_update(p * weight, places, wanted, reduction="add"),
+            ops.zeros_like(share),
+            ops.zeros_like(tokens),
+        ]
 
     def get_config(self):
         return {**super().get_config(), "smoothing": self.smoothing}

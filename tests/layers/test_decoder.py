@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cells import filled
+from cells import filled, gradients
 from keras import ops
 
 from layers import (
@@ -121,6 +121,21 @@ def test_the_loss_is_the_mean_over_real_tokens(smoothing):
     found = TokenCrossentropy(smoothing)(TARGETS, logits)
 
     np.testing.assert_allclose(found, np.mean(expected), rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_gradient_of_the_loss_is_what_was_expected_less_what_was_wanted(smoothing):
+    logits = np.random.default_rng(1).normal(size=(3, 4, 10)).astype("float32")
+    p = np.exp(logits.astype("float64"))
+    wanted = np.full(logits.shape, smoothing / 10)
+    np.put_along_axis(wanted, np.maximum(TARGETS, 0)[..., None], 1 - smoothing + smoothing / 10, axis=-1)
+    expected = (p / p.sum(axis=-1, keepdims=True) - wanted) * (TARGETS >= 0)[..., None] / (TARGETS >= 0).sum()
+
+    (found,) = gradients(
+        keras.layers.Identity(), lambda _, logits: 3 * TokenCrossentropy(smoothing)(TARGETS, logits), logits
+    )
+
+    np.testing.assert_allclose(found, 3 * expected, atol=1e-6)
 
 
 def test_accuracy_counts_real_tokens():
