@@ -280,6 +280,9 @@ for _name, _make, _cells, _forms in (
 ):
     for _mode, _side in tensorflow_sides(_make).items():
         SIDES[f"{_name} {_mode}"] = ("tensorflow", _cells, _forms, _side)
+# As the pipelines run it on 2 cores: a core for each product, and two products at once.
+SIDES["ours, a core each"] = ("tensorflow", (*VENDOR, "peephole"), PLAIN, functools.partial(in_tensorflow, ours, False))
+ENVIRONMENT = {"ours, a core each": {"TF_NUM_INTRAOP_THREADS": "1"}}
 SIDES["ours jax"] = ("jax", (*VENDOR, "peephole"), (*PLAIN, "bfloat16"), functools.partial(in_jax, ours))
 SIDES["jax.lax.scan"] = ("jax", VENDOR, ("",), jax_scan)
 SIDES["torch.nn"] = ("torch", VENDOR, (*PLAIN, "bfloat16"), torch_nn)
@@ -330,7 +333,7 @@ class Side:
 
     def __init__(self, name):
         self.name = name
-        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **ENVIRONMENT.get(name, {})}
         environment["KERAS_BACKEND"] = "jax" if SIDES[name][0] == "jax" else "tensorflow"
         command = [sys.executable, "-m", "tests.benchmarks.loop", "--serve", name]
         self.process = subprocess.Popen(
