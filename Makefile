@@ -10,8 +10,9 @@ demo: .venv/installed
 	$(BIN)/python -m pipelines.sentiment --run runs/demo --overwrite
 	$(BIN)/python -m pipelines.sentiment predict --run runs/demo "There is nothing to like in this movie." "Dull at first, but the ending is wonderful."
 
+# Two processes on two cores: a core for each, not two threads.
 test: .venv/installed-test
-	$(BIN)/python -m pytest
+	TF_NUM_INTRAOP_THREADS=1 $(BIN)/python -m pytest
 
 test-jax: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,jax]'
