@@ -107,7 +107,7 @@ class Decoder(keras.layers.Layer):
         self.embed.build()
         width, self.firsts = self.embedding, []
         for level, shape in zip(self.levels, [memory_shape, *[None] * len(self.levels)], strict=False):
-            constants = [shape, (None, None)] if shape is not None and self.reads_within else None
+            constants = [shape, shape[:2]] if shape is not None and self.reads_within else None
             level.build((None, None, width), None, constants)
             level.built = True
             sizes = level.cell.carry_sizes[: level.cell.least_states]
