@@ -175,7 +175,9 @@ def build(config, vocabularies):
     summary = ops.concatenate([x[:, -1, :half], x[:, 0, half:]], -1) if config.bidirectional else x[:, -1]
     memory = keras.layers.Dropout(config.dropout, seed=seed + 3)(x)
     if config.attention in ("dot", "scaled"):  # a product with the decoder's output as it is
-        memory = keras.layers.Dense(decoder.levels[0].cell.cell.output_size, use_bias=False)(memory)
+        lowest = decoder.levels[0].cell  # all levels are as wide
+        asking = lowest.cell if decoder.reads_within else lowest
+        memory = keras.layers.Dense(asking.output_size, use_bias=False)(memory)
     encoder = keras.Model(ids, [summary, memory, is_piece])
 
     targets = keras.Input([None], dtype="int64", name="target")  # (batch, timesteps)

@@ -165,7 +165,7 @@ def test_formats_without_the_search_are_refused(translator, format, capsys):
 
 FORMS = {
     "luong": ["--attention=dot", "--feeding=attentional", "--cell=lstm", "--decoder-depth=2", "--guessing=0.2"],
-    "above": ["--attention=general", "--feeding=none", "--no-tied"],
+    "above": ["--attention=dot", "--feeding=none", "--no-tied"],
     "sutskever": ["--attention=none", "--reverse", "--no-bidirectional", "--no-joint", "--beam=1", "--ema=0.9"],
 }
 
