@@ -52,7 +52,7 @@ def look_at_a_step(cell, features, constants=()):
     """
     found, dtype = [], cell.variable_dtype
 
-    def probe(inputs, carry, given):
+    def probe(inputs, given):
         widths = []
 
         def through(candidate):
@@ -61,15 +61,15 @@ def look_at_a_step(cell, features, constants=()):
 
         recur = lambda hidden, *gates: ops.matmul(hidden, cell.recurrent_columns(gates))
         constants = [ops.cast(x, dtype) for x in cell.constants_of(*given)]
+        carry = tuple(ops.cast(state, dtype) for state in cell.initial_carry(1, *constants))
         with updates(through):
             output, new = cell.step(cell.project(inputs), carry, recur, *constants)
         same = [index for index, state in enumerate(new) if state is output]
         found.append((same[0] if same else len(cell.carry), tuple(widths)))
         return output
 
-    carry = tuple(keras.KerasTensor((1, width), dtype) for width in cell.carry_sizes)
     given = [keras.KerasTensor((1, *shape[1:]), dtype) for shape in constants]
-    traced(probe, keras.KerasTensor((1, features), dtype), carry, given)
+    traced(probe, keras.KerasTensor((1, features), dtype), given)
     return found[-1]
 
 
