@@ -81,7 +81,17 @@ def answers(parts, inputs):
         answer = {name: value.numpy() for name, value in parts.serve(tf.constant([texts[row] for row in rows])).items()}
         for place, row in enumerate(rows):
             found[row] = listed({name: value[place] for name, value in answer.items()}, inputs[row])
+    tell_what_was_cut(parts.prepare, found)
     return found
+
+
+def tell_what_was_cut(prepare, found):
+    """Says how many texts were too long to be read to their end."""
+    most = prepare.max_length
+    full = [one["text"].encode("utf-8", errors="replace") for one in found if len(one["source_pieces"]) > most]
+    cut = int(tf.reduce_sum(tf.cast(prepare.subwords(full).row_lengths() > most, "int32"))) if full else 0
+    if cut:
+        say(f"{cut:,} of {len(found):,} texts are longer than {most:,} pieces, and were read so far (--max-length)")
 
 
 def portions(texts):

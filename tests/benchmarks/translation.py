@@ -177,57 +177,56 @@ def training(flags):
 
 ALONE = """
 import json, sys, time
+import numpy as np
 import tensorflow as tf
 tf.config.threading.set_inter_op_parallelism_threads(2)
 served = tf.saved_model.load(sys.argv[1])
 serve = served.signatures["serve"]
-texts = sorted(json.load(open(sys.argv[2])), key=len)
-batches = [texts[start : start + 64] for start in range(0, len(texts), 64)]
+batches = json.load(open(sys.argv[2]))
 for batch in batches[:2]:
     serve(text=tf.constant(batch))
 begun = time.perf_counter()
-found = []
-for batch in batches:
-    answer = {name: value.numpy() for name, value in serve(text=tf.constant(batch)).items()}
-    for row, text in enumerate(batch):
-        found.append([text, answer["translations"][row, 0].decode(), float(answer["scores"][row, 0])])
-        found[-1].append(answer["alignments"][row, 0].sum(axis=0).tolist() if "alignments" in answer else [])
+answers = [serve(text=tf.constant(batch)) for batch in batches]
+answers = [{name: value.numpy() for name, value in answer.items()} for answer in answers]
 seconds = time.perf_counter() - begun
 assert not any(name.split(".")[0] in ("layers", "data", "pipelines", "keras_hub") for name in sys.modules)
-json.dump({"seconds": seconds, "found": found}, open(sys.argv[3], "w"))
+kept = ("translations", "scores", "alignments")
+flat = {f"{name} {i}": answer[name] for i, answer in enumerate(answers) for name in kept if name in answer}
+np.savez(sys.argv[3], seconds=seconds, **{name: x.astype("S") if x.dtype == object else x for name, x in flat.items()})
 """
 
 
 def decoding(flags):
     import numpy as np
+    import tensorflow as tf
 
     from pipelines import task
     from pipelines.translation import TASK
 
     config, _, parts = task.restored(TASK, flags.run)
     sources = [source.decode() for source, _ in TASK.load(config)["validation"].take(1000).as_numpy_iterator()]
+    texts = sorted(sources, key=len)
+    batches = [texts[start : start + 64] for start in range(0, len(texts), 64)]
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
         exported = task.export(TASK, flags.run, place / "export", "savedmodel")
-        (place / "texts.json").write_text(json.dumps(sources))
-        given = [str(exported), str(place / "texts.json"), str(place / "found.json")]
+        (place / "batches.json").write_text(json.dumps(batches))
+        given = [str(exported), str(place / "batches.json"), str(place / "found.npz")]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}
         subprocess.run([sys.executable, "-c", ALONE, *given], check=True, cwd=place, env=environment)
-        answer = json.loads((place / "found.json").read_text())
-    inside = {one["text"]: one for one in TASK.judge.answers(parts, sources)}
-    worst, same = 0.0, 0
-    for text, translation, score, looked in answer["found"]:
-        one = inside[text]
-        same += translation == one["translation"]
-        worst = max(worst, abs(score - one["score"]))
-        if looked and translation == one["translation"]:
-            ours = np.array(one["alignment"]).sum(axis=0)
-            worst = max(worst, float(np.abs(np.array(looked)[: len(ours)] - ours).max()) if len(ours) else 0.0)
-    rate = len(sources) / answer["seconds"]
+        alone = dict(np.load(place / "found.npz"))
+    same, worst = 0, {"scores": 0.0, "alignments": 0.0}
+    for number, batch in enumerate(batches):
+        inside = {name: value.numpy() for name, value in parts.serve(tf.constant(batch)).items()}
+        same += int((inside["translations"][:, 0].astype("S") == alone[f"translations {number}"][:, 0]).sum())
+        for name in set(worst) & set(inside):
+            found, expected = (np.nan_to_num(x, posinf=0, neginf=0) for x in (alone[f"{name} {number}"], inside[name]))
+            worst[name] = max(worst[name], float(np.abs(found - expected).max()))
+    seconds, rate = float(alone["seconds"]), len(sources) / float(alone["seconds"])
     print(
-        f"{len(sources)} sentences, beam {config.beam}: {answer['seconds']:.1f} s, {rate:.0f} sentences/s, with "
-        f"TensorFlow alone; {same} translations are those in this process, scores and alignments differ by {worst:.1e} "
-        "at most"
+        f"{len(sources)} sentences, beam {config.beam}: {seconds:.1f} s, {rate:.0f} a second, with TensorFlow alone; "
+        f"{same} translations are those in this process; scores differ by {worst['scores']:.1e} and alignments "
+        f"by {worst['alignments']:.1e} at most, over all {config.beam} translations of each"
     )
 
 

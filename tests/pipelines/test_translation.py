@@ -101,6 +101,16 @@ def test_a_batch_of_texts_is_translated_as_each_of_them_alone(parts):
         assert np.shape(one["alignment"]) == (len(one["pieces"]), len(one["source_pieces"]))
 
 
+def test_a_text_that_is_too_long_is_read_so_far_and_that_is_told(parts, capsys):
+    most = parts.prepare.max_length
+    a = len(parts.prepare.subwords(["a"])[0]), len(parts.prepare.subwords(["a a"])[0])
+    fits, too_long = (" ".join(["a"] * count) for count in ((most - a[0]) // (a[1] - a[0]) + 1, most + 1))
+    translating.answers(parts, [fits, "I see him."])
+    assert "--max-length" not in capsys.readouterr().err
+    translating.answers(parts, [fits, too_long, "I see him."])
+    assert f"1 of 3 texts are longer than {most} pieces" in capsys.readouterr().err
+
+
 def test_the_best_come_first_and_are_different(parts):
     for one in translating.answers(parts, TEXTS[:3]):
         scores = [other["score"] for other in one["translations"]]
