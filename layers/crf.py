@@ -7,7 +7,8 @@ import keras
 from keras import ops
 
 from layers import arguments
-from layers.loop import BLOCK, Written, backend, in_blocks, like, whole_blocks
+from layers.backend import Written, backend
+from layers.loop import BLOCK, in_blocks, like, whole_blocks
 
 FORBIDDEN = -1e6  # what a forbidden transition adds to a score, in nats
 PADDING = -1e30  # what stands at padding instead of logits

@@ -5,7 +5,7 @@ from keras import ops
 
 from layers import arguments
 from layers.attention import Attention, AttentionCell
-from layers.loop import backend
+from layers.backend import backend
 from layers.recurrent import Recurrent
 
 

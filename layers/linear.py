@@ -2,8 +2,9 @@
 
 from keras import ops
 
+from layers.backend import Written, backend
 from layers.cell import Cell
-from layers.loop import Written, backend, like, pieces
+from layers.loop import like, pieces
 
 # Timesteps that are run one after the other, in all chunks of the sequence at once.
 CHUNK = 32

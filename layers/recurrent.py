@@ -6,9 +6,10 @@ import keras
 from keras import ops
 
 from layers import arguments, vendor
+from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
-from layers.loop import any_length, backend, pieces, traced, unroll, whole_blocks
+from layers.loop import any_length, pieces, traced, unroll, whole_blocks
 
 
 def densified(sequence, mask):

@@ -9,9 +9,9 @@ import types
 import keras
 from keras import ops
 
+from layers.backend import backend
 from layers.cells.gru import GRUCell
 from layers.cells.lstm import LSTMCell
-from layers.loop import backend
 
 STOCK = {LSTMCell: keras.layers.LSTM, GRUCell: keras.layers.GRU}
 

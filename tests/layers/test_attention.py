@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cells import TENSORFLOW, filled, gradients
+from cells import TENSORFLOW, filled, gradients, short_blocks
 from keras import ops
 
 from layers import (
@@ -242,7 +242,8 @@ def test_two_halves_with_the_carry_handed_over_equal_the_whole():
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
-def test_a_model_of_unknown_sizes_trains_is_saved_and_read_back(tmp_path):
+def test_a_model_of_unknown_sizes_trains_is_saved_and_read_back(tmp_path, monkeypatch):
+    short_blocks(monkeypatch)
     y, memory, mask = keras.Input([None, 3]), keras.Input([None, 4]), keras.Input([None], dtype="bool")
     begin = keras.layers.Dense(4)(memory[:, 0])
     cell = GRUCell(4, dropout=0.1, recurrent_dropout=0.1, seed=1)
@@ -286,9 +287,10 @@ def test_windows_and_mixed_precision_give_the_same_decoder():
 
 @pytest.mark.skipif(not TENSORFLOW, reason="a graph of TensorFlow's")
 @pytest.mark.parametrize("name", ["additive", "monotonic"])
-def test_under_xla_it_is_the_same(name):
+def test_under_xla_it_is_the_same(name, monkeypatch):
     import tensorflow as tf
 
+    short_blocks(monkeypatch)
     layer = built(decoder(name))
     y, memory, mask = np.random.default_rng(1).normal(size=(3, 7, 3)).astype("float32"), *data()[1:]
     loss = lambda layer, y, memory: ops.sum(ops.sin(layer(y, constants=[memory, mask], training=True)))

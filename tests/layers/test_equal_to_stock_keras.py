@@ -27,7 +27,6 @@ def gradients(layer, x, states, mask, weigh):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(autograph=False)
         def run(x, states):
             with tf.GradientTape() as tape:
                 tape.watch([x, states])
@@ -35,6 +34,8 @@ def gradients(layer, x, states, mask, weigh):
                 loss = tf.add_n([tf.reduce_sum(o * w) for o, w in zip(outputs, weigh, strict=True)])
             return outputs, tape.gradient(loss, [x, *states, *(w.value for w in layer.trainable_variables)])
 
+        if mask is None:  # tracing takes ten times as long as running once
+            run = tf.function(run, autograph=False)
         return run(tf.constant(x), [tf.constant(state) for state in states])
     import jax
 

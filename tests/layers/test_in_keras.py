@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cells import MAKERS, TENSORFLOW, filled, recurrent
+from cells import MAKERS, TENSORFLOW, filled, recurrent, short_blocks
 from keras import ops
 
 from layers import CELLS, ElmanCell, GRUCell, LSTMCell, Recurrent, stack
@@ -73,8 +73,10 @@ def functional():
 
 
 @pytest.mark.parametrize("made, jit", [(functional, False), (Subclassed, False), (functional, True)])
-def test_models_learn_with_plain_fit(made, jit):
+def test_models_learn_with_plain_fit(made, jit, monkeypatch):
     """Whether the word 3 comes before the word 4."""
+    if jit:
+        short_blocks(monkeypatch)
     if not (jit or TENSORFLOW):
         pytest.skip("without jit the JAX backend trains one operation at a time")
     keras.utils.set_random_seed(0)

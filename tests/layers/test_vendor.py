@@ -12,7 +12,7 @@ from keras import ops
 from keras.src import backend as keras_backend
 
 from layers import CELLS, Recurrent
-from layers.loop import backend
+from layers.backend import backend
 
 SHAPE = (4, 7, 5)
 RIGHT = np.arange(7) < np.array([7, 4, 1, 6])[:, None]

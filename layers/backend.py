@@ -1,0 +1,316 @@
+"""What the loop over time needs of a backend, for TensorFlow and for JAX; the only file that speaks to one.
+
+Both have `scan`, `stacked`, `vjp`, `with_gradient`, `product` with `factor`, `known_product`, `value`, `compiled` and
+`loops_may_not_run`; what they say of vendors' kernels is for `vendor.py`.
+"""
+
+import contextlib
+import dataclasses
+
+import keras
+from keras import ops
+
+if keras.backend.backend() == "tensorflow":
+    import tensorflow as tf
+    from tensorflow.python.framework import ops as tensorflow_ops
+    from tensorflow.python.ops import control_flow_util
+    from tensorflow.python.util import _pywrap_util_port as tensorflow_port
+elif keras.backend.backend() == "jax":
+    import jax
+
+
+def backend():
+    return BACKENDS[keras.backend.backend()]
+
+
+@dataclasses.dataclass
+class Written:
+    """What a `scan` writes at each index: `timesteps` timesteps of what `like` is.
+
+    They are one tensor `(timesteps, batch, ...)`, or, with `apart`, a list of tensors, which need not be put together.
+    """
+
+    like: keras.KerasTensor
+    timesteps: int
+    apart: bool = False
+
+
+class Place:
+    """Where an iteration reads and writes: its index, and those of its timesteps, each worked out once."""
+
+    def __init__(self, index):
+        self.index, self.rows = index, {None: [index]}
+
+    def of(self, rows):
+        if rows not in self.rows:
+            first = self.index * rows
+            self.rows[rows] = [first, *(first + row for row in range(1, rows))]
+        return self.rows[rows]
+
+
+def joined(blocks):
+    """`(count, block, batch, ...)` -> `(count * block, batch, ...)`."""
+    count, block, *rest = ops.shape(blocks)
+    return ops.reshape(blocks, (count * block, *rest))
+
+
+class TensorFlow:
+    """The loop's needs in TensorFlow's terms, in the plain graph, under XLA and eagerly."""
+
+    vendor_masks = True  # whether a GPU vendor's kernel takes right padding
+
+    @staticmethod
+    def vendor_has(cell):
+        """Whether a GPU is here, and Keras calls its vendor's kernel for the stock layer of this cell."""
+        return bool(tf.config.list_logical_devices("GPU"))
+
+    @staticmethod
+    def compiled(run, jit_compile, training, shape):
+        """`run()`, compiled by XLA or not.
+
+        "auto" compiles on a CPU what repeats as it is and gains by it: inference in a graph that knows all sizes. (1.2
+        to 2.5 times faster, measured; training steps gain nothing, and each new size would be compiled anew.)
+        """
+        if jit_compile == "auto":
+            in_graph = not tf.executing_eagerly() and not tf.config.list_logical_devices("GPU")
+            jit_compile = in_graph and not training and None not in shape and 0 not in shape
+        return tf.function(run, jit_compile=True, autograph=False)() if jit_compile else run()
+
+    @staticmethod
+    def loops_may_not_run():
+        return not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+    @staticmethod
+    def value(x):
+        """A tensor of its own, where `x` may be a variable or given twice: the gradient below is that of tensors."""
+        return tf.identity(x)
+
+    @staticmethod
+    def factor(matrix, batch):
+        """A matrix that `product` will be given many times: a large one cut in two where Eigen multiplies.
+
+        Two cores then share the work: 32 x 128 x 512 took 49 us, in one piece, with threads within the product, 110 us.
+        Where oneDNN multiplies (processors with AVX-512 VNNI and later) cutting costs up to an eighth of a step.
+        """
+        rows, columns = matrix.shape
+        whole = batch == 1 or rows * columns < 2**16 or columns % 2 or onednn()
+        return [matrix] if whole else tf.split(matrix, 2, axis=1)
+
+    @staticmethod
+    def product(x, factor):
+        found = [tf.matmul(x, part) for part in factor]
+        return found[0] if len(found) == 1 else tf.concat(found, axis=1)
+
+    @staticmethod
+    def scan(body, carry, xs, written, reverse=False):
+        """`body(carry, xs at one index) -> (carry, what each of `written` gets at that index)`."""
+        count, static_batch, batch = ops.shape(xs[0])[0], xs[0].shape[2], ops.shape(xs[0])[2]
+        held, handles = [], []
+        for one in written:
+            block = () if one.apart else (one.timesteps,)
+            shape = tf.stack([*block, batch, *(-1 if size is None else size for size in one.like.shape[1:])])
+            number = count * one.timesteps if one.apart else count
+            handles.append(
+                tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=number, element_dtype=one.like.dtype)
+            )
+            held.append(TensorFlow.Held(one, (*block, static_batch, *one.like.shape[1:]), shape, number))
+
+        def iteration(i, carry, handles):
+            t = Place(count - 1 - i if reverse else i)
+            after, values = body(list(carry), [x[t] if isinstance(x, TensorFlow.Held) else x[t.index] for x in xs])
+            for new, old in zip(after, carry, strict=True):
+                new.set_shape(old.shape)
+            handles = [one.write(*given, t) for one, *given in zip(held, handles, values, strict=True)]
+            return i + 1, tuple(after), tuple(handles)
+
+        start = 0, tuple(carry), tuple(handles)
+        _, carry, handles = tf.while_loop(lambda i, *_: i < count, iteration, start, maximum_iterations=count)
+        for one, handle in zip(held, handles, strict=True):
+            one.handle = handle
+        return list(carry), held
+
+    class Held:
+        """What a `scan` wrote, read by the next one without being put together in between."""
+
+        def __init__(self, written, static, shape, number):
+            self.like, self.static, self.shape, self.number = written.like, static, shape, number
+            self.rows = written.timesteps if written.apart else None
+
+        def write(self, handle, values, place):
+            values = [values] if self.rows is None else values
+            for index, value in zip(place.of(self.rows), values, strict=True):
+                handle = tf.raw_ops.TensorListSetItem(input_handle=handle, index=index, item=value)
+            return handle
+
+        def __getitem__(self, place):
+            found = [self._read(index) for index in place.of(self.rows)]
+            return found[0] if self.rows is None else found
+
+        def _read(self, index):
+            found = tf.raw_ops.TensorListGetItem(
+                input_handle=self.handle, index=index, element_shape=self.shape, element_dtype=self.like.dtype
+            )
+            found.set_shape(self.static)
+            return found
+
+    @staticmethod
+    def stacked(held):
+        """All of it, `(timesteps, batch, ...)`."""
+        static = held.number if isinstance(held.number, int) else None
+        stacked = tf.raw_ops.TensorListStack(
+            input_handle=held.handle,
+            element_shape=held.shape,
+            element_dtype=held.like.dtype,
+            num_elements=-1 if static is None else static,
+        )
+        stacked.set_shape([static, *held.static])
+        return stacked if held.rows is not None else joined(stacked)
+
+    @staticmethod
+    def vjp(f, arguments):
+        """`f(*arguments) -> (outputs, aux)`; returns both, and what takes the outputs' gradients to the arguments'."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(arguments)
+            outputs, aux = f(*arguments)
+
+        def pull(gradients):
+            with _plain_gradients():
+                return tape.gradient(outputs, arguments, output_gradients=gradients)
+
+        return outputs, aux, pull
+
+    @staticmethod
+    def with_gradient(forward, backward, keep, arguments):
+        @tf.custom_gradient
+        def run(*arguments):
+            results, kept = forward(keep, arguments)
+
+            def gradient(*gradients):
+                return backward(arguments, kept if keep else forward(True, arguments)[1], gradients)
+
+            return results, gradient
+
+        return run(*arguments)
+
+    @staticmethod
+    def known_product(hidden, zeros, product, transposed):
+        @tf.custom_gradient
+        def run(hidden, zeros):
+            return tf.identity(product), lambda d: (TensorFlow.product(d, transposed), d)
+
+        return run(hidden, zeros)
+
+
+def onednn():
+    """Whether oneDNN does TensorFlow's matrix products here; a private question, which may no longer be answered."""
+    return getattr(tensorflow_port, "IsMklEnabled", lambda: False)()
+
+
+@contextlib.contextmanager
+def _plain_gradients():
+    """Within: TensorFlow trusts that two batches of unknown size, in one timestep of one step, are of one size.
+
+    Otherwise the gradient of every sum and product works out, each time it runs, which axes were broadcast: seven
+    operations more. With the batch unknown, as in `fit`, a training step of an LSTM of 64 took twice as long.
+    """
+
+    def equal(*tensors):
+        shapes = [x.shape.as_list() if x.shape.rank else [] for x in tensors]
+        return shapes[0] and None not in shapes[0][1:] and all(shape == shapes[0] for shape in shapes)
+
+    def chosen(condition, d):
+        d_x = tf.where(condition, d, tf.zeros_like(d))
+        return d_x, d - d_x  # a choice costs three times what a difference does
+
+    plain = {
+        "AddV2": lambda x, y, d: equal(x, y) and (d, d),
+        "Sub": lambda x, y, d: equal(x, y) and (d, -d),
+        "Mul": lambda x, y, d: equal(x, y) and not d.dtype.is_complex and (d * y, d * x),
+        "SelectV2": lambda c, x, y, d: equal(x, y, d) and (None, *chosen(c, d)),
+    }
+    known = getattr(getattr(tensorflow_ops, "gradient_registry", None), "_registry", {})  # private: may go
+    usual = {name: dict(known[name]) for name in plain if name in known}
+
+    def gradient(name):
+        return lambda op, d: plain[name](*op.inputs, d) or usual[name]["type"](op, d)
+
+    for name in usual:
+        known[name]["type"] = gradient(name)
+    try:
+        yield
+    finally:
+        for name in usual:
+            known[name].update(usual[name])
+
+
+class Jax:
+    """The same in JAX's terms."""
+
+    vendor_masks = False
+
+    @staticmethod
+    def vendor_has(cell):
+        return "cell" in cell.carry and jax.default_backend() == "gpu"  # of the GRU Keras's is a scan like any other
+
+    @staticmethod
+    def compiled(run, jit_compile, training, shape):
+        return jax.jit(run)() if jit_compile is True else run()
+
+    @staticmethod
+    def loops_may_not_run():
+        return False
+
+    @staticmethod
+    def value(x):
+        return ops.convert_to_tensor(x)
+
+    @staticmethod
+    def factor(matrix, batch):
+        return matrix
+
+    @staticmethod
+    def product(x, factor):
+        return ops.matmul(x, factor)
+
+    @staticmethod
+    def scan(body, carry, xs, written, reverse=False):
+        def iteration(carry, x):
+            carry, values = body(carry, x)
+            return carry, [ops.stack(v) if one.apart else v for one, v in zip(written, values, strict=True)]
+
+        return jax.lax.scan(iteration, list(carry), xs, reverse=reverse)
+
+    @staticmethod
+    def stacked(held):
+        return joined(held)
+
+    @staticmethod
+    def vjp(f, arguments):
+        outputs, pull, aux = jax.vjp(f, *arguments, has_aux=True)
+        return outputs, aux, lambda gradients: list(pull(list(gradients)))
+
+    @staticmethod
+    def with_gradient(forward, backward, keep, arguments):
+        run = jax.custom_vjp(lambda *arguments: forward(False, arguments)[0])
+
+        def run_and_keep(*arguments):
+            results, kept = forward(True, arguments)
+            return results, (arguments, kept)
+
+        run.defvjp(run_and_keep, lambda kept, gradients: tuple(backward(*kept, gradients)))
+        return run(*arguments)
+
+    @staticmethod
+    def known_product(hidden, zeros, product, transposed):
+        @jax.custom_vjp
+        def run(hidden, zeros, product, transposed):
+            return product
+
+        def pull(kept, d):
+            return ops.matmul(d, kept[1]), d, ops.zeros_like(kept[0]), ops.zeros_like(kept[1])
+
+        run.defvjp(lambda *arguments: (product, arguments[2:]), pull)
+        return run(hidden, zeros, product, transposed)
+
+
+BACKENDS = {"tensorflow": TensorFlow, "jax": Jax}
