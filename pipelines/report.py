@@ -130,25 +130,27 @@ def lengths(rows, path):
 
 
 def alignments(maps, path):
-    """Heat maps of attention: of (source words, words written, shares `(written, source)`), side by side.
+    """Heat maps of attention: of (source words, words written, shares `(written, source)`), two beside each other.
 
     Without any, an empty picture that says so.
     """
+    across, down = min(len(maps), 2) or 1, (len(maps) + 1) // 2 or 1
     sizes = [(1.8 + 0.36 * len(source), 1.8 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
-    width, height = (min(60, size) for size in (sum(w for w, _ in sizes), max(h for _, h in sizes)))
-    ratios = {"width_ratios": [size for size, _ in sizes]}
-    figure, axes = plt.subplots(
-        1, len(sizes), figsize=(width, height), squeeze=False, layout="constrained", gridspec_kw=ratios
-    )
-    for axis, (source, written, shares) in zip(axes[0], maps, strict=False):
+    wide = [max(width for width, _ in sizes[column::across]) for column in range(across)]
+    high = [max(height for _, height in sizes[row * across : (row + 1) * across]) for row in range(down)]
+    size = min(60, sum(wide)), min(60, sum(high))
+    ratios = {"width_ratios": wide, "height_ratios": high}
+    figure, axes = plt.subplots(down, across, figsize=size, squeeze=False, layout="constrained", gridspec_kw=ratios)
+    for axis, (source, written, shares) in zip(axes.flat, maps, strict=False):
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.xaxis.tick_top()
         axis.set_xticks(range(len(source)), [shortened(word) for word in source], rotation=90, fontsize=9)
         axis.set_yticks(range(len(written)), [shortened(word) for word in written], fontsize=9)
+    for axis in axes.flat[len(maps) :]:
+        axis.axis("off")
     if not maps:
         axes[0, 0].text(0.5, 0.5, "no attention to show", ha="center", va="center")
-        axes[0, 0].axis("off")
-    save(figure, path)
+    save(figure, path, bbox_inches="tight")  # words stand out of an axis whose squares are squares
 
 
 # Hues that the colour-blind tell apart (M. Okabe and K. Ito), as red, green, blue and of a terminal's 256.
@@ -246,8 +248,8 @@ def shortened(text, most=18):
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def save(figure, path):
+def save(figure, path, **how):
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
-        figure.savefig(path, dpi=110, format="png", facecolor="white")
+        figure.savefig(path, dpi=110, format="png", facecolor="white", **how)
     plt.close(figure)
