@@ -91,7 +91,7 @@ def tell_what_was_cut(prepare, found):
     full = [one["text"].encode("utf-8", errors="replace") for one in found if len(one["source_pieces"]) > most]
     cut = int(tf.reduce_sum(tf.cast(prepare.subwords(full).row_lengths() > most, "int32"))) if full else 0
     if cut:
-        say(f"{cut:,} of {len(found):,} texts are longer than {most:,} pieces, and were read so far (--max-length)")
+        say(f"longer than {most:,} pieces, the rest not read (--max-length): {cut:,} of {len(found):,} texts")
 
 
 def portions(texts):

@@ -1,6 +1,6 @@
 """What each cell can remember: adding, copying and the embedded Reber grammar, at equal parameter counts.
 
-    python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--results FILE]
+    python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--jobs 2] [--results FILE]
 
 Every cell gets as many units as bring it nearest to 18,000 parameters (its own, the readout not counted), the same
 batches, Adam at 0.002 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is
@@ -14,15 +14,19 @@ solved.
   may follow. Solved: every symbol of every string of a test set of 256 predicted right, the last but one above all;
   shown is the share of such strings, and the number of training strings seen until all of them were right.
 
-What is printed is mean and spread over seeds and the seconds a run took. The whole takes hours; with `--results` each
-run is written down, a line of JSON, as it ends, and what stands there is not run again.
+What is printed is mean and spread over seeds and the seconds a run took, on one core. Each run is a process of its own,
+`--jobs` of them beside each other. The whole takes hours; with `--results` each run is written down, a line of JSON, as
+it ends, and what stands there is not run again.
 """
 
 import argparse
+import concurrent.futures
 import json
+import multiprocessing
 import os
 import pathlib
 import statistics
+import sys
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -137,8 +141,10 @@ def sized(cell, features):
     return units, count(units)
 
 
-def run(name, task, seed, most):
+def run(task, name, seed, most):
     """(what is shown at the end, steps, seconds, parameters)."""
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
     batch, outputs, loss_of, shown_of, solved = TASKS[task]
     features = batch(np.random.default_rng(0), 2)[0].shape[-1]
     keras.utils.set_random_seed(seed)
@@ -187,27 +193,33 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--results", type=pathlib.Path, help="file to keep runs in")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs beside each other")
     flags = parser.parse_args()
     done = known(flags.results)
+    wanted = [
+        (task, name, seed, flags.steps) for task in flags.task for name in flags.cells for seed in range(flags.seeds)
+    ]
+    # A process for each run: it gives all its memory back.
+    fresh = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(flags.jobs, fresh, max_tasks_per_child=1) as pool:
+        running = {pool.submit(run, *key): key for key in wanted if key not in done}
+        for number, future in enumerate(concurrent.futures.as_completed(running), start=1):
+            key = running[future]
+            done[key] = future.result()
+            if flags.results:
+                with open(flags.results, "a", encoding="utf-8") as file:
+                    print(json.dumps([key, done[key]]), file=file)
+            print(f"{number} of {len(running)}: {key} {done[key]}", file=sys.stderr, flush=True)
     for task in flags.task:
-        print(f"{task}: shown over seeds, steps, seconds a run, parameters", flush=True)
+        print(f"{task}: shown over seeds, steps, seconds a run, parameters")
         for name in flags.cells:
-            runs = []
-            for seed in range(flags.seeds):
-                key = task, name, seed, flags.steps
-                if key not in done:
-                    done[key] = run(name, task, seed, flags.steps)
-                    if flags.results:
-                        with open(flags.results, "a", encoding="utf-8") as file:
-                            print(json.dumps([key, done[key]]), file=file)
-                runs.append(done[key])
+            runs = [done[task, name, seed, flags.steps] for seed in range(flags.seeds)]
             shown, steps, seconds, count = zip(*runs, strict=True)
             spread = statistics.stdev(shown) if len(shown) > 1 else 0.0
             solved = sum(value < TASKS[task][-1] for value in shown)
             print(
                 f"  {name:20} {statistics.mean(shown):8.4f} ± {spread:.4f}   solved {solved}/{len(shown)}   steps "
-                f"{statistics.mean(steps):6.0f}   {statistics.mean(seconds):5.0f} s   {count[0]:,} parameters",
-                flush=True,
+                f"{statistics.mean(steps):6.0f}   {statistics.mean(seconds):5.0f} s   {count[0]:,} parameters"
             )
 
 
