@@ -134,8 +134,8 @@ def alignments(maps, path):
 
     Without any, an empty picture that says so.
     """
-    across, down = min(len(maps), 2) or 1, (len(maps) + 1) // 2 or 1
     sizes = [(1.8 + 0.36 * len(source), 1.8 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
+    across, down = min(len(sizes), 2), (len(sizes) + 1) // 2
     wide = [max(width for width, _ in sizes[column::across]) for column in range(across)]
     high = [max(height for _, height in sizes[row * across : (row + 1) * across]) for row in range(down)]
     size = min(60, sum(wide)), min(60, sum(high))
