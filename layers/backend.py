@@ -1,7 +1,7 @@
 """What the loop over time needs of a backend, for TensorFlow and for JAX; the only file that speaks to one.
 
 Both have `scan`, `stacked`, `vjp`, `with_gradient`, `product` with `factor`, `known_product`, `value`, `compiled` and
-`loops_may_not_run`; what they say of vendors' kernels is for `vendor.py`.
+`under_xla`; what they say of vendors' kernels is for `vendor.py`.
 """
 
 import contextlib
@@ -77,8 +77,8 @@ class TensorFlow:
         return tf.function(run, jit_compile=True, autograph=False)() if jit_compile else run()
 
     @staticmethod
-    def loops_may_not_run():
-        return not control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+    def under_xla():
+        return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
     @staticmethod
     def value(x):
@@ -257,8 +257,8 @@ class Jax:
         return jax.jit(run)() if jit_compile is True else run()
 
     @staticmethod
-    def loops_may_not_run():
-        return False
+    def under_xla():
+        return True
 
     @staticmethod
     def value(x):
