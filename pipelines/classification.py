@@ -87,10 +87,10 @@ def _decoded(texts):
     return [text.decode("utf-8", errors="replace") for text in texts]
 
 
-def told(metrics):
-    """The metrics as a table for people."""
+def told(metrics, splits=("validation", "test")):
+    """The metrics of these splits, those there are, as a table for people."""
     lines = []
-    for split in ("validation", "test"):
+    for split in splits:
         if split not in metrics:
             continue
         found, base = metrics[split], metrics.get("baselines", {}).get(split)

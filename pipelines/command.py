@@ -171,7 +171,8 @@ def check(config):
 
 def _evaluate(task, flags):
     metrics = evaluate(task, flags.run, flags.data)
-    print(json.dumps(metrics) if flags.json else task.judge.told({"test": metrics}))
+    name = os.path.basename(flags.data)
+    print(json.dumps(metrics) if flags.json else task.judge.told({name: metrics}, [name]))
     return 0
 
 

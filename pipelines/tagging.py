@@ -155,10 +155,10 @@ def _looked_up(label_of, longest, words, starts, ends):
     return found
 
 
-def told(metrics):
-    """The metrics as a table for people."""
+def told(metrics, splits=("validation", "test")):
+    """The metrics of these splits, those there are, as a table for people."""
     lines = []
-    for split in ("validation", "test"):
+    for split in splits:
         if split not in metrics:
             continue
         found, base = metrics[split], metrics.get("baselines", {}).get(split)

@@ -203,9 +203,9 @@ def test_broken_tags_are_counted_or_an_error_and_unknown_labels_too(tagger, tmp_
     assert command.run(ner.TASK, [*arguments, "--strict"]) == 2
     assert "broken.conll:4: expected tags of scheme BIO, received 'I-PER' there" in capsys.readouterr().err
     assert command.run(ner.TASK, ["evaluate", "--run", str(tagger), "--data", str(broken)]) == 0
-    assert (
-        "broken.conll: 1 tags break their scheme, BIO, and are read as conlleval reads them" in capsys.readouterr().err
-    )
+    out, err = capsys.readouterr()
+    assert "broken.conll: 1 tags break their scheme, BIO, and are read as conlleval reads them" in err
+    assert "broken.conll (2 texts)" in out
     broken.write_text("Ann B-PER\n\nOlympics B-EVENT\n")
     assert command.run(ner.TASK, ["evaluate", "--run", str(tagger), "--data", str(broken)]) == 2
     assert "broken.conll:3: expected a label of the training data ('DATE', 'LOC'" in capsys.readouterr().err
