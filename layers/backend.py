@@ -104,7 +104,7 @@ class TensorFlow:
     @staticmethod
     def scan(body, carry, xs, written, reverse=False):
         """`body(carry, xs at one index) -> (carry, what each of `written` gets at that index)`."""
-        count, static_batch, batch = ops.shape(xs[0])[0], xs[0].shape[2], ops.shape(xs[0])[2]
+        count, static_batch, batch = ops.shape(xs[0])[0], xs[0].shape[-2], ops.shape(xs[0])[-2]
         held, handles = [], []
         for one in written:
             block = () if one.apart else (one.timesteps,)

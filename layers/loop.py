@@ -185,6 +185,7 @@ class Program:
         written = [Written(x, block, apart=keep) for x in written]
 
         def body(carry, blocks):
+            blocks = blocks if block > 1 else [ops.expand_dims(x, 0) for x in blocks]
             x = self._project(blocks[0], weights)
             rows = []
             for t in range(block):
@@ -200,7 +201,8 @@ class Program:
             values = [list(values) for values in zip(*rows, strict=True)]
             return list(carry), values if keep else [ops.stack(one) for one in values]
 
-        carry, written = backend().scan(body, carry, in_blocks(sequences, block), written)
+        xs = in_blocks(sequences, block) if block > 1 else sequences  # XLA copies what is cut into blocks of one
+        carry, written = backend().scan(body, carry, xs, written)
         outputs = [backend().stacked(written.pop(0))] if self.return_sequences else []
         return [*outputs, *carry], written
 

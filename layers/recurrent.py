@@ -244,7 +244,7 @@ class Recurrent(keras.layers.Layer):
                 f"Recurrent: `sequence` must be (batch, timesteps, {self.features}), the width it was built with. "
                 f"Received: sequence.shape={tuple(sequence.shape)}."
             )
-        cell, batch = self.cell, ops.shape(sequence)[0]
+        cell, (batch, timesteps) = self.cell, ops.shape(sequence)[:2]
         given = [] if constants is None else keras.tree.flatten(constants)
         constants = [ops.cast(x, cell.state_dtype) for x in cell.constants_of(*given)]
         carry, begins_at_zero = self._initial_carry(initial_state, batch, constants)
@@ -252,26 +252,31 @@ class Recurrent(keras.layers.Layer):
         if keep_input is not None:
             sequence = sequence * ops.expand_dims(keep_input, 1)
 
-        inputs = ops.transpose(ops.cast(sequence, self.compute_dtype), (1, 0, 2))  # (timesteps, batch, features)
-        if mask is not None:
-            mask = ops.expand_dims(ops.transpose(ops.cast(mask, cell.state_dtype)), -1)  # (timesteps, batch, 1)
-        if self.go_backwards:
-            inputs, mask = ops.flip(inputs, 0), None if mask is None else ops.flip(mask, 0)
         # What is constant is like a weight that each batch brings along: the loop sums its gradient.
         weights = [*(weight.value for weight in cell.variables_in_use), *constants]
-        kept = self._kept_updates(ops.shape(inputs)[:2]) if training and self.update_dropout else []
-        if self.parallel and isinstance(cell, LinearCell) and not self.zoneout:
-            outputs, carry = self._in_parallel(inputs, mask, kept, carry, weights)
-        else:
-            fixed = [] if keep_hidden is None else [keep_hidden]
-            zones = self._zones(ops.shape(inputs)[:1], carry) if training and self.zoneout else []
-            in_turn = lambda: self._in_turn(inputs, mask, zones, kept, carry, weights, fixed, bool(training))
-            if self.by_vendor and not (fixed or self.zoneout or kept or self.window or inputs.shape[0] == 0):
-                outputs, carry = vendor.run(cell, inputs, mask, carry, weights, self.return_sequences, in_turn)
+        fixed = [] if keep_hidden is None else [keep_hidden]
+        zones = self._zones(timesteps, carry) if training and self.zoneout else []
+        kept = self._kept_updates(timesteps, batch) if training and self.update_dropout else []
+        in_parallel = self.parallel and isinstance(cell, LinearCell) and not self.zoneout
+        held_back = fixed or self.zoneout or kept or self.window or sequence.shape[1] == 0
+        by_vendor = self.by_vendor and not held_back
+
+        def run():
+            inputs, real = self._by_time(sequence, mask)
+            in_turn = lambda: self._in_turn(inputs, real, zones, kept, carry, weights, fixed, bool(training))
+            if in_parallel:
+                outputs, last = self._in_parallel(inputs, real, kept, carry, weights)
+            elif by_vendor:
+                outputs, last = vendor.run(cell, inputs, real, carry, weights, self.return_sequences, in_turn)
             else:
-                outputs, carry = in_turn()
-        output = self._output(outputs, carry, mask, begins_at_zero)
-        carry = [ops.cast(state, self.compute_dtype) for state in carry[: len(cell.carry)]]
+                outputs, last = in_turn()
+            output = self._output(outputs, last, real, begins_at_zero)
+            return output, [ops.cast(state, self.compute_dtype) for state in last[: len(cell.carry)]]
+
+        if in_parallel or by_vendor:
+            output, carry = run()
+        else:
+            output, carry = backend().compiled(run, self.jit_compile, training, sequence.shape)
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
                 held.assign(ops.cast(state, held.dtype))
@@ -300,17 +305,26 @@ class Recurrent(keras.layers.Layer):
             carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
         return carry, given is None and type(cell).initial_carry is Cell.initial_carry
 
+    def _by_time(self, sequence, mask):
+        """Inputs `(timesteps, batch, features)` in the order they are read in, and the mask `(timesteps, batch, 1)`."""
+        inputs = ops.transpose(ops.cast(sequence, self.compute_dtype), (1, 0, 2))
+        if mask is not None:
+            mask = ops.expand_dims(ops.transpose(ops.cast(mask, self.cell.state_dtype)), -1)
+        if self.go_backwards:
+            inputs, mask = ops.flip(inputs, 0), None if mask is None else ops.flip(mask, 0)
+        return inputs, mask
+
     def _zones(self, timesteps, carry):
         """For each tensor of the carry `(timesteps, batch, size)`, 1 where a unit keeps its last value."""
         dtype, zones = self.cell.state_dtype, []
         for rate, state in zip(self.zoneout, carry, strict=False):
-            drawn = keras.random.uniform((*timesteps, *ops.shape(state)), seed=self.zoneout_generator, dtype=dtype)
+            drawn = keras.random.uniform((timesteps, *ops.shape(state)), seed=self.zoneout_generator, dtype=dtype)
             zones.append(ops.cast(drawn < rate, dtype))
         return zones
 
-    def _kept_updates(self, timesteps_and_batch):
+    def _kept_updates(self, timesteps, batch):
         """For each `update` of a step `(timesteps, batch, width)`: 0 where it is dropped, 1 / (1 - rate) elsewhere."""
-        ones = [ops.ones((*timesteps_and_batch, width), dtype=self.cell.state_dtype) for width in self.update_widths]
+        ones = [ops.ones((timesteps, batch, width), dtype=self.cell.state_dtype) for width in self.update_widths]
         return [keras.random.dropout(one, self.update_dropout, seed=self.update_generator) for one in ones]
 
     def _in_turn(self, inputs, mask, zones, kept, carry, weights, fixed, keep):
@@ -326,22 +340,19 @@ class Recurrent(keras.layers.Layer):
                 inputs, mask, *extras = (ops.pad(x, [[0, missing], [0, 0], [0, 0]]) for x in (inputs, mask, *extras))
         masks = [] if mask is None else [mask]
 
-        def run():
-            return unroll(
-                self._project,
-                functools.partial(self._step, (len(masks), len(zones))),
-                self._columns,
-                inputs,
-                [*masks, *extras],
-                carry,
-                weights,
-                fixed,
-                keep=keep,
-                return_sequences=self.return_sequences,
-                window=self.window,
-            )
-
-        outputs, last = backend().compiled(run, self.jit_compile, keep, inputs.shape)
+        outputs, last = unroll(
+            self._project,
+            functools.partial(self._step, (len(masks), len(zones))),
+            self._columns,
+            inputs,
+            [*masks, *extras],
+            carry,
+            weights,
+            fixed,
+            keep=keep,
+            return_sequences=self.return_sequences,
+            window=self.window,
+        )
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
     def _in_parallel(self, inputs, mask, kept, carry, weights):

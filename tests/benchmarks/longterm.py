@@ -116,10 +116,10 @@ def strings_wrong(outputs, targets, real):
     return 1 - tf.reduce_mean(tf.cast(right, "float32"))
 
 
-TASKS = {  # batch, outputs, loss, what is shown, under which it is solved
-    "adding": (adding, 1, mean_squared, mean_squared, 0.01),
-    "copy": (copy, 8, crossentropy, crossentropy, 0.05),
-    "reber": (reber, len(SYMBOLS), which_follow, strings_wrong, 1e-6),
+TASKS = {  # batch, outputs, loss, what is shown, its name, under which it is solved
+    "adding": (adding, 1, mean_squared, mean_squared, "squared error", 0.01),
+    "copy": (copy, 8, crossentropy, crossentropy, "nats", 0.05),
+    "reber": (reber, len(SYMBOLS), which_follow, strings_wrong, "share wrong", 1e-6),
 }
 
 
@@ -145,7 +145,7 @@ def run(task, name, seed, most):
     """(what is shown at the end, steps, seconds, parameters)."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    batch, outputs, loss_of, shown_of, solved = TASKS[task]
+    batch, outputs, loss_of, shown_of, _, solved = TASKS[task]
     features = batch(np.random.default_rng(0), 2)[0].shape[-1]
     keras.utils.set_random_seed(seed)
     units, count = sized(CELLS[name], features)
@@ -186,23 +186,53 @@ def known(path):
     return {tuple(key): tuple(found) for key, found in map(json.loads, lines)}
 
 
+def table(done, tasks, cells, seeds, most):
+    """Lines of Markdown: a row for each cell, for each task what is shown, how often it was solved, steps, seconds."""
+    yield (
+        "| cell | parameters | "
+        + " | ".join(f"{task}: {TASKS[task][-2]} | solved | steps | seconds" for task in tasks)
+        + " |"
+    )
+    yield "| --- |" + " ---: |" * (1 + 4 * len(tasks))
+    for name in cells:
+        row, count = [], ""
+        for task in tasks:
+            runs = [done[key] for seed in range(seeds) if (key := (task, name, seed, most)) in done]
+            if not runs:
+                row.append("| | |")
+                continue
+            shown, steps, seconds, counts = zip(*runs, strict=True)
+            count = f"{counts[0]:,}"
+            spread = f" ± {statistics.stdev(shown):.4f}" if len(runs) > 1 else ""
+            solved = sum(value < TASKS[task][-1] for value in shown)
+            row.append(
+                f"{statistics.mean(shown):.4f}{spread} | {solved} of {len(runs)} | {statistics.mean(steps):.0f} | "
+                f"{statistics.mean(seconds):.0f}"
+            )
+        yield f"| {name} | {count} | " + " | ".join(row) + " |"
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--task", nargs="+", choices=TASKS, default=list(TASKS))
     parser.add_argument("--cells", nargs="+", choices=CELLS, default=list(CELLS), metavar="NAME")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--results", type=pathlib.Path, help="file to keep runs in")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="runs beside each other")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count(), help="runs beside each other; 0: tell what is known"
+    )
     flags = parser.parse_args()
     done = known(flags.results)
+    # All cells with one seed, then with the next: what is known early is known of all.
     wanted = [
-        (task, name, seed, flags.steps) for task in flags.task for name in flags.cells for seed in range(flags.seeds)
+        (task, name, seed, flags.steps) for seed in range(flags.seeds) for task in flags.task for name in flags.cells
     ]
+    wanted = [key for key in wanted if key not in done] if flags.jobs else []
     # A process for each run: it gives all its memory back.
     fresh = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(flags.jobs, fresh, max_tasks_per_child=1) as pool:
-        running = {pool.submit(run, *key): key for key in wanted if key not in done}
+    with concurrent.futures.ProcessPoolExecutor(flags.jobs or 1, fresh, max_tasks_per_child=1) as pool:
+        running = {pool.submit(run, *key): key for key in wanted}
         for number, future in enumerate(concurrent.futures.as_completed(running), start=1):
             key = running[future]
             done[key] = future.result()
@@ -210,17 +240,8 @@ def main():
                 with open(flags.results, "a", encoding="utf-8") as file:
                     print(json.dumps([key, done[key]]), file=file)
             print(f"{number} of {len(running)}: {key} {done[key]}", file=sys.stderr, flush=True)
-    for task in flags.task:
-        print(f"{task}: shown over seeds, steps, seconds a run, parameters")
-        for name in flags.cells:
-            runs = [done[task, name, seed, flags.steps] for seed in range(flags.seeds)]
-            shown, steps, seconds, count = zip(*runs, strict=True)
-            spread = statistics.stdev(shown) if len(shown) > 1 else 0.0
-            solved = sum(value < TASKS[task][-1] for value in shown)
-            print(
-                f"  {name:20} {statistics.mean(shown):8.4f} ± {spread:.4f}   solved {solved}/{len(shown)}   steps "
-                f"{statistics.mean(steps):6.0f}   {statistics.mean(seconds):5.0f} s   {count[0]:,} parameters"
-            )
+    for line in table(done, flags.task, flags.cells, flags.seeds, flags.steps):
+        print(line)
 
 
 if __name__ == "__main__":
