@@ -3,7 +3,7 @@
     python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--jobs 2] [--results FILE]
 
 Every cell gets as many units as bring it nearest to 18,000 parameters (its own, the readout not counted), the same
-batches, Adam at 0.002 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is
+batches of 32, Adam at 0.01 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is
 solved.
 
 - adding, 200 timesteps: numbers in [0, 1] and two marks; the answer is the sum of the marked numbers (S. Hochreiter and
@@ -12,11 +12,11 @@ solved.
   arXiv:1511.06464, section 5.1). Shown is the cross-entropy in nats of the ten answers; guessing gives 2.08.
 - reber: strings of the embedded Reber grammar (Hochreiter and Schmidhuber, 1997, section 5.1): after each symbol, which
   may follow. Solved: every symbol of every string of a test set of 256 predicted right, the last but one above all;
-  shown is the share of such strings, and the number of training strings seen until all of them were right.
+  shown is the share of strings that are not, and the training strings seen until then are 32 a step.
 
-What is printed is mean and spread over seeds and the seconds a run took, on one core. Each run is a process of its own,
-`--jobs` of them beside each other. The whole takes hours; with `--results` each run is written down, a line of JSON, as
-it ends, and what stands there is not run again.
+What is printed is a table: mean and spread over seeds, how many of them solved it, steps, and seconds of one core that a
+run took. Each run is a process of its own, `--jobs` of them beside each other. The whole takes hours; with `--results`
+each run is written down, a line of JSON, as it ends, and what stands there is not run again.
 """
 
 import argparse
@@ -38,7 +38,8 @@ import tensorflow as tf
 from layers import CELLS, Recurrent
 
 PARAMETERS = 18_000
-BATCH = 64
+BATCH = 32
+LEARNING_RATE = 0.01  # with 0.005 the LSTM had not solved adding after 2,000 steps
 
 
 # The tasks. Each is `batch(rng) -> (inputs, targets, weights)` and what its loss and verdict are.
@@ -153,7 +154,7 @@ def run(task, name, seed, most):
     dense = keras.layers.Dense(outputs)
     inputs = keras.Input((None, features))
     model = keras.Model(inputs, dense(layer(inputs)))
-    optimizer = keras.optimizers.Adam(0.002, global_clipnorm=1.0)
+    optimizer = keras.optimizers.Adam(LEARNING_RATE, global_clipnorm=1.0)
     optimizer.build(model.trainable_variables)
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -170,14 +171,14 @@ def run(task, name, seed, most):
     rng = np.random.default_rng(seed)
     test = batch(np.random.default_rng(10_000), 256)
     held = [None if part is None else tf.constant(part) for part in test]
-    begun = time.perf_counter()
+    begun = time.process_time()
     for step in range(1, most + 1):
         loss = train(*(None if part is None else tf.constant(part) for part in batch(rng)))
         if step % 100 == 0 or step == most:
             shown = float(show(*held))
             if shown < solved or not np.isfinite(float(loss)):
                 break
-    return shown, step, time.perf_counter() - begun, count
+    return shown, step, time.process_time() - begun, count
 
 
 def known(path):
