@@ -15,8 +15,8 @@ solved.
   shown is the share of strings that are not, and the training strings seen until then are 32 a step.
 
 What is printed is a table: mean and spread over seeds, how many of them solved it, steps, and the seconds of one core
-that a run took. Each run is a process of its own, `--jobs` of them beside each other. The whole takes hours; with `--results`
-each run is written down, a line of JSON, as it ends, and what stands there is not run again.
+that a run took. Each run is a process of its own, `--jobs` of them beside each other. The whole takes hours; with
+`--results` each run is written down, a line of JSON, as it ends, and what stands there is not run again.
 """
 
 import argparse
