@@ -2,10 +2,9 @@
 
     python -m tests.benchmarks.longterm [--task adding copy reber] [--cells NAME ...] [--jobs 2] [--results FILE]
 
-Every cell reads the inputs through the same linear layer of 64 (of two features alone, a cell without a recurrent matrix
-would need thousands of units), and gets as many units as bring it nearest to 18,000 parameters of its own; the same
-batches of 32, Adam at 0.01 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is
-solved.
+Every cell reads the inputs through a linear layer of 64 of their own (of two features alone, a cell without a recurrent
+matrix would need thousands of units), and gets as many units as bring it nearest to 18,000 parameters; the same batches
+of 32, Adam at 0.01 with gradients clipped to norm 1, and the same number of steps; a run ends early once it is solved.
 
 - adding, 200 timesteps: numbers in [0, 1] and two marks; the answer is the sum of the marked numbers (S. Hochreiter and
   J. Schmidhuber, 1997, section 5.4). Always answering 1 gives a mean squared error of 0.167; solved: under 0.01.
