@@ -106,7 +106,9 @@ class TensorFlow:
     def scan(body, carry, xs, written, reverse=False):
         """`body(carry, xs at one index) -> (carry, what each of `written` gets at that index)`."""
         count, static_batch, batch = ops.shape(xs[0])[0], xs[0].shape[-2], ops.shape(xs[0])[-2]
-        held, handles = [], []
+        held, handles, whole = [], [], TensorFlow.under_xla()
+        if whole:  # lists cannot leave what XLA compiles
+            written = [dataclasses.replace(one, apart=False) for one in written]
         for one in written:
             block = () if one.apart else (one.timesteps,)
             shape = tf.stack([*block, batch, *(-1 if size is None else size for size in one.like.shape[1:])])
@@ -121,6 +123,7 @@ class TensorFlow:
             after, values = body(list(carry), [x[t] if isinstance(x, TensorFlow.Held) else x[t.index] for x in xs])
             for new, old in zip(after, carry, strict=True):
                 new.set_shape(old.shape)
+            values = [tf.stack(value) if whole and isinstance(value, list) else value for value in values]
             handles = [one.write(*given, t) for one, *given in zip(held, handles, values, strict=True)]
             return i + 1, tuple(after), tuple(handles)
 
@@ -128,7 +131,7 @@ class TensorFlow:
         _, carry, handles = tf.while_loop(lambda i, *_: i < count, iteration, start, maximum_iterations=count)
         for one, handle in zip(held, handles, strict=True):
             one.handle = handle
-        return list(carry), held
+        return list(carry), [one.stack() for one in held] if whole else held
 
     class Held:
         """What a `scan` wrote, read by the next one without being put together in between."""
@@ -154,18 +157,24 @@ class TensorFlow:
             found.set_shape(self.static)
             return found
 
+        def stack(self):
+            """All of it: `(timesteps, batch, ...)`, or of blocks `(count, block, batch, ...)`."""
+            number = self.number if isinstance(self.number, int) else None
+            stacked = tf.raw_ops.TensorListStack(
+                input_handle=self.handle,
+                element_shape=self.shape,
+                element_dtype=self.like.dtype,
+                num_elements=-1 if number is None else number,
+            )
+            stacked.set_shape([number, *self.static])
+            return stacked
+
     @staticmethod
     def stacked(held):
         """All of it, `(timesteps, batch, ...)`."""
-        static = held.number if isinstance(held.number, int) else None
-        stacked = tf.raw_ops.TensorListStack(
-            input_handle=held.handle,
-            element_shape=held.shape,
-            element_dtype=held.like.dtype,
-            num_elements=-1 if static is None else static,
-        )
-        stacked.set_shape([static, *held.static])
-        return stacked if held.rows is not None else joined(stacked)
+        if not isinstance(held, TensorFlow.Held):
+            return joined(held)
+        return held.stack() if held.rows is not None else joined(held.stack())
 
     @staticmethod
     def vjp(f, arguments):

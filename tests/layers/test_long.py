@@ -63,6 +63,17 @@ def test_windows_change_nothing_but_what_is_kept(name, sequences, mask, x):
             close(one, other)
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX compiles in one way")
+@pytest.mark.parametrize("window", [None, 10])
+def test_a_loop_that_xla_compiles_alone_has_its_gradient(window, x):
+    """What is kept for the backward pass leaves the compiled part, and comes into another one."""
+    how = {"shape": SHAPE, "return_sequences": True, "return_state": True, "window": window}
+    plain, compiled = (recurrent("lstm", jit_compile=jit_compile, **how) for jit_compile in (False, True))
+    found, expected = (everything(layer, x, states(plain, 3), MASKS["holes"]) for layer in (compiled, plain))
+    for one, other in zip(found, expected, strict=True):
+        close(one, other)
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("name", LINEAR)
 def test_all_timesteps_at_once_are_one_after_the_other(name, mask, x):
