@@ -104,8 +104,8 @@ class TensorFlow:
 
     @staticmethod
     def scan(body, carry, xs, written, reverse=False):
-        """`body(carry, xs at one index) -> (carry, what each of `written` gets at that index)`."""
-        count, static_batch, batch = ops.shape(xs[0])[0], xs[0].shape[-2], ops.shape(xs[0])[-2]
+        """`body(carry, xs at one index) -> (carry, what each of `written` gets there)`; carries are `(batch, ...)`."""
+        count, static_batch, batch = ops.shape(xs[0])[0], carry[0].shape[0], ops.shape(carry[0])[0]
         held, handles, whole = [], [], TensorFlow.under_xla()
         if whole:  # lists cannot leave what XLA compiles
             written = [dataclasses.replace(one, apart=False) for one in written]
