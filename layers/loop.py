@@ -18,8 +18,7 @@ from keras import ops
 
 from layers.backend import Written, backend
 
-# Timesteps an iteration: fewer iterations and larger products, against a larger graph to trace. Inference under XLA
-# takes one: with five it was up to a fifth slower.
+# Timesteps an iteration: fewer iterations and larger products, against a larger graph to trace.
 BLOCK = 5
 
 
@@ -34,7 +33,8 @@ def unroll(
             `recur(hidden, *gates)` is `hidden @ columns(gates, weights)`; any number of such calls may be made.
         columns: `(gates, weights) -> (width, columns)`, a matrix.
         inputs: `(timesteps, batch, features)`, in the dtype of the matrix products. Where the number of timesteps is
-            unknown in the graph it must be one that `whole_blocks` gives, unless `any_length(keep)`.
+            unknown in the graph it must be one that `whole_blocks` gives for `block_of(keep)`, unless
+            `any_length(keep)`.
         extras: List of `(timesteps, batch, ...)` that `step` reads as they are; they get no gradient.
         carry: List of `(batch, ...)`, the carry before the first timestep.
         weights: List of tensors, all that `project`, `step` and `columns` read.
@@ -48,7 +48,7 @@ def unroll(
     Returns:
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
     """
-    block = 1 if backend().under_xla() and not keep else BLOCK
+    block = block_of(keep)
     carry, weights = ([backend().value(x) for x in tensors] for tensors in (carry, weights))
     program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences)
     timesteps = inputs.shape[0]
@@ -75,6 +75,17 @@ def unroll(
     return outputs[0] if len(outputs) == 1 else ops.concatenate(outputs), carry
 
 
+def block_of(keep):
+    """Timesteps an iteration takes.
+
+    XLA fuses what is done element by element with all that it needs of the timesteps before it in the block, and works
+    that out anew in each fusion: longer blocks cost it more than they save.
+    """
+    if not backend().under_xla():
+        return BLOCK
+    return min(2, BLOCK) if keep else 1
+
+
 def any_length(keep):
     """Whether sequences whose number of timesteps a graph does not know may have any: what is left over is a loop too.
 
@@ -83,9 +94,9 @@ def any_length(keep):
     return keep and not backend().under_xla()
 
 
-def whole_blocks(timesteps, window=None):
-    """The number of timesteps to pad to: a multiple of `BLOCK`, or of `window`, and never none at all."""
-    block = window or BLOCK
+def whole_blocks(timesteps, block=None):
+    """The number of timesteps to pad to: a multiple of `block`, of `BLOCK` unless given, and never none at all."""
+    block = block or BLOCK
     count = (timesteps + block - 1) // block
     return max(count, 1) * block if isinstance(count, int) else ops.maximum(count, 1) * block
 
@@ -137,7 +148,7 @@ class Program:
         """As `run`, keeping the carry of every `window`th timestep alone."""
         counts = len(sequences), len(carry), len(self.weights), len(self.constants)
         arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
-        block = next(block for block in range(min(BLOCK, window), 0, -1) if window % block == 0)
+        block = next(block for block in range(min(block_of(True), window), 0, -1) if window % block == 0)
 
         def forward(keep, arguments):
             sequences, carry, *always = pieces(arguments, *counts)

@@ -9,7 +9,7 @@ from layers import arguments, vendor
 from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
-from layers.loop import any_length, pieces, traced, unroll, whole_blocks
+from layers.loop import any_length, block_of, pieces, traced, unroll, whole_blocks
 
 
 def densified(sequence, mask):
@@ -106,10 +106,11 @@ class Recurrent(keras.layers.Layer):
             already stays, where a cell adds to it; one that writes it anew (Elman's) loses what is dropped (S.
             Semeniuta, A. Severyn and E. Barth, "Recurrent Dropout without Memory Loss", 2016, arXiv:1603.05118).
         update_dropout_seed: Seed of what is drawn, an integer or None.
-        jit_compile: Whether XLA compiles the loop: True, False or "auto", which does so in inference on a CPU where a
-            graph knows all sizes. True in training pays for small networks (measured: up to 16 x 64, batch x units)
-            that read long sequences of one size. Under `compile(jit_compile=True)` the whole model is compiled anyway.
-            Converters to ONNX want False for graphs of fixed sizes.
+        jit_compile: Whether XLA compiles the loop: True, False or "auto", which does so on a CPU where a graph knows
+            all sizes, batch and timesteps too: in inference, and in training where the sequences have 100 timesteps or
+            more and the network is small (a carry of up to 16 x 64, batch x units). Larger ones train faster without.
+            Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to ONNX want False for
+            graphs of fixed sizes.
 
     Call arguments:
         sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives what its padded batch does.
@@ -277,7 +278,7 @@ class Recurrent(keras.layers.Layer):
         if in_parallel or by_vendor:
             output, carry = run()
         else:
-            output, carry = backend().compiled(run, self.jit_compile, training, sequence.shape)
+            output, carry = backend().compiled(run, self.jit_compile, training, sequence.shape, (carry, weights))
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
                 held.assign(ops.cast(state, held.dtype))
@@ -334,7 +335,7 @@ class Recurrent(keras.layers.Layer):
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
         # Where the loop wants whole blocks, the rest is padding like any other.
         if self.window or (inputs.shape[0] is None and not any_length(keep)):
-            missing = whole_blocks(timesteps, self.window) - timesteps
+            missing = whole_blocks(timesteps, self.window or block_of(keep)) - timesteps
             padded = not isinstance(missing, int) or missing > 0
             if padded:
                 mask = ops.ones((timesteps, batch, 1), dtype=self.cell.state_dtype) if mask is None else mask

@@ -74,6 +74,34 @@ def test_a_loop_that_xla_compiles_alone_has_its_gradient(window, x):
         close(one, other)
 
 
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX compiles in one way")
+@pytest.mark.parametrize(
+    "timesteps, batch, units, compiled",
+    [(100, 3, 4, True), (99, 3, 4, False), (100, None, 4, False), (100, 200, 6, False), (100, 2, 100, False)],
+    ids=["small and long", "short", "batch unknown", "large batch", "many weights"],
+)
+def test_training_is_compiled_where_that_pays(timesteps, batch, units, compiled):
+    import tensorflow as tf
+
+    rng = np.random.default_rng(3)
+    x = tf.constant(rng.normal(size=(batch or 3, timesteps, 4)).astype("float32"))
+    sides = [recurrent("lstm", units, x.shape, jit_compile=jit_compile) for jit_compile in ("auto", False)]
+
+    def graph(layer):
+        @tf.function(input_signature=[tf.TensorSpec([batch, timesteps, 4])], autograph=False)
+        def run(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(layer(x, training=True) ** 2)
+            return tape.gradient(loss, [weight.value for weight in layer.trainable_weights])
+
+        return run.get_concrete_function()
+
+    found, expected = map(graph, sides)
+    assert ("_XlaMustCompile" in str(found.graph.as_graph_def())) == compiled
+    for one, other in zip(found(x), expected(x), strict=True):
+        close(one, other, 2e-4)
+
+
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("name", LINEAR)
 def test_all_timesteps_at_once_are_one_after_the_other(name, mask, x):
