@@ -2,8 +2,10 @@
 
     python -m tests.benchmarks.cells [--cells NAME ...] [--no-times] [--no-formats] [--write]
 
-- times: a training step (forward, backward, all gradients) at 16 x 200 x 64 x 64 in the plain graph, as `fit` takes it
-  on a CPU, of `Recurrent(cell)`, `keras.layers.RNN(the same cell)` and `Recurrent(LSTMCell)`, taking turns; medians.
+- times: a training step (forward, backward, all gradients) at 16 x 200 x 64 x 64 in a graph that knows these sizes, as
+  `fit` has it of batches that are all of one size: of `Recurrent(cell)`, which compiles itself where it sees fit, of
+  `keras.layers.RNN(the same cell)`, which `fit` leaves to the plain graph, and of `Recurrent(LSTMCell)`, taking turns;
+  medians.
 - formats: a sentiment network with the cell is written as SavedModel, ONNX and LiteRT, run, and compared.
 - fading: for each cell with its own initialisation, the size of the gradient of the last output with respect to the
   input so many timesteps before, over 200 timesteps of random input.

@@ -205,10 +205,13 @@ def table(done, tasks, cells, seeds, most):
                 continue
             shown, steps, seconds, counts = zip(*runs, strict=True)
             count = f"{counts[0]:,}"
-            spread = f" ± {statistics.stdev(shown):.4f}" if len(runs) > 1 else ""
-            solved = sum(value < TASKS[task][-1] for value in shown)
+            finite = [value for value in shown if np.isfinite(value)]
+            told = [f"{statistics.mean(finite):.4f}"] if finite else []
+            told += [f"± {statistics.stdev(finite):.4f}"] if len(finite) > 1 else []
+            told += [f"({len(runs) - len(finite)} diverged)"] if len(finite) < len(runs) else []
+            solved = sum(value < TASKS[task][-1] for value in finite)
             row.append(
-                f"{statistics.mean(shown):.4f}{spread} | {solved} of {len(runs)} | {statistics.mean(steps):.0f} | "
+                f"{' '.join(told)} | {solved} of {len(runs)} | {statistics.mean(steps):.0f} | "
                 f"{statistics.mean(seconds):.0f}"
             )
         yield f"| {name} | {count} | " + " | ".join(row) + " |"
