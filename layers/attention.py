@@ -169,7 +169,7 @@ class AdditiveAttention(Attention):
         v = ops.convert_to_tensor(self.scale)
         if self.normalized:
             v = self.gain * v / ops.sqrt(ops.sum(v * v))
-        return ops.sum(ops.cast(v, hidden.dtype) * ops.tanh(hidden), axis=-1)
+        return ops.dot(ops.tanh(hidden), ops.cast(v, hidden.dtype))  # a product: what is summed is never written down
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "normalized": self.normalized}
