@@ -5,6 +5,7 @@ Both have `scan`, `stacked`, `vjp`, `with_gradient`, `product` with `factor`, `k
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import math
 
@@ -88,9 +89,14 @@ class TensorFlow:
                 jit_compile = shape[1] >= 100 and carry <= 2**10 and weights <= 2**15
         return tf.function(run, jit_compile=True, autograph=False)() if jit_compile else run()
 
+    # Told while a gradient is traced, where TensorFlow forgets whom it is traced for.
+    for_xla = contextvars.ContextVar("for_xla", default=False)
+
     @staticmethod
     def under_xla():
-        return control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+        return TensorFlow.for_xla.get() or control_flow_util.GraphOrParentsInXlaContext(
+            tf.compat.v1.get_default_graph()
+        )
 
     @staticmethod
     def value(x):
@@ -202,12 +208,19 @@ class TensorFlow:
 
     @staticmethod
     def with_gradient(forward, backward, keep, arguments):
+        under_xla = TensorFlow.under_xla()
+
         @tf.custom_gradient
         def run(*arguments):
             results, kept = forward(keep, arguments)
+            kept = tf.nest.map_structure(tf.stop_gradient, kept) if under_xla else kept
 
             def gradient(*gradients):
-                return backward(arguments, kept if keep else forward(True, arguments)[1], gradients)
+                if not under_xla:
+                    return backward(arguments, kept if keep else forward(True, arguments)[1], gradients)
+                with _for_xla():
+                    known = kept if keep else forward(True, arguments)[1]
+                    return _with_second_gradient(forward, backward, arguments, known, gradients)
 
             return results, gradient
 
@@ -215,16 +228,55 @@ class TensorFlow:
 
     @staticmethod
     def known_product(hidden, zeros, product, transposed):
-        @tf.custom_gradient
-        def run(hidden, zeros):
-            return tf.identity(product), lambda d: (TensorFlow.product(d, transposed), d)
+        """`hidden` times the matrix, known to be `product`; what `zeros` gets is the gradient of that.
 
-        return run(hidden, zeros)
+        The matrix's own gradient is for second derivatives; elsewhere no one asks for it, and graphs leave it out.
+        """
+
+        @tf.custom_gradient
+        def run(hidden, zeros, *transposed):
+            def gradient(d):
+                columns = tf.split(hidden, len(transposed), axis=1)
+                d_transposed = [tf.matmul(d, part, transpose_a=True) for part in columns]
+                return TensorFlow.product(d, transposed), d, *d_transposed
+
+            return tf.identity(product), gradient
+
+        return run(hidden, zeros, *transposed)
 
 
 def onednn():
     """Whether oneDNN does TensorFlow's matrix products here; a private question, which may no longer be answered."""
     return getattr(tensorflow_port, "IsMklEnabled", lambda: False)()
+
+
+@contextlib.contextmanager
+def _for_xla():
+    token = TensorFlow.for_xla.set(True)
+    try:
+        yield
+    finally:
+        TensorFlow.for_xla.reset(token)
+
+
+def _with_second_gradient(forward, backward, arguments, kept, gradients):
+    """`backward`, whose own gradient does everything again, so that it lies within one thing that XLA compiles.
+
+    Otherwise TensorFlow keeps for it lists of what the loop's iterations saw, which cannot leave what XLA compiles.
+    """
+
+    @tf.custom_gradient
+    def run(*given):
+        def gradient(*seconds):
+            with _for_xla(), tf.GradientTape() as tape:
+                tape.watch(given)
+                again = given[: len(arguments)]
+                found = backward(again, forward(True, again)[1], given[len(arguments) :])
+            return tape.gradient(found, given, seconds, unconnected_gradients="zero")
+
+        return backward(arguments, kept, gradients), gradient
+
+    return run(*(tf.identity(x) for x in (*arguments, *gradients)))
 
 
 @contextlib.contextmanager
@@ -328,9 +380,10 @@ class Jax:
             return product
 
         def pull(kept, d):
-            return ops.matmul(d, kept[1]), d, ops.zeros_like(kept[0]), ops.zeros_like(kept[1])
+            hidden, product, transposed = kept
+            return ops.matmul(d, transposed), d, ops.zeros_like(product), ops.matmul(ops.transpose(d), hidden)
 
-        run.defvjp(lambda *arguments: (product, arguments[2:]), pull)
+        run.defvjp(lambda hidden, zeros, *known: (product, (hidden, *known)), pull)
         return run(hidden, zeros, product, transposed)
 
 

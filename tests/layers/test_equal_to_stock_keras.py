@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from cells import short_blocks
 from keras import ops
 
 from layers import ElmanCell, GRUCell, LSTMCell, Recurrent
@@ -73,3 +74,43 @@ def test_outputs_states_and_gradients_are_stock_keras_s(cell, stock, arguments, 
 
     for one, other in zip([*outputs, *found], [*expected, *expected_gradients], strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
+
+
+def second_gradients(layer, x):
+    """Gradients of how large the gradient with respect to the inputs is, as a gradient penalty has them."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        @tf.function(autograph=False)
+        def run(x):
+            with tf.GradientTape() as outer:
+                outer.watch(x)
+                with tf.GradientTape() as inner:
+                    inner.watch(x)
+                    loss = tf.reduce_sum(layer(x, training=True) ** 2)
+                penalty = tf.reduce_sum(inner.gradient(loss, x) ** 2)
+            return outer.gradient(penalty, [x, *(w.value for w in layer.trainable_variables)])
+
+        return run(tf.constant(x))
+    import jax
+
+    held = [v.value for v in layer.non_trainable_variables]
+    loss = lambda x, weights: (layer.stateless_call(weights, held, x, training=True)[0] ** 2).sum()
+    penalty = lambda x, weights: (jax.grad(loss)(x, weights) ** 2).sum()
+    by_x, by_weights = jax.jit(jax.grad(penalty, argnums=(0, 1)))(x, [v.value for v in layer.trainable_variables])
+    return [by_x, *by_weights]
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("cell, stock, arguments", PAIRS)
+def test_gradients_of_gradients_are_stock_keras_s(cell, stock, arguments, jit_compile, monkeypatch):
+    short_blocks(monkeypatch)
+    if jit_compile and (keras.backend.backend() == "jax" or cell is not ElmanCell):
+        pytest.skip("JAX compiles in any case; one cell is enough")
+    x = np.random.default_rng(4).normal(size=(2, 4, 3)).astype("float32")
+    ours, theirs = Recurrent(cell(4, **arguments), jit_compile=jit_compile), stock(4, **arguments)
+    theirs.build(x.shape)
+    ours.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+    for found, expected in zip(second_gradients(ours, x), second_gradients(theirs, x), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
