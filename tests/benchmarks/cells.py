@@ -218,9 +218,9 @@ def tree_lines(parent=None, depth=0):
 HEAD = """# The cells
 
 Written by `python -m tests.benchmarks.cells --write`. Parameters are for 64 features and 64 units; times are of a
-training step at {size} (batch x timesteps x features x units) on 2 CPU cores: milliseconds, and ratios to
-`Recurrent(LSTMCell)` and to `keras.layers.RNN` of the same cell, taking turns. Formats were tried: a network with the
-cell was written, run and compared.
+training step at {size} (batch x timesteps x features x units) on 2 CPU cores, in a graph that knows these
+sizes: milliseconds, and ratios to `Recurrent(LSTMCell)` and to `keras.layers.RNN` of the same cell, which `fit` leaves
+to the plain graph, taking turns. Formats were tried: a network with the cell was written, run and compared.
 """
 FADING = """
 ## How they forget
