@@ -16,7 +16,8 @@ of 32, Adam at 0.01 with gradients clipped to norm 1, and the same number of ste
 
 What is printed is a table: mean and spread over seeds, how many of them solved it, steps, and the seconds of one core
 that a run took. Each run is a process of its own, `--jobs` of them beside each other. The whole takes hours; with
-`--results` each run is written down, a line of JSON, as it ends, and what stands there is not run again.
+`--results` each run is written down, a line of JSON, as it ends, and what stands there is not run again. What has been
+run so far is in `tests/benchmarks/longterm.jsonl`.
 """
 
 import argparse
