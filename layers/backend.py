@@ -217,11 +217,11 @@ class TensorFlow:
             kept = tf.nest.map_structure(tf.stop_gradient, kept) if under_xla else kept
 
             def gradient(*gradients):
-                if not under_xla:
-                    return backward(arguments, kept if keep else forward(True, arguments)[1], gradients)
-                with _for_xla():
+                with _traced_for(under_xla):
                     known = kept if keep else forward(True, arguments)[1]
-                    return _with_second_gradient(forward, backward, arguments, known, gradients)
+                    if under_xla:
+                        return _with_second_gradient(forward, backward, arguments, known, gradients)
+                    return backward(arguments, known, gradients)
 
             return results, gradient
 
@@ -252,8 +252,8 @@ def onednn():
 
 
 @contextlib.contextmanager
-def _for_xla():
-    token = TensorFlow.for_xla.set(True)
+def _traced_for(xla):
+    token = TensorFlow.for_xla.set(xla)
     try:
         yield
     finally:
@@ -269,7 +269,7 @@ def _with_second_gradient(forward, backward, arguments, kept, gradients):
     @tf.custom_gradient
     def run(*given):
         def gradient(*seconds):
-            with _for_xla(), tf.GradientTape() as tape:
+            with _traced_for(True), tf.GradientTape() as tape:
                 tape.watch(given)
                 again = given[: len(arguments)]
                 found = backward(again, forward(True, again)[1], given[len(arguments) :])

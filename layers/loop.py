@@ -83,7 +83,7 @@ def block_of(keep):
     """
     if not backend().under_xla():
         return BLOCK
-    return min(2, BLOCK) if keep else 1
+    return 2 if keep else 1
 
 
 def any_length(keep):

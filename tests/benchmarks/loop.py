@@ -280,6 +280,13 @@ for _name, _make, _cells, _forms in (
 ):
     for _mode, _side in tensorflow_sides(_make).items():
         SIDES[f"{_name} {_mode}"] = ("tensorflow", _cells, _forms, _side)
+# What a mask and a second direction cost: the layer without them, taking turns with the one that has them.
+SIDES["ours, bare"] = (
+    "tensorflow",
+    ("lstm",),
+    ("mask", "bidirectional"),
+    lambda case: in_tensorflow(ours, False, dataclasses.replace(case, form="")),
+)
 # As the pipelines run it on 2 cores: a core for each product, and two products at once.
 SIDES["ours, a core each"] = ("tensorflow", (*VENDOR, "peephole"), PLAIN, functools.partial(in_tensorflow, ours, False))
 ENVIRONMENT = {"ours, a core each": {"TF_NUM_INTRAOP_THREADS": "1"}}
