@@ -82,6 +82,8 @@ class TensorFlow:
             shape: Of the sequence, `(batch, timesteps, features)`.
             tensors: The carry's, and the weights: what a timestep reads.
         """
+        if TensorFlow.under_xla():
+            return run()  # compiled within what is compiled, it would be compiled again for each batch of a `fit`
         if jit_compile == "auto":
             in_graph = not tf.executing_eagerly() and not tf.config.list_logical_devices("GPU")
             jit_compile = in_graph and None not in shape and 0 not in shape

@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 
+from tests.benchmarks import buckets
+
 SIZES = [(32, 200, 128, 128), (64, 50, 256, 512), (16, 1000, 64, 64), (128, 30, 100, 100)]
 ONE_AT_A_TIME = (1, 200, 128, 256)
 KERAS = ("tf", "xla")
@@ -435,6 +437,8 @@ def main():
     finally:
         for side in sides:
             side.close()
+    if not flags.only and not flags.quick:
+        buckets.main()
 
 
 if __name__ == "__main__":

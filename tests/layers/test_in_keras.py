@@ -192,3 +192,20 @@ def test_an_epoch_of_buckets_is_traced_at_its_first_batch_and_never_again():
     model.fit(data, epochs=2, verbose=0, callbacks=[counted])
 
     assert len(seen) == 10 and set(seen) == {seen[0]}
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="about TensorFlow's graphs")
+@pytest.mark.parametrize("shape", [(None, None, 3), (2, 120, 3)])
+def test_what_xla_compiles_whole_has_nothing_within_that_it_compiles_again(shape):
+    """TensorFlow would compile that anew for each batch: a program within a program takes its inputs for constants."""
+    import tensorflow as tf
+
+    layer = Recurrent(LSTMCell(4), jit_compile=True if shape[0] is None else "auto")
+    layer.build(shape)
+
+    def programs(whole):
+        run = tf.function(lambda x: layer(x, training=True), [tf.TensorSpec(shape)], jit_compile=whole)
+        functions = run.get_concrete_function().graph.as_graph_def().library.function
+        return sum(function.attr["_XlaMustCompile"].b for function in functions)
+
+    assert programs(whole=False) and not programs(whole=True)
