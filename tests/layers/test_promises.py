@@ -227,6 +227,7 @@ def test_dropout_repeats_with_its_seed_and_is_off_in_inference(name, rate, x):
     def made(seed):
         return recurrent(name, shape=SHAPE, cell={rate: 0.5, "seed": seed})
 
+    x = x[:, :3]
     one, same, other, none = made(3), made(3), made(4), recurrent(name, shape=SHAPE)
     close(one(x), none(x))
     first = one(x, training=True)

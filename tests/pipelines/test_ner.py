@@ -226,8 +226,10 @@ def test_sentences_without_words_and_of_very_many(tagger, tmp_path, capsys):
     "flags",
     [
         ["--no-crf", "--letter-filters", "0", "--cell", "peephole", "--no-bidirectional"],
-        ["--scheme", "BIO", "--depth", "2", "--cell", "gru", "--recurrent-dropout", "0.2", "--no-baselines"],
-        ["--vectors", "tests/fixtures/glove.txt", "--embedding", "3", "--mixed-precision", "bfloat16"],
+        [
+            *("--scheme", "BIO", "--depth", "2", "--cell", "gru", "--recurrent-dropout", "0.2", "--no-baselines"),
+            *("--vectors", "tests/fixtures/glove.txt", "--embedding", "3", "--mixed-precision", "bfloat16"),
+        ],
     ],
 )
 def test_every_part_of_the_network_trains_from_json_lines(tmp_path, flags, capsys):
