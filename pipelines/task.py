@@ -21,6 +21,7 @@ from data import batching, text
 from data.files import InputError
 from layers import CELLS
 from pipelines import exporting
+from pipelines.adamw import OnePassAdamW
 from pipelines.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.training import fit, in_order, repeatable, say, share_cores
 
@@ -202,7 +203,7 @@ class Words(Network):
 
 def optimizer(config, steps):
     """Adam as the configuration says, over so many steps."""
-    return keras.optimizers.AdamW(
+    return OnePassAdamW(
         Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
         weight_decay=config.weight_decay,
         global_clipnorm=config.clip_norm or None,

@@ -8,16 +8,20 @@ quality   trains by the pipeline and translates the validation data with beam 5 
 training  tokens of the target a second in training against an encoder and decoder of stock layers (a bidirectional
           GRU, a GRU with AdditiveAttention over its outputs, teacher forcing) of equal sizes, the sides in turn: on the
           same batches, and on batches as they come, padded to the longest; ours as that network (`--feeding none`),
-          and with the context fed to the decoder, which stock layers cannot do
+          and with the context fed to the decoder, which stock layers cannot do; ours with the pipeline's optimizer
+          and threads, stock ones as Keras and TensorFlow have them (and once with the pipeline's threads)
 decoding  exports a run, loads it in a process of its own that imports TensorFlow alone, translates 1,000 sentences
 
 All on validation data; the test data is not looked at.
 """
 
 import argparse
+import concurrent.futures
+import contextlib
 import dataclasses
 import functools
 import json
+import multiprocessing
 import os
 import pathlib
 import statistics
@@ -131,46 +135,79 @@ def batches():
     return {"ours": list(bucketed.take(30)), "as they come": list(rows.padded_batch(BATCH).take(30))}
 
 
+# Network, compiled by XLA or not, batches, and whether products share the cores as in the pipelines: a core for each.
+NETWORKS = {
+    "ours": (ours, False, "ours", True),
+    "ours, fed": (functools.partial(ours, "context"), False, "ours", True),
+    "stock, our batches": (stock, False, "ours", False),
+    "stock, as they come": (stock, False, "as they come", False),
+    "ours, one size": (ours, False, "one size", True),
+    "stock, one size": (stock, False, "one size", False),
+    "stock, one size, shared": (stock, False, "one size", True),
+    "stock, one size, XLA": (stock, True, "one size", False),
+}
+
+
+class Network:
+    """A side of the comparison, in a process of its own: threads are a process's."""
+
+    here = None
+
+    def __init__(self, name):
+        import keras
+        import numpy as np
+        import tensorflow as tf
+
+        from pipelines.adamw import OnePassAdamW
+        from pipelines.training import share_cores
+
+        make, compiled, kind, shared = NETWORKS[name]
+        if shared:
+            share_cores()
+        equal = [(tf.ones((BATCH, LENGTH), "int64") * 9,) * 2]
+        given = equal if kind == "one size" else batches()[kind]
+        self.given = [(source, tf.maximum(target, 0), int(np.sum(target.numpy() > 0))) for source, target in given]
+        self.model, loss = make()
+        optimizer = OnePassAdamW if "ours" in name else keras.optimizers.AdamW
+        self.model.compile(optimizer(), loss, jit_compile=compiled)
+        for number in range(len(self.given)):  # until no shape is new
+            self.step(number)
+
+    def step(self, number):
+        """(seconds, tokens of the target)"""
+        source, target, tokens = self.given[number % len(self.given)]
+        begun = time.perf_counter()
+        self.model.train_on_batch([source, target], target)
+        return time.perf_counter() - begun, tokens
+
+    @classmethod
+    def begin(cls, name):
+        cls.here = cls(name)
+
+    @classmethod
+    def turn(cls, number):
+        return cls.here.step(number)
+
+
 def training(flags):
-    import keras
-    import numpy as np
-    import tensorflow as tf
-
-    from pipelines.training import share_cores
-
-    share_cores()
-    made = batches()
-    equal = [(tf.ones((BATCH, LENGTH), "int64") * 9,) * 2]
-    sides = {
-        "ours": (ours, False, made["ours"]),
-        "ours, fed": (functools.partial(ours, "context"), False, made["ours"]),
-        "stock, our batches": (stock, False, made["ours"]),
-        "stock, as they come": (stock, False, made["as they come"]),
-        "ours, one size": (ours, False, equal),
-        "stock, one size": (stock, False, equal),
-        "stock, one size, XLA": (stock, True, equal),
+    apart = multiprocessing.get_context("spawn")
+    with contextlib.ExitStack() as stack:
+        sides = {}
+        for name in NETWORKS:
+            pool = concurrent.futures.ProcessPoolExecutor(1, apart, Network.begin, (name,))
+            sides[name] = stack.enter_context(pool)
+            sides[name].submit(Network.turn, 0).result()
+        steps = {name: [] for name in sides}
+        for number in range(flags.rounds):
+            for name, side in sides.items():
+                steps[name].append(side.submit(Network.turn, number).result())
+    rates = {
+        name: sum(tokens for _, tokens in found) / sum(seconds for seconds, _ in found) for name, found in steps.items()
     }
-    steps, seconds, tokens = {}, {name: [] for name in sides}, {}
-    for name, (make, compiled, given) in sides.items():
-        model, loss = make()
-        model.compile(keras.optimizers.AdamW(), loss, jit_compile=compiled)
-        given = [(source, tf.maximum(target, 0), int(np.sum(target.numpy() > 0))) for source, target in given]
-        steps[name] = lambda one, model=model: model.train_on_batch(list(one[:2]), one[1])
-        sides[name], tokens[name] = given, []
-        for one in given:  # until no shape is new
-            steps[name](one)
-    for turn in range(flags.rounds):
-        for name, given in sides.items():
-            one = given[turn % len(given)]
-            begun = time.perf_counter()
-            steps[name](one)
-            seconds[name].append(time.perf_counter() - begun)
-            tokens[name].append(one[2])
-    rates = {name: sum(tokens[name]) / sum(seconds[name]) for name in sides}
     for name, rate in rates.items():
         of = "ours, one size" if "one size" in name else "ours"
-        milliseconds = 1000 * statistics.median(seconds[name])
-        print(f"{name:22}{milliseconds:8.1f} ms a step  {rate:8.0f} tokens/s  ours / this {rates[of] / rate:.2f}")
+        milliseconds = 1000 * statistics.median(seconds for seconds, _ in steps[name])
+        print(f"{name:24}{milliseconds:8.1f} ms a step  {rate:8.0f} tokens/s  ours / this {rates[of] / rate:.2f}")
 
 
 # Decoding by what was exported.
