@@ -213,7 +213,7 @@ def sentences(count=128):
 
 
 @pytest.mark.parametrize("policy, epochs", [("float32", 10), ("mixed_bfloat16", 4)])
-def test_it_learns_with_plain_fit(policy, epochs, monkeypatch):
+def test_it_learns_with_plain_fit_and_is_saved_and_loaded(policy, epochs, tmp_path, monkeypatch):
     short_blocks(monkeypatch)
     keras.utils.set_random_seed(0)
     words, tags = sentences()
@@ -226,13 +226,6 @@ def test_it_learns_with_plain_fit(policy, epochs, monkeypatch):
     model.compile(keras.optimizers.Adam(0.05), CRFLoss(), metrics=[CRFAccuracy()])
     history = model.fit(words, tags, epochs=epochs, batch_size=32, verbose=0).history
     assert history["accuracy"][-1] > 0.6 + 0.03 * epochs > history["accuracy"][0]
-
-
-def test_a_model_with_it_is_saved_and_loaded(tmp_path, monkeypatch):
-    short_blocks(monkeypatch)
-    words, tags = sentences()
-    model = tagger()
-    model.compile("adam", CRFLoss(), metrics=[CRFAccuracy()])
     loss, accuracy = model.evaluate(words, tags, verbose=0)
     model.save(tmp_path / "tagger.keras")
     loaded = keras.models.load_model(tmp_path / "tagger.keras")
