@@ -52,11 +52,12 @@ from layers.cells.sru import SRUCell
 from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
-from layers.decoder import Decoder, TokenAccuracy, TokenCrossentropy
+from layers.decoder import Decoder
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
 from layers.recurrent import Recurrent
 from layers.ridge import RidgeReadout
+from layers.scores import TokenAccuracy, TokenCrossentropy
 from layers.stack import Stack, stack
 from layers.timed import TimedCell
 from layers.vote import Vote

@@ -1,12 +1,13 @@
 """What the loop over time needs of a backend, for TensorFlow and for JAX; the only file that speaks to one.
 
-Both have `scan`, `stacked`, `vjp`, `with_gradient`, `product` with `factor`, `known_product`, `value`, `compiled` and
-`under_xla`; what they say of vendors' kernels is for `vendor.py`.
+Both have `scan`, `stacked`, `vjp`, `with_gradient`, `product` with `factor`, `known_product`, `cut`, `portions`,
+`value`, `compiled` and `under_xla`; what they say of vendors' kernels is for `vendor.py`.
 """
 
 import contextlib
 import contextvars
 import dataclasses
+import itertools
 import math
 
 import keras
@@ -19,6 +20,9 @@ if keras.backend.backend() == "tensorflow":
     from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 elif keras.backend.backend() == "jax":
     import jax
+
+
+PORTIONS = 4
 
 
 def backend():
@@ -121,6 +125,20 @@ class TensorFlow:
     def product(x, factor):
         found = [tf.matmul(x, part) for part in factor]
         return found[0] if len(found) == 1 else tf.concat(found, axis=1)
+
+    @staticmethod
+    def cut(x, sizes):
+        """Pieces of these sizes. Not slices, whose gradients are as large as what was cut, and mostly zeros."""
+        return [x] * len(sizes) if len(sizes) < 2 else tf.split(x, sizes)
+
+    @staticmethod
+    def portions(rows):
+        """Rows in parts, for what is done with each by itself: on a CPU the cores then share it, whatever it is."""
+        if TensorFlow.under_xla() or tf.config.list_logical_devices("GPU"):
+            return [rows]
+        count = ops.shape(rows)[0]
+        ends = [count * part // PORTIONS for part in range(PORTIONS + 1)]
+        return TensorFlow.cut(rows, [end - begin for begin, end in itertools.pairwise(ends)])
 
     @staticmethod
     def scan(body, carry, xs, written, reverse=False):
@@ -347,6 +365,14 @@ class Jax:
     @staticmethod
     def product(x, factor):
         return ops.matmul(x, factor)
+
+    @staticmethod
+    def cut(x, sizes):
+        return [x] * len(sizes) if len(sizes) < 2 else ops.split(x, list(itertools.accumulate(sizes))[:-1])
+
+    @staticmethod
+    def portions(rows):
+        return [rows]
 
     @staticmethod
     def scan(body, carry, xs, written, reverse=False):

@@ -7,6 +7,7 @@ from layers import arguments
 from layers.attention import Attention, AttentionCell
 from layers.backend import backend
 from layers.recurrent import Recurrent
+from layers.scores import token_scores
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -45,10 +46,13 @@ class Decoder(keras.layers.Layer):
         summary: `(batch, features)`.
         memory: `(batch, source timesteps, features)`, or None without attention.
         mask: `(batch, source timesteps)` booleans, False where the memory is padding; or None.
+        logits: Whether to return logits.
         training: Whether dropout is on.
 
     Returns:
-        Logits `(batch, timesteps, vocabulary)` of the tokens wanted.
+        Scores `(batch, timesteps, 3)` of the tokens wanted, which `TokenCrossentropy` and `TokenAccuracy` read: see
+        `layers.scores.token_scores`. With `logits` the logits `(batch, timesteps, vocabulary)`, in training the largest
+        tensor there is.
 
     Raises:
         ValueError: if a size is not a positive integer, a rate is outside [0, 1), there are no levels, or `attention`
@@ -59,7 +63,10 @@ class Decoder(keras.layers.Layer):
     >>> from layers import AdditiveAttention, AttentionCell, GRUCell
     >>> decoder = Decoder(20, [AttentionCell(GRUCell(8), AdditiveAttention(6))], embedding=5)
     >>> memory = np.ones((2, 7, 4))
-    >>> tuple(decoder(np.array([[3, 4, 2], [5, 2, -1]]), memory[:, 0], memory).shape)
+    >>> targets = np.array([[3, 4, 2], [5, 2, -1]])
+    >>> tuple(decoder(targets, memory[:, 0], memory).shape)
+    (2, 3, 3)
+    >>> tuple(decoder(targets, memory[:, 0], memory, logits=True).shape)
     (2, 3, 20)
     """
 
@@ -126,36 +133,53 @@ class Decoder(keras.layers.Layer):
             self.output_kernel = self.add_weight(name="output_kernel", shape=(self.vocabulary, self.embedding))
         self.output_bias = self.add_weight(name="output_bias", shape=(self.vocabulary,), initializer="zeros")
 
-    def call(self, targets, summary, memory=None, mask=None, training=False):
+    def call(self, targets, summary, memory=None, mask=None, logits=False, training=False):
         first = ops.full_like(targets[:, :1], self.begin_token)
-        told = ops.concatenate([first, ops.maximum(targets[:, :-1], 0)], axis=1)
+        tokens = ops.maximum(targets, 0)
+        told = ops.concatenate([first, tokens[:, :-1]], axis=1)
         if training and self.guessing:
-            guessed = ops.argmax(self.written(told, summary, memory, mask, False), axis=-1)
+            guessed = ops.argmax(self.written(told, summary, memory, mask, None, False), axis=-1)
             guessed = ops.concatenate([first, ops.cast(guessed[:, :-1], told.dtype)], axis=1)
             drawn = keras.random.uniform(ops.shape(told), seed=self.guess_generator)
             told = ops.where(drawn < self.guessing, guessed, told)
-        return self.written(told, summary, memory, mask, training)
+        return self.written(told, summary, memory, mask, None if logits else tokens, training)
 
-    def written(self, told, summary, memory, mask, training):
-        """Logits at all timesteps, from the tokens told before each."""
+    def written(self, told, summary, memory, mask, tokens, training):
+        """Scores of `tokens` at all timesteps, or without them logits, from the tokens told before each."""
         y = self.drop_told(self.embed(told), training=training)
         output = y
         for level, carry in zip(self.levels, self.first_carries(summary), strict=True):
             constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
             output = level(output, initial_state=carry, constants=constants, training=training)
-        if self.attention is not None:
-            output = ops.concatenate([output, self.attention(output, *with_mask(memory, mask))], axis=-1)
-        return self.logits(output, y, training)
+        # What is left is done sentence by sentence.
+        given = [output, y, *([] if tokens is None else [tokens])]
+        asked = [] if self.attention is None else with_mask(memory, mask)
+        parts = []
+        for some in zip(*map(backend().portions, (*given, *asked)), strict=True):
+            output, y, *tokens = some[: len(given)]
+            if asked:
+                output = ops.concatenate([output, self.attention(output, *some[len(given) :])], axis=-1)
+            t = self.deep_output(output, y, training)
+            parts.append(token_scores(t, *self.output_layer(t.dtype), *tokens) if tokens else self.logits(t))
+        return ops.concatenate(parts)
 
     def first_carries(self, summary):
         return [[dense(summary) for dense in level] for level in self.firsts]
 
-    def logits(self, output, y, training=False):
-        """The deep output: `(..., width)` and `(..., embedding)` -> `(..., vocabulary)`."""
-        t = self.drop_written(ops.tanh(self.from_state(output) + self.from_token(y)), training=training)
-        kernel = ops.transpose(ops.cast(self.embed.embeddings if self.tied else self.output_kernel, t.dtype))
+    def deep_output(self, output, y, training=False):
+        """`(..., width)` and `(..., embedding)` -> t, `(..., embedding)`."""
+        return self.drop_written(ops.tanh(self.from_state(output) + self.from_token(y)), training=training)
+
+    def output_layer(self, dtype):
+        """E, `(vocabulary, embedding)`, and b."""
+        kernel = self.embed.embeddings if self.tied else self.output_kernel
+        return ops.cast(kernel, dtype), ops.cast(self.output_bias, dtype)
+
+    def logits(self, t):
+        """`(..., embedding)` -> `(..., vocabulary)`."""
+        kernel, bias = self.output_layer(t.dtype)
         rows = ops.reshape(t, (-1, self.embedding))
-        logits = backend().product(rows, backend().factor(kernel, None)) + ops.cast(self.output_bias, t.dtype)
+        logits = backend().product(rows, backend().factor(ops.transpose(kernel), None)) + bias
         return ops.reshape(logits, (*ops.shape(t)[:-1], self.vocabulary))
 
     # One token after the other.
@@ -187,10 +211,7 @@ class Decoder(keras.layers.Layer):
         if self.attention is not None:
             context, *weights = self.attention.read(output, self.attention.product, None, *constants)
             output = ops.concatenate([output, context], axis=-1)
-        return (self.logits(output, y), after, *weights)
-
-    def compute_output_shape(self, targets_shape, *shapes, **more):
-        return (*targets_shape, self.vocabulary)
+        return (self.logits(self.deep_output(output, y)), after, *weights)
 
     def get_config(self):
         names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "seed")
@@ -209,78 +230,3 @@ class Decoder(keras.layers.Layer):
 def with_mask(memory, mask):
     """A memory and what of it is no padding."""
     return [memory, ops.ones(ops.shape(memory)[:2], "bool") if mask is None else mask]
-
-
-@keras.saving.register_keras_serializable(package="layers")
-class TokenCrossentropy(keras.losses.Loss):
-    r"""Cross-entropy of logits, averaged over the tokens of a batch that are real.
-
-        -(1 - ε) log p(y) - ε / V Σ_v log p(v)
-
-    Source: C. Szegedy et al., 2016, arXiv:1512.00567, section 7 (label smoothing).
-
-    Args:
-        smoothing: ε, the share of the target spread over all V tokens, in [0, 1).
-
-    Call arguments:
-        targets: `(batch, timesteps)` tokens; negative ones are padding.
-        logits: `(batch, timesteps, vocabulary)`.
-
-    Returns:
-        A scalar, in nats a token.
-
-    Raises:
-        ValueError: if `smoothing` is outside [0, 1).
-    """
-
-    def __init__(self, smoothing=0.0, name="token_crossentropy", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.smoothing = arguments.within("TokenCrossentropy", "smoothing", smoothing, 0, 1)
-
-    def __call__(self, targets, logits, sample_weight=None):
-        targets, logits = ops.convert_to_tensor(targets), ops.cast(logits, "float32")
-        real = ops.cast(ops.reshape(targets >= 0, (-1,)), "float32")
-        share = real / ops.maximum(ops.sum(real), 1.0)
-        tokens = ops.cast(ops.reshape(ops.maximum(targets, 0), (-1,)), "float32")  # JAX wants gradients of floats
-        rows = ops.reshape(logits, (-1, logits.shape[-1]))
-        return backend().with_gradient(self._loss, self._gradient, True, [rows, share, tokens])[0]
-
-    # A gradient of its own: automatic differentiation passes over a large vocabulary's logits three times as often.
-
-    def _loss(self, keep, arguments):
-        logits, share, tokens = arguments
-        p = ops.softmax(logits)
-        normalizer = ops.max(logits, axis=-1) - ops.log(ops.max(p, axis=-1))
-        tokens = ops.expand_dims(ops.cast(tokens, "int32"), -1)
-        wanted = (1 - self.smoothing) * ops.squeeze(ops.take_along_axis(logits, tokens, axis=-1), -1)
-        if self.smoothing:
-            wanted = wanted + self.smoothing * ops.mean(logits, axis=-1)
-        return [ops.sum((normalizer - wanted) * share)], [p]
-
-    def _gradient(self, arguments, kept, gradients):
-        logits, share, tokens = arguments
-        (p,), weight = kept, ops.expand_dims(share * gradients[0], -1)
-        if self.smoothing:
-            p = p - self.smoothing / logits.shape[-1]
-        places = ops.stack([ops.arange(ops.shape(tokens)[0]), ops.cast(tokens, "int32")], axis=1)
-        wanted = (self.smoothing - 1) * ops.squeeze(weight, -1)
-        return [
-            ops.scatter_update(p * weight, places, wanted, reduction="add"),
-            ops.zeros_like(share),
-            ops.zeros_like(tokens),
-        ]
-
-    def get_config(self):
-        return {**super().get_config(), "smoothing": self.smoothing}
-
-
-@keras.saving.register_keras_serializable(package="layers")
-class TokenAccuracy(keras.metrics.Mean):
-    """Share of the real tokens that are the most probable ones, in [0, 1]; called as `TokenCrossentropy` is."""
-
-    def __init__(self, name="accuracy", **kwargs):
-        super().__init__(name=name, **kwargs)
-
-    def update_state(self, targets, logits, sample_weight=None):
-        right = ops.equal(ops.cast(ops.argmax(logits, axis=-1), targets.dtype), targets)
-        super().update_state(ops.cast(right, "float32"), sample_weight=ops.cast(targets >= 0, "float32"))

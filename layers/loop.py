@@ -56,16 +56,18 @@ def unroll(
         output, carry = program.run_in_windows([inputs, *extras], carry, window)
         return output, carry
     if timesteps is None and any_length(keep):
-        whole = ops.shape(inputs)[0] // block * block
-        pieces = [(0, whole, block), (whole, None, 1)]
+        timesteps = ops.shape(inputs)[0]
+        rest = timesteps % block
+        pieces = [(timesteps - rest, block), (rest, 1)]
     elif timesteps is None:  # a number of blocks, see `whole_blocks`
-        pieces = [(0, None, block)]
+        pieces = [(None, block)]
     else:
-        whole = timesteps // block * block
-        pieces = [(0, whole, block)] * (whole > 0) + [(whole, timesteps, timesteps - whole)] * (whole < timesteps)
+        rest = timesteps % block
+        pieces = [(timesteps - rest, block)] * (timesteps >= block) + [(rest, rest)] * (rest > 0)
+    sizes = [size for size, _ in pieces]
+    parts = zip(*(backend().cut(x, sizes) for x in (inputs, *extras)), strict=True)
     outputs = []
-    for start, stop, at_once in pieces:
-        part = [x[start:stop] for x in (inputs, *extras)]
+    for (_, at_once), part in zip(pieces, parts, strict=True):
         output, carry = program.run(part, carry, at_once, keep)
         outputs.append(output)
     if not return_sequences:

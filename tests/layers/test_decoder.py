@@ -1,9 +1,9 @@
-"""The decoder told what comes before, against the same decoder writing token by token; its loss against NumPy."""
+"""The decoder told what comes before, against the same decoder writing token by token; its scores against NumPy."""
 
 import keras
 import numpy as np
 import pytest
-from cells import filled, gradients, short_blocks
+from cells import filled, short_blocks
 from keras import ops
 
 from layers import (
@@ -46,7 +46,7 @@ def built(form, **arguments):
 def test_writing_token_by_token_gives_the_logits_of_being_told(form, tied):
     decoder = built(form, tied=tied)
 
-    told = np.asarray(decoder(TARGETS, *data()))
+    told = np.asarray(decoder(TARGETS, *data(), logits=True))
 
     carry, constants = decoder.begin(*data())
     tokens = np.full(3, 1, "int32")
@@ -57,24 +57,38 @@ def test_writing_token_by_token_gives_the_logits_of_being_told(form, tied):
         tokens = np.maximum(TARGETS[:, t], 0).astype("int32")
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_scores_are_those_of_the_logits(tied):
+    decoder = built("bahdanau", tied=tied)
+    logits = np.asarray(decoder(TARGETS, *data(), logits=True), "float64")
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    tokens = np.maximum(TARGETS, 0)
+
+    scores = decoder(TARGETS, *data())
+
+    wanted = np.take_along_axis(log_p, tokens[..., None], axis=-1)[..., 0]
+    expected = np.stack([wanted, log_p.mean(axis=-1), logits.argmax(axis=-1) == tokens], axis=-1)
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
 def test_padding_of_the_targets_changes_no_logits_before_it():
     decoder = built("bahdanau")
     summary, memory, mask = data()
 
-    short = decoder(TARGETS[1:2, :2], summary[1:2], memory[1:2], mask[1:2])
+    short = decoder(TARGETS[1:2, :2], summary[1:2], memory[1:2], mask[1:2], logits=True)
 
-    np.testing.assert_allclose(decoder(TARGETS, summary, memory, mask)[1:2, :2], short, atol=1e-6)
+    np.testing.assert_allclose(decoder(TARGETS, summary, memory, mask, logits=True)[1:2, :2], short, atol=1e-6)
 
 
 def test_guesses_are_what_the_decoder_would_have_written_there():
     decoder = built("bahdanau", guessing=0.5, seed=0)
     decoder.guessing = 1.0  # all of them
     given = data()
-    guesses = np.asarray(ops.argmax(decoder(TARGETS, *given), axis=-1))
+    guesses = np.asarray(ops.argmax(decoder(TARGETS, *given, logits=True), axis=-1))
 
-    told = decoder(np.concatenate([guesses[:, :-1], TARGETS[:, -1:]], axis=1), *given)
+    told = decoder(np.concatenate([guesses[:, :-1], TARGETS[:, -1:]], axis=1), *given, logits=True)
 
-    np.testing.assert_allclose(decoder(TARGETS, *given, training=True), told, atol=1e-5)
+    np.testing.assert_allclose(decoder(TARGETS, *given, logits=True, training=True), told, atol=1e-5)
     assert not np.array_equal(guesses[:, :-1], np.maximum(TARGETS[:, :-1], 0))
 
 
@@ -106,46 +120,7 @@ def test_a_decoder_whose_attention_feeds_nothing_back_is_made_again_from_its_con
     again(TARGETS, *data())
     again.set_weights(decoder.get_weights())
 
-    np.testing.assert_allclose(again(TARGETS, *data()), decoder(TARGETS, *data()), atol=1e-6)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_loss_is_the_mean_over_real_tokens(smoothing):
-    logits = np.random.default_rng(1).normal(size=(3, 4, 10)).astype("float32")
-    expected = []
-    for row, column in np.argwhere(TARGETS >= 0):
-        log_p = logits[row, column] - np.log(np.exp(logits[row, column].astype("float64")).sum())
-        wanted = np.full(10, smoothing / 10)
-        wanted[TARGETS[row, column]] += 1 - smoothing
-        expected.append(-(wanted * log_p).sum())
-
-    found = TokenCrossentropy(smoothing)(TARGETS, logits)
-
-    np.testing.assert_allclose(found, np.mean(expected), rtol=1e-5)
-
-
-@pytest.mark.parametrize("smoothing", [0.0, 0.2])
-def test_the_gradient_of_the_loss_is_what_was_expected_less_what_was_wanted(smoothing):
-    logits = np.random.default_rng(1).normal(size=(3, 4, 10)).astype("float32")
-    p = np.exp(logits.astype("float64"))
-    wanted = np.full(logits.shape, smoothing / 10)
-    np.put_along_axis(wanted, np.maximum(TARGETS, 0)[..., None], 1 - smoothing + smoothing / 10, axis=-1)
-    expected = (p / p.sum(axis=-1, keepdims=True) - wanted) * (TARGETS >= 0)[..., None] / (TARGETS >= 0).sum()
-
-    (found,) = gradients(
-        keras.layers.Identity(), lambda _, logits: 3 * TokenCrossentropy(smoothing)(TARGETS, logits), logits
-    )
-
-    np.testing.assert_allclose(found, 3 * expected, atol=1e-6)
-
-
-def test_accuracy_counts_real_tokens():
-    logits = np.eye(10, dtype="float32")[np.where(TARGETS == 2, 5, np.maximum(TARGETS, 0))]
-    metric = TokenAccuracy()
-
-    metric.update_state(ops.convert_to_tensor(TARGETS), logits)
-
-    np.testing.assert_allclose(metric.result(), 6 / 9)  # three ends are missed
+    np.testing.assert_allclose(again(TARGETS, *data(), logits=True), decoder(TARGETS, *data(), logits=True), atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -156,7 +131,6 @@ def test_accuracy_counts_real_tokens():
         (lambda: Decoder(5, [GRUCell(3)], 4, guessing=1.5), "`guessing`"),
         (lambda: Decoder(5, [GRUCell(3)], 4, attention=MonotonicAttention(3)), "`attention` must be .* nothing back"),
         (lambda: Decoder(5, FORMS["luong"](), 4, attention=AdditiveAttention(3)), "`attention` must be"),
-        (lambda: TokenCrossentropy(1.0), "`smoothing`"),
     ],
 )
 def test_wrong_arguments_are_named(make, message):

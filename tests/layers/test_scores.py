@@ -1,0 +1,116 @@
+"""Scores of tokens, their gradients, and the loss and accuracy made of them, against float64 NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from cells import gradients
+from keras import ops
+
+from layers import TokenAccuracy, TokenCrossentropy
+from layers.scores import token_scores
+
+TARGETS = np.array([[3, 8, 5, 2], [9, 2, -1, -1], [4, 4, 2, -1]])
+TOKENS = np.maximum(TARGETS, 0)
+REAL = TARGETS >= 0
+
+
+def data(dtype="float32"):
+    rng = np.random.default_rng(0)
+    return [rng.normal(size=shape).astype(dtype) for shape in ((3, 4, 6), (10, 6), (10,))]
+
+
+def logits_of(hidden, kernel, bias):
+    return hidden.astype("float64") @ kernel.T.astype("float64") + bias
+
+
+def expected_scores(logits):
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    wanted = np.take_along_axis(log_p, TOKENS[..., None], axis=-1)[..., 0]
+    return np.stack([wanted, log_p.mean(axis=-1), logits.argmax(axis=-1) == TOKENS], axis=-1)
+
+
+def test_scores_are_those_of_logits():
+    given = data()
+    np.testing.assert_allclose(token_scores(*given, TOKENS), expected_scores(logits_of(*given)), atol=1e-5)
+
+
+@pytest.mark.parametrize("rows", [0, 1, 3, 9])  # rows are shared out in four parts
+def test_scores_of_any_number_of_rows(rows):
+    hidden, kernel, bias = data()
+    hidden, tokens = np.resize(hidden, (1, rows, 6)), np.resize(TOKENS, (1, rows))
+
+    scores = token_scores(hidden, kernel, bias, tokens)
+
+    assert scores.shape == (1, rows, 3)
+    logits = logits_of(hidden, kernel, bias)[0]
+    np.testing.assert_array_equal(np.asarray(scores)[0, :, 2], (logits.argmax(axis=-1) if rows else []) == tokens[0])
+
+
+def test_scores_of_logits_that_no_exponential_holds():
+    hidden, kernel, bias = data()
+    scores = np.asarray(token_scores(300 * hidden, kernel, bias, TOKENS))
+
+    logits = logits_of(300 * hidden, kernel, bias)
+    largest = logits.max(axis=-1, keepdims=True)
+    log_p = logits - largest - np.log(np.exp(logits - largest).sum(axis=-1, keepdims=True))
+    np.testing.assert_allclose(scores[..., 0], np.take_along_axis(log_p, TOKENS[..., None], -1)[..., 0], rtol=1e-4)
+    np.testing.assert_allclose(scores[..., 1], log_p.mean(axis=-1), rtol=1e-4)
+
+
+def test_scores_of_sixteen_bits_are_nearly_those():
+    hidden, kernel, bias = (ops.cast(x, "bfloat16") for x in data())
+    scores = token_scores(hidden, kernel, bias, TOKENS)
+
+    assert keras.backend.standardize_dtype(scores.dtype) == "float32"
+    np.testing.assert_allclose(scores[..., :2], expected_scores(logits_of(*data()))[..., :2], atol=0.1)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_loss_is_the_mean_over_real_tokens(smoothing):
+    logits = logits_of(*data())
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+    found = TokenCrossentropy(smoothing)(TARGETS, token_scores(*data(), TOKENS))
+
+    np.testing.assert_allclose(found, -(wanted(smoothing) * log_p).sum() / REAL.sum(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_the_gradient_of_the_loss_is_what_was_expected_less_what_was_wanted(smoothing):
+    given = data()
+    hidden, kernel, _ = (x.astype("float64") for x in given)
+    p = np.exp(logits_of(*given))
+    d = 3 * (p / p.sum(axis=-1, keepdims=True) * REAL[..., None] - wanted(smoothing)) / REAL.sum()
+
+    def loss(_, hidden, kernel, bias):
+        return 3 * TokenCrossentropy(smoothing)(TARGETS, token_scores(hidden, kernel, bias, TOKENS))
+
+    d_hidden, d_kernel, d_bias = gradients(keras.layers.Identity(), loss, *given)
+
+    np.testing.assert_allclose(d_hidden, d @ kernel, atol=1e-6)
+    np.testing.assert_allclose(d_kernel, np.einsum("btv,btd->vd", d, hidden), atol=1e-6)
+    np.testing.assert_allclose(d_bias, d.sum(axis=(0, 1)), atol=1e-6)
+
+
+def wanted(smoothing):
+    """What each real token wants p to be, `(batch, timesteps, vocabulary)`."""
+    found = np.full((*TARGETS.shape, 10), smoothing / 10)
+    np.put_along_axis(found, TOKENS[..., None], 1 - smoothing + smoothing / 10, axis=-1)
+    return found * REAL[..., None]
+
+
+def test_accuracy_counts_real_tokens():
+    metric = TokenAccuracy()
+    found = ops.convert_to_tensor(np.stack([0 * TOKENS, 0 * TOKENS, TOKENS != 2], axis=-1).astype("float32"))
+
+    metric.update_state(ops.convert_to_tensor(TARGETS), found)
+
+    np.testing.assert_allclose(metric.result(), 6 / 9)  # three ends are missed
+
+
+def test_what_is_no_scores_is_named():
+    logits = np.zeros((3, 4, 10), "float32")
+    with pytest.raises(ValueError, match=r"TokenCrossentropy: expected the scores .* \(3, 4, 10\)"):
+        TokenCrossentropy()(TARGETS, logits)
+    with pytest.raises(ValueError, match="`smoothing`"):
+        TokenCrossentropy(1.0)
