@@ -15,13 +15,12 @@ of 32, Adam at 0.01 with gradients clipped to norm 1, and the same number of ste
   shown is the share of strings that are not, and the training strings seen until then are 32 a step.
 
 What is printed is a table: mean and spread over seeds, how many of them solved it, steps, and the seconds of one core
-that a run took. Each run is a process of its own, `--jobs` of them beside each other. The whole takes hours; with
+that a run took, `--jobs` of them beside each other, each in a process of its own. The whole takes hours; with
 `--results` each run is written down, a line of JSON, as it ends, and what stands there is not run again. What has been
 run so far is in `tests/benchmarks/longterm.jsonl`.
 """
 
 import argparse
-import concurrent.futures
 import json
 import multiprocessing
 import os
@@ -186,6 +185,10 @@ def run(task, name, seed, most):
     return shown, step, time.process_time() - begun, count
 
 
+def keyed(key):
+    return key, run(*key)
+
+
 def known(path):
     """Runs that are written down: {(task, cell, seed, steps): (shown, steps taken, seconds, parameters)}."""
     lines = path.read_text(encoding="utf-8").splitlines() if path and path.exists() else []
@@ -238,17 +241,14 @@ def main():
         (task, name, seed, flags.steps) for task in flags.task for seed in range(flags.seeds) for name in flags.cells
     ]
     wanted = [key for key in wanted if key not in done] if flags.jobs else []
-    # A process for each run: it gives all its memory back.
-    fresh = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(flags.jobs or 1, fresh, max_tasks_per_child=1) as pool:
-        running = {pool.submit(run, *key): key for key in wanted}
-        for number, future in enumerate(concurrent.futures.as_completed(running), start=1):
-            key = running[future]
-            done[key] = future.result()
+    # A new process after every eight runs: it gives all its memory back, and few wait for TensorFlow to be imported.
+    with multiprocessing.get_context("spawn").Pool(flags.jobs or 1, maxtasksperchild=8) as pool:
+        for number, (key, found) in enumerate(pool.imap_unordered(keyed, wanted), start=1):
+            done[key] = found
             if flags.results:
                 with open(flags.results, "a", encoding="utf-8") as file:
-                    print(json.dumps([key, done[key]]), file=file)
-            print(f"{number} of {len(running)}: {key} {done[key]}", file=sys.stderr, flush=True)
+                    print(json.dumps([key, found]), file=file)
+            print(f"{number} of {len(wanted)}: {key} {found}", file=sys.stderr, flush=True)
     for line in table(done, flags.task, flags.cells, flags.seeds, flags.steps):
         print(line)
 
