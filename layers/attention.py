@@ -85,7 +85,7 @@ class Attention(keras.layers.Layer):
         Rows are those of the batch, or some for each, side by side: the timesteps of a sequence, the beams of a search.
         """
         batch = ops.shape(memory)[0]
-        queries = ops.shape(query)[0] // ops.maximum(batch, 1)
+        queries = ops.shape(query)[0] // (max(batch, 1) if isinstance(batch, int) else ops.maximum(batch, 1))
         by_sentence = lambda x: ops.reshape(x, (batch, queries, ops.shape(x)[-1]))
         by_row = lambda x: ops.reshape(x, (-1, ops.shape(x)[-1]))
         ask = lambda name=None: by_sentence(query if name is None else recur(query, name))

@@ -138,30 +138,29 @@ class Decoder(keras.layers.Layer):
         tokens = ops.maximum(targets, 0)
         told = ops.concatenate([first, tokens[:, :-1]], axis=1)
         if training and self.guessing:
-            guessed = ops.argmax(self.written(told, summary, memory, mask, None, False), axis=-1)
+            guessed = ops.argmax(self.written(told, summary, memory, mask, tokens, True, False), axis=-1)
             guessed = ops.concatenate([first, ops.cast(guessed[:, :-1], told.dtype)], axis=1)
             drawn = keras.random.uniform(ops.shape(told), seed=self.guess_generator)
             told = ops.where(drawn < self.guessing, guessed, told)
-        return self.written(told, summary, memory, mask, None if logits else tokens, training)
+        return self.written(told, summary, memory, mask, tokens, logits, training)
 
-    def written(self, told, summary, memory, mask, tokens, training):
-        """Scores of `tokens` at all timesteps, or without them logits, from the tokens told before each."""
+    def written(self, told, summary, memory, mask, tokens, logits, training):
+        """Scores of `tokens` at all timesteps, or logits, from the tokens told before each."""
         y = self.drop_told(self.embed(told), training=training)
         output = y
         for level, carry in zip(self.levels, self.first_carries(summary), strict=True):
             constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
             output = level(output, initial_state=carry, constants=constants, training=training)
-        # What is left is done sentence by sentence.
-        given = [output, y, *([] if tokens is None else [tokens])]
-        asked = [] if self.attention is None else with_mask(memory, mask)
-        parts = []
-        for some in zip(*map(backend().portions, (*given, *asked)), strict=True):
-            output, y, *tokens = some[: len(given)]
-            if asked:
-                output = ops.concatenate([output, self.attention(output, *some[len(given) :])], axis=-1)
-            t = self.deep_output(output, y, training)
-            parts.append(token_scores(t, *self.output_layer(t.dtype), *tokens) if tokens else self.logits(t))
-        return ops.concatenate(parts)
+        given = [output, y, tokens, *([] if self.attention is None else with_mask(memory, mask))]
+        portions = zip(*map(backend().portions, given), strict=True)
+        return ops.concatenate([self.above(*portion, logits=logits, training=training) for portion in portions])
+
+    def above(self, output, y, tokens, *memory, logits, training):
+        """All that comes after the recurrent levels, for some of the sentences."""
+        if memory:
+            output = ops.concatenate([output, self.attention(output, *memory)], axis=-1)
+        t = self.deep_output(output, y, training)
+        return self.logits(t) if logits else token_scores(t, *self.output_layer(t.dtype), tokens)
 
     def first_carries(self, summary):
         return [[dense(summary) for dense in level] for level in self.firsts]

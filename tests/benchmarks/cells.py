@@ -229,7 +229,9 @@ The size of the gradient of the last output with respect to the input so many ti
 normal random input, each cell with 64 units and its own initialisation (seed 0), mean over 8 sequences, relative to the
 last timestep.
 
-![The gradients of all cells, fading](fading.png)"""
+![The gradients of all cells, fading](fading.png)
+
+What each can remember, adding, copying and reading a grammar: [memory.md](memory.md)."""
 
 
 def page(rows, forms):

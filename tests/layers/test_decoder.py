@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cells import filled, short_blocks
+from cells import filled, gradients, short_blocks
 from keras import ops
 
 from layers import (
@@ -69,6 +69,22 @@ def test_scores_are_those_of_the_logits(tied):
     wanted = np.take_along_axis(log_p, tokens[..., None], axis=-1)[..., 0]
     expected = np.stack([wanted, log_p.mean(axis=-1), logits.argmax(axis=-1) == tokens], axis=-1)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
+
+
+def test_gradients_of_a_batch_are_those_of_its_sentences():
+    decoder = built("above")
+    summary, memory, mask = data()
+
+    def found(rows):
+        def loss(decoder, summary, memory):
+            return ops.sum(decoder(TARGETS[rows], summary, memory, mask[rows])[..., :2])
+
+        return gradients(decoder, loss, summary[rows], memory[rows])[2:]  # of the weights
+
+    alone = [found(slice(row, row + 1)) for row in range(3)]
+
+    for together, *each in zip(found(slice(0, 3)), *alone, strict=True):
+        np.testing.assert_allclose(together, sum(each), rtol=1e-4, atol=1e-5)
 
 
 def test_padding_of_the_targets_changes_no_logits_before_it():
