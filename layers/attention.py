@@ -79,13 +79,13 @@ class Attention(keras.layers.Layer):
         real = ops.ones(ops.shape(memory)[:2]) if mask is None else ops.cast(mask, "float32")
         return [memory, self.keys_of(memory), (1 - real) * FAR]
 
-    def read(self, query, recur, before, memory, keys, padding):
+    def read(self, query, recur, before, memory, keys, padding, queries=-1):
         """Asks the memory: `(rows, width)` -> context `(rows, features)` and weights `(rows, timesteps)`.
 
-        Rows are those of the batch, or some for each, side by side: the timesteps of a sequence, the beams of a search.
+        Rows are those of the batch, or `queries` for each, side by side: the timesteps of a sequence, the beams of a
+        search. Their number has to be given only where there may be no batch at all.
         """
         batch = ops.shape(memory)[0]
-        queries = ops.shape(query)[0] // (max(batch, 1) if isinstance(batch, int) else ops.maximum(batch, 1))
         by_sentence = lambda x: ops.reshape(x, (batch, queries, ops.shape(x)[-1]))
         by_row = lambda x: ops.reshape(x, (-1, ops.shape(x)[-1]))
         ask = lambda name=None: by_sentence(query if name is None else recur(query, name))
@@ -101,7 +101,7 @@ class Attention(keras.layers.Layer):
         mask = mask[1] if isinstance(mask, (list, tuple)) else mask
         rows = ops.reshape(ops.cast(query, self.compute_dtype), (-1, query.shape[-1]))
         constants = [ops.cast(x, self.compute_dtype) for x in self.constants_of(memory, mask)]
-        context, weights = self.read(rows, self.product, None, *constants)
+        context, weights = self.read(rows, self.product, None, *constants, queries=ops.shape(query)[1])
         by_query = lambda x: ops.reshape(x, (*ops.shape(query)[:2], ops.shape(x)[-1]))
         return [by_query(context), by_query(weights)] if return_attention_scores else by_query(context)
 

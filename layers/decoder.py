@@ -7,7 +7,7 @@ from layers import arguments
 from layers.attention import Attention, AttentionCell
 from layers.backend import backend
 from layers.recurrent import Recurrent
-from layers.scores import token_scores
+from layers.scores import SCORES, token_scores
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -211,6 +211,10 @@ class Decoder(keras.layers.Layer):
             context, *weights = self.attention.read(output, self.attention.product, None, *constants)
             output = ops.concatenate([output, context], axis=-1)
         return (self.logits(self.deep_output(output, y)), after, *weights)
+
+    def compute_output_spec(self, targets, *given, logits=False, **more):
+        width, dtype = (self.vocabulary, self.compute_dtype) if logits else (len(SCORES), "float32")
+        return keras.KerasTensor((*targets.shape, width), dtype)
 
     def get_config(self):
         names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "seed")

@@ -118,6 +118,7 @@ def test_a_model_with_a_decoder_learns_to_copy_and_is_read_back(tmp_path, monkey
     cell = AttentionCell(GRUCell(16), AdditiveAttention(16))
     decoder = Decoder(10, [cell], embedding=16, dropout=0.1, seed=0)
     model = keras.Model([source, wanted], decoder(wanted, memory[:, 0], memory, source > 0))
+    assert decoder(wanted, memory[:, 0], memory, source > 0, logits=True).shape == (None, None, 10)
     model.compile(keras.optimizers.Adam(0.01), TokenCrossentropy(0.1), metrics=[TokenAccuracy()], jit_compile=False)
 
     before = model.evaluate([words, targets], targets, verbose=0, return_dict=True)
