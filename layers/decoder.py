@@ -152,15 +152,17 @@ class Decoder(keras.layers.Layer):
             constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
             output = level(output, initial_state=carry, constants=constants, training=training)
         given = [output, y, tokens, *([] if self.attention is None else with_mask(memory, mask))]
-        portions = zip(*map(backend().portions, given), strict=True)
-        return ops.concatenate([self.above(*portion, logits=logits, training=training) for portion in portions])
+        portions = list(zip(*map(backend().portions, given), strict=True))
+        parts = [(self.above(output, y, *asked, training=training), tokens) for output, y, tokens, *asked in portions]
+        if logits:
+            return ops.concatenate([self.logits(t) for t, _ in parts])
+        return token_scores(parts, *self.output_layer(self.compute_dtype))
 
-    def above(self, output, y, tokens, *memory, logits, training):
-        """All that comes after the recurrent levels, for some of the sentences."""
+    def above(self, output, y, *memory, training):
+        """The deep output, for some of the sentences."""
         if memory:
             output = ops.concatenate([output, self.attention(output, *memory)], axis=-1)
-        t = self.deep_output(output, y, training)
-        return self.logits(t) if logits else token_scores(t, *self.output_layer(t.dtype), tokens)
+        return self.deep_output(output, y, training)
 
     def first_carries(self, summary):
         return [[dense(summary) for dense in level] for level in self.firsts]

@@ -11,35 +11,40 @@ from layers.backend import backend
 SCORES = ("log_p", "mean_log_p", "right")
 
 
-def token_scores(hidden, kernel, bias, tokens):
+def token_scores(parts, kernel, bias):
     r"""What the loss and the metric need of logits.
 
         logits_v = kernel_v · hidden + bias_v
         log p_v = logits_v - log Σ_v' exp(logits_v')
 
     Logits of a large vocabulary are the largest tensor of a training step. What is kept of them is p, and what they get
-    as a gradient is never written down: p, the token that is wanted and the mean are taken to the hidden layer and to
-    the kernel by products.
+    as a gradient is never written down: products take p to the hidden layer and to the kernel.
 
     Args:
-        hidden: `(batch, timesteps, width)`.
+        parts: List of `(hidden (batch, timesteps, width), tokens (batch, timesteps))`, each for some of the sentences;
+            tokens are integers in [0, vocabulary).
         kernel: `(vocabulary, width)`.
         bias: `(vocabulary,)`.
-        tokens: `(batch, timesteps)` integers in [0, vocabulary).
 
     Returns:
-        float32 `(batch, timesteps, 3)`: of each token log p (nats); the mean of log p over the vocabulary; and 1 where
-        no token is more probable, else 0, which has no gradient.
+        float32 `(batch, timesteps, 3)`, of all parts: of each token log p (nats); the mean of log p over the
+        vocabulary; and 1 where no token is more probable, else 0, which has no gradient.
     """
+    middle = ops.mean(kernel, axis=0), ops.mean(bias)  # the mean of all logits is the logit of the mean
+    return ops.concatenate([_part_scores(hidden, tokens, kernel, bias, *middle) for hidden, tokens in parts])
+
+
+def _part_scores(hidden, tokens, kernel, bias, mean_kernel, mean_bias):
     rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
     places = ops.cast(ops.reshape(tokens, (-1,)), "float32")  # JAX wants gradients of floats
-    logit, mean, normalizer, right = backend().with_gradient(_scored, _gradient, True, [rows, kernel, bias, places])
+    logit, normalizer, right = backend().with_gradient(_scored, _gradient, True, [rows, kernel, bias, places])
+    mean = ops.cast(ops.matmul(rows, mean_kernel) + mean_bias, "float32")
     scores = ops.stack([logit - normalizer, mean - normalizer, right], axis=-1)
     return ops.reshape(scores, (*ops.shape(hidden)[:-1], len(SCORES)))
 
 
 def _scored(keep, arguments):
-    """Of each row the token's logit, the mean of the logits, log Σ exp(logits), whether no logit is larger; and p."""
+    """Of each row the token's logit, log Σ exp(logits), and whether no logit is larger; kept is p."""
     hidden, kernel, bias, tokens = arguments
     logits = ops.cast(ops.matmul(hidden, ops.transpose(kernel)) + bias, "float32")
     p = ops.softmax(logits)
@@ -47,23 +52,19 @@ def _scored(keep, arguments):
     normalizer = largest - ops.log(ops.max(p, axis=-1, initial=0))
     places = ops.cast(ops.expand_dims(tokens, -1), "int32")
     logit = ops.squeeze(ops.take_along_axis(logits, places, axis=-1), -1)
-    mean = ops.cast(ops.matmul(hidden, ops.mean(kernel, axis=0)) + ops.mean(bias), "float32")
-    return [logit, mean, normalizer, ops.cast(logit >= largest, "float32")], [p]
+    return [logit, normalizer, ops.cast(logit >= largest, "float32")], [p]
 
 
 def _gradient(arguments, kept, gradients):
     hidden, kernel, bias, tokens = arguments
-    d_logit, d_mean, d_normalizer, _ = (ops.expand_dims(ops.cast(d, hidden.dtype), -1) for d in gradients)
-    d_mean = d_mean / kernel.shape[0]
+    d_logit, d_normalizer, _ = (ops.expand_dims(ops.cast(d, hidden.dtype), -1) for d in gradients)
     p = ops.cast(kept[0], hidden.dtype)
     by_token = ops.transpose(p)
+    d_bias = ops.squeeze(ops.matmul(by_token, d_normalizer), -1)
     places = ops.cast(ops.expand_dims(tokens, -1), "int32")
-    d_hidden = d_normalizer * ops.matmul(p, kernel) + d_mean * ops.sum(kernel, axis=0)
-    d_kernel = ops.matmul(by_token, d_normalizer * hidden) + ops.sum(d_mean * hidden, axis=0)
-    d_bias = ops.squeeze(ops.matmul(by_token, d_normalizer), -1) + ops.sum(d_mean)
     return [
-        d_hidden + d_logit * ops.take(kernel, ops.squeeze(places, -1), axis=0),
-        ops.scatter_update(d_kernel, places, d_logit * hidden, reduction="add"),
+        d_normalizer * ops.matmul(p, kernel) + d_logit * ops.take(kernel, ops.squeeze(places, -1), axis=0),
+        ops.scatter_update(ops.matmul(by_token, d_normalizer * hidden), places, d_logit * hidden, reduction="add"),
         ops.scatter_update(d_bias, places, ops.squeeze(d_logit, -1), reduction="add"),
         ops.zeros_like(tokens),
     ]

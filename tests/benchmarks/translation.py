@@ -113,6 +113,7 @@ def stock():
     told = keras.ops.pad(target[:, :-1], [[0, 0], [1, 0]], constant_values=1)
     y = keras.layers.Dropout(0.3)(keras.layers.Embedding(VOCABULARY, EMBEDDING)(told))
     s = keras.layers.GRU(UNITS, return_sequences=True)(y, initial_state=begin)
+    memory = keras.layers.Dropout(0.3)(memory)
     keys = keras.layers.Dense(UNITS, use_bias=False)(memory)
     query = keras.layers.Dense(UNITS, use_bias=False)(s)
     context = keras.layers.AdditiveAttention()([query, memory, keys])
