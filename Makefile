@@ -1,8 +1,11 @@
 # On a machine with only Python 3.11+ and make: `make demo` runs the main job, `make test` the tests.
 PYTHON ?= python3
 BIN := .venv/bin
-# JAX compiles each operation for each shape: compiled code that need not be fast is compiled in half the time.
-JAX_QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+# JAX compiles each operation for each shape: compiled code that need not be fast is compiled in half the time, and what
+# was compiled once, by a test before or by the tests of yesterday, is read from a file.
+JAX_QUICK := XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true" \
+	JAX_COMPILATION_CACHE_DIR=.venv/jax-compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0 \
+	JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES=-1
 
 .PHONY: demo test test-jax clean
 

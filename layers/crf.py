@@ -243,8 +243,8 @@ def messages(field):
     begin = ops.zeros_like(field.logits[0]) - math.log(field.logits.shape[2])  # their sum is 1
     blocks = in_blocks([field.logits, field.real, field.first], BLOCK)
     written = [Written(like(begin), BLOCK), Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
-    (last,), written = backend().scan(body, [begin], blocks, written)
-    before, into, logs = (backend().stacked(one) for one in written)
+    (last,), written = backend.scan(body, [begin], blocks, written)
+    before, into, logs = (backend.stacked(one) for one in written)
     last = ops.where(field.some, last + field.end, last)
     return ops.concatenate([logs, ops.expand_dims(log_sum(last), 0)]), before, into, last
 
@@ -288,10 +288,10 @@ def posterior(field, before, into, last, share):
 
     into = ops.where(inner, into, ops.cast(-PADDING, into.dtype))  # nothing comes from before the first
     blocks = in_blocks([before, into, inner], BLOCK)
-    (_, between), written = backend().scan(
+    (_, between), written = backend.scan(
         body, [at_end, ops.zeros_like(to_from)], blocks, [Written(like(last), BLOCK)], reverse=True
     )
-    at = backend().stacked(written[0])
+    at = backend.stacked(written[0])
     at = whole(at)
     chosen = lambda which, x: ops.sum(ops.where(which, x, ops.zeros_like(x)), axis=tuple(range(len(x.shape) - 1)))
     return at, ops.transpose(between), chosen(field.first, at), chosen(field.some, at_end)
@@ -314,7 +314,7 @@ def log_normalizers(field):
 
     u = ops.where(field.real, field.logits, ops.cast(PADDING, field.logits.dtype))
     given = [u, field.transitions, field.start, field.end]
-    return backend().with_gradient(forward, backward, True, given)[0]
+    return backend.with_gradient(forward, backward, True, given)[0]
 
 
 def log_normalizer(potentials):
@@ -438,8 +438,8 @@ def viterbi(potentials, best=1):
 
     blocks = in_blocks([field.logits, field.real, field.first], BLOCK)
     written = [Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
-    (scores,), written = backend().scan(forward, [begin], blocks, written)
-    before, most = (backend().stacked(one) for one in written)  # (timesteps, batch, tags, best), (blocks, batch)
+    (scores,), written = backend.scan(forward, [begin], blocks, written)
+    before, most = (backend.stacked(one) for one in written)  # (timesteps, batch, tags, best), (blocks, batch)
     scores = ops.where(ops.expand_dims(field.some, 2), scores + ops.expand_dims(field.end, 1), scores)
     scores, ends = ops.top_k(ops.reshape(scores, (batch, tags * best)), best)  # (batch, best)
 
@@ -458,8 +458,8 @@ def viterbi(potentials, best=1):
     moves = ops.logical_and(field.real, ops.logical_not(field.first))
     row = keras.KerasTensor((*begin.shape[:1], best), dtype="int32")
     blocks, ends = in_blocks([before, moves], BLOCK), ops.cast(ends, "int32")
-    _, written = backend().scan(back, [ends], blocks, [Written(row, BLOCK)], reverse=True)
-    ids = ops.where(field.real, backend().stacked(written[0]), 0)
+    _, written = backend.scan(back, [ends], blocks, [Written(row, BLOCK)], reverse=True)
+    ids = ops.where(field.real, backend.stacked(written[0]), 0)
     logs = messages(field)[0]
     rest = ops.sum(most - logs[:-1], axis=0) - logs[-1]
     return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], scores + ops.expand_dims(rest, 1)

@@ -152,7 +152,7 @@ class Decoder(keras.layers.Layer):
             constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
             output = level(output, initial_state=carry, constants=constants, training=training)
         given = [output, y, tokens, *([] if self.attention is None else with_mask(memory, mask))]
-        portions = list(zip(*map(backend().portions, given), strict=True))
+        portions = list(zip(*map(backend.portions, given), strict=True))
         parts = [(self.above(output, y, *asked, training=training), tokens) for output, y, tokens, *asked in portions]
         if logits:
             return ops.concatenate([self.logits(t) for t, _ in parts])
@@ -180,7 +180,7 @@ class Decoder(keras.layers.Layer):
         """`(..., embedding)` -> `(..., vocabulary)`."""
         kernel, bias = self.output_layer(t.dtype)
         rows = ops.reshape(t, (-1, self.embedding))
-        logits = backend().product(rows, backend().factor(ops.transpose(kernel), None)) + bias
+        logits = backend.product(rows, backend.factor(ops.transpose(kernel), None)) + bias
         return ops.reshape(logits, (*ops.shape(t)[:-1], self.vocabulary))
 
     # One token after the other.

@@ -108,7 +108,7 @@ def linear_scan(a, b, initial):
         d_initial = times([x[:1] for x in a], [x[:1] for x in g])
         return [*times(conjugate(before), g), *g, *(ops.sum(x, axis=0) for x in d_initial)]
 
-    return list(backend().with_gradient(forward, backward, True, [*a, *b, *initial]))
+    return list(backend.with_gradient(forward, backward, True, [*a, *b, *initial]))
 
 
 def _in_chunks(step, a, b, initial, reverse=False):
@@ -139,8 +139,8 @@ def _in_chunks(step, a, b, initial, reverse=False):
         return plus(times(product, carry), end), [ops.expand_dims(x, 0) for x in carry]
 
     ends = [ops.expand_dims(x, 1) for x in (*product, *carry)]  # blocks of one timestep
-    _, written = backend().scan(body, list(initial), ends, [Written(like(x), 1) for x in initial], reverse=reverse)
-    carry = [backend().stacked(one) for one in written]  # (count, batch, ...), what each chunk begins with
+    _, written = backend.scan(body, list(initial), ends, [Written(like(x), 1) for x in initial], reverse=reverse)
+    carry = [backend.stacked(one) for one in written]  # (count, batch, ...), what each chunk begins with
     results = [None] * CHUNK
     for t in order:
         carry, results[t] = step(a[t], b[t], carry)

@@ -10,7 +10,7 @@
   down. The input kernel's comes from the projection's vector-Jacobian product, one product a block too. The loop
   carries the sums over blocks, and those of weights that `step` uses element by element.
 
-The algorithm is `Program`; it is written once, over what `backend.py` has for TensorFlow and for JAX.
+The algorithm is `Program`; it is written once, over what `backend` has for TensorFlow and for JAX.
 """
 
 import keras
@@ -49,7 +49,7 @@ def unroll(
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
     """
     block = block_of(keep)
-    carry, weights = ([backend().value(x) for x in tensors] for tensors in (carry, weights))
+    carry, weights = ([backend.value(x) for x in tensors] for tensors in (carry, weights))
     program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences)
     timesteps = inputs.shape[0]
     if window:
@@ -65,7 +65,7 @@ def unroll(
         rest = timesteps % block
         pieces = [(timesteps - rest, block)] * (timesteps >= block) + [(rest, rest)] * (rest > 0)
     sizes = [size for size, _ in pieces]
-    parts = zip(*(backend().cut(x, sizes) for x in (inputs, *extras)), strict=True)
+    parts = zip(*(backend.cut(x, sizes) for x in (inputs, *extras)), strict=True)
     outputs = []
     for (_, at_once), part in zip(pieces, parts, strict=True):
         output, carry = program.run(part, carry, at_once, keep)
@@ -83,7 +83,7 @@ def block_of(keep):
     XLA fuses what is done element by element with all that it needs of the timesteps before it in the block, and works
     that out anew in each fusion: longer blocks cost it more than they save.
     """
-    if not backend().under_xla():
+    if not backend.under_xla():
         return BLOCK
     return 2 if keep else 1
 
@@ -93,7 +93,7 @@ def any_length(keep):
 
     In training, where padding would be waste. XLA and converters of what is exported refuse loops that may never run.
     """
-    return keep and not backend().under_xla()
+    return keep and not backend.under_xla()
 
 
 def whole_blocks(timesteps, block=None):
@@ -143,7 +143,7 @@ class Program:
         def backward(arguments, kept, gradients):
             return self._backward(*pieces(arguments, *counts), block, kept, gradients)
 
-        results = backend().with_gradient(forward, backward, keep, arguments)
+        results = backend.with_gradient(forward, backward, keep, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
 
     def run_in_windows(self, sequences, carry, window):
@@ -162,8 +162,8 @@ class Program:
 
             written = [Written(self.output, window)] * self.return_sequences
             written += [Written(x, 1) for x in carry] * keep
-            carry, written = backend().scan(body, carry, in_blocks(sequences, window), written)
-            outputs = [backend().stacked(written.pop(0))] if self.return_sequences else []
+            carry, written = backend.scan(body, carry, in_blocks(sequences, window), written)
+            outputs = [backend.stacked(written.pop(0))] if self.return_sequences else []
             return [*outputs, *carry], written
 
         def backward(arguments, begins, gradients):
@@ -185,14 +185,14 @@ class Program:
             sums = [*d_carry, *(ops.zeros_like(x) for x in (*self.weights, *self.columns))]
             xs = [*in_blocks(sequences, window), *begins, *in_blocks(d_outputs, window)]
             written = [Written(like(sequences[0], sequences[0].shape[1:]), window)]
-            sums, written = backend().scan(body, sums, xs, written, reverse=True)
+            sums, written = backend.scan(body, sums, xs, written, reverse=True)
             return self._gradients(sums, written, sequences, carry)
 
-        results = backend().with_gradient(forward, backward, True, arguments)
+        results = backend.with_gradient(forward, backward, True, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
 
     def _forward(self, sequences, carry, weights, constants, columns, block, keep):
-        columns = [backend().factor(ops.cast(matrix, self.dtype), sequences[0].shape[1]) for matrix in columns]
+        columns = [backend.factor(ops.cast(matrix, self.dtype), sequences[0].shape[1]) for matrix in columns]
         written = [self.output] * self.return_sequences + [*carry, *self.products, self.projected] * keep
         # Exported graphs are those of inference, and ONNX knows loops that write once in an iteration.
         written = [Written(x, block, apart=keep) for x in written]
@@ -205,7 +205,7 @@ class Program:
                 products = []
 
                 def recur(hidden, *gates, products=products):
-                    products.append(backend().product(hidden, columns[len(products)]))
+                    products.append(backend.product(hidden, columns[len(products)]))
                     return products[-1]
 
                 before = carry
@@ -215,13 +215,13 @@ class Program:
             return list(carry), values if keep else [ops.stack(one) for one in values]
 
         xs = in_blocks(sequences, block) if block > 1 else sequences  # XLA copies what is cut into blocks of one
-        carry, written = backend().scan(body, carry, xs, written)
-        outputs = [backend().stacked(written.pop(0))] if self.return_sequences else []
+        carry, written = backend.scan(body, carry, xs, written)
+        outputs = [backend.stacked(written.pop(0))] if self.return_sequences else []
         return [*outputs, *carry], written
 
     def _backward(self, sequences, carry, weights, constants, columns, block, kept, gradients):
         transposed = [
-            backend().factor(ops.transpose(ops.cast(matrix, self.dtype)), sequences[0].shape[1]) for matrix in columns
+            backend.factor(ops.transpose(ops.cast(matrix, self.dtype)), sequences[0].shape[1]) for matrix in columns
         ]
         d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
 
@@ -229,14 +229,14 @@ class Program:
             d_carry, d_weights, d_columns = pieces(sums, len(carry), len(weights))
             blocks, before, products, (x,), d_outputs = pieces(xs, len(sequences), len(carry), len(columns), 1)
             project = lambda inputs, *weights: ([self._project_rows(inputs, weights)], None)
-            _, _, pull_projection = backend().vjp(project, [blocks[0], *weights])
+            _, _, pull_projection = backend.vjp(project, [blocks[0], *weights])
             hidden, d_products, d_x = [[] for _ in columns], [[] for _ in columns], []
             for t in reversed(range(block)):
                 known = [values[t] for values in products], transposed
                 step = self._known_step([b[t] for b in blocks[1:]], constants, len(carry), known)
                 nothing = [ops.zeros_like(product) for product in known[0]]
                 arguments = [x[t], *(values[t] for values in before), *nothing]
-                _, into_recur, pull = backend().vjp(step, [*arguments, *weights])
+                _, into_recur, pull = backend.vjp(step, [*arguments, *weights])
                 found = pull([*(d[t] for d in d_outputs), *d_carry])
                 d_own = found[len(arguments) :]
                 found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
@@ -257,14 +257,14 @@ class Program:
         sums = [*d_carry, *(ops.zeros_like(x) for x in (*weights, *columns))]
         xs = [*in_blocks(sequences, block), *kept, *in_blocks(d_outputs, block)]
         written = [Written(like(sequences[0], sequences[0].shape[1:]), block)]
-        sums, written = backend().scan(body, sums, xs, written, reverse=True)
+        sums, written = backend.scan(body, sums, xs, written, reverse=True)
         return self._gradients(sums, written, sequences, carry)
 
     def _gradients(self, sums, written, sequences, carry):
         """What a backward `scan` found, in the order of the arguments of `run`."""
         d_carry, d_weights, d_columns = pieces(sums, len(carry), len(self.weights))
         extras, constants = ([ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], self.constants))
-        return [backend().stacked(written[0]), *extras, *d_carry, *d_weights, *constants, *d_columns]
+        return [backend.stacked(written[0]), *extras, *d_carry, *d_weights, *constants, *d_columns]
 
     def _project(self, inputs, weights):
         """`(block, batch, features)` -> `(block, batch, width)`, in one product."""
@@ -285,7 +285,7 @@ class Program:
             def recur(hidden, *gates):
                 into_recur.append(hidden)
                 k = len(into_recur) - 1
-                return backend().known_product(hidden, zeros[k], known[0][k], known[1][k])
+                return backend.known_product(hidden, zeros[k], known[0][k], known[1][k])
 
             output, carry = self.step(x, extras, carry, recur, weights, constants)
             return [output] * self.return_sequences + list(carry), into_recur

@@ -278,7 +278,7 @@ class Recurrent(keras.layers.Layer):
         if in_parallel or by_vendor:
             output, carry = run()
         else:
-            output, carry = backend().compiled(run, self.jit_compile, training, sequence.shape, (carry, weights))
+            output, carry = backend.compiled(run, self.jit_compile, training, sequence.shape, (carry, weights))
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
                 held.assign(ops.cast(state, held.dtype))

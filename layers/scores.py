@@ -37,7 +37,7 @@ def token_scores(parts, kernel, bias):
 def _part_scores(hidden, tokens, kernel, bias, mean_kernel, mean_bias):
     rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
     places = ops.cast(ops.reshape(tokens, (-1,)), "float32")  # JAX wants gradients of floats
-    logit, normalizer, right = backend().with_gradient(_scored, _gradient, True, [rows, kernel, bias, places])
+    logit, normalizer, right = backend.with_gradient(_scored, _gradient, True, [rows, kernel, bias, places])
     mean = ops.cast(ops.matmul(rows, mean_kernel) + mean_bias, "float32")
     scores = ops.stack([logit - normalizer, mean - normalizer, right], axis=-1)
     return ops.reshape(scores, (*ops.shape(hidden)[:-1], len(SCORES)))

@@ -20,7 +20,7 @@ def may_run(cell):
     """Whether a GPU is here whose vendor has a kernel for the cell."""
     plain = cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
     known = type(cell) in STOCK and plain and cell.use_bias and getattr(cell, "reset_after", True)
-    return known and backend().vendor_has(cell)
+    return known and backend.vendor_has(cell)
 
 
 def run(cell, inputs, mask, carry, weights, return_sequences, otherwise):
@@ -72,7 +72,7 @@ def run(cell, inputs, mask, carry, weights, return_sequences, otherwise):
 
     if mask is None:
         found = by_kernel()
-    elif not backend().vendor_masks:
+    elif not backend.VENDOR_MASKS:
         found = by_loop()
     else:
         flags = ops.cast(mask > 0.5, "int32")

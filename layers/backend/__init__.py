@@ -1,0 +1,22 @@
+"""What the loop over time needs of a backend; no other file speaks to one.
+
+`backend` is the module `tensorflow` or `jax`, whichever Keras runs on. Both have `scan`, `stacked`, `vjp`,
+`with_gradient`, `product` with `factor`, `known_product`, `cut`, `portions`, `value`, `compiled` and `under_xla`; what
+they say of vendors' kernels is for `vendor.py`.
+"""
+
+import importlib
+
+import keras
+
+from layers.backend.written import Written
+
+__all__ = ["Written", "backend"]
+
+name = keras.backend.backend()
+if name not in ("tensorflow", "jax"):
+    raise ImportError(
+        "`layers` runs on TensorFlow and on JAX: set KERAS_BACKEND to tensorflow or jax before Keras is imported. "
+        f"Received: Keras runs on {name}."
+    )
+backend = importlib.import_module(f"layers.backend.{name}")
