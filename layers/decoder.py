@@ -138,25 +138,25 @@ class Decoder(keras.layers.Layer):
         tokens = ops.maximum(targets, 0)
         told = ops.concatenate([first, tokens[:, :-1]], axis=1)
         if training and self.guessing:
-            guessed = ops.argmax(self.written(told, summary, memory, mask, tokens, True, False), axis=-1)
-            guessed = ops.concatenate([first, ops.cast(guessed[:, :-1], told.dtype)], axis=1)
+            guessed = [ops.argmax(self.logits(t), axis=-1) for t in self.written(told, summary, memory, mask)]
+            guessed = ops.concatenate([first, ops.cast(ops.concatenate(guessed)[:, :-1], told.dtype)], axis=1)
             drawn = keras.random.uniform(ops.shape(told), seed=self.guess_generator)
             told = ops.where(drawn < self.guessing, guessed, told)
-        return self.written(told, summary, memory, mask, tokens, logits, training)
+        parts = self.written(told, summary, memory, mask, training)
+        if logits:
+            return ops.concatenate([self.logits(t) for t in parts])
+        parts = list(zip(parts, backend.portions(tokens), strict=True))
+        return token_scores(parts, *self.output_layer(self.compute_dtype))
 
-    def written(self, told, summary, memory, mask, tokens, logits, training):
-        """Scores of `tokens` at all timesteps, or logits, from the tokens told before each."""
+    def written(self, told, summary, memory, mask, training=False):
+        """t at all timesteps, from the tokens told before each: a list, of portions of the batch."""
         y = self.drop_told(self.embed(told), training=training)
         output = y
         for level, carry in zip(self.levels, self.first_carries(summary), strict=True):
             constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
             output = level(output, initial_state=carry, constants=constants, training=training)
-        given = [output, y, tokens, *([] if self.attention is None else with_mask(memory, mask))]
-        portions = list(zip(*map(backend.portions, given), strict=True))
-        parts = [(self.above(output, y, *asked, training=training), tokens) for output, y, tokens, *asked in portions]
-        if logits:
-            return ops.concatenate([self.logits(t) for t, _ in parts])
-        return token_scores(parts, *self.output_layer(self.compute_dtype))
+        given = [output, y, *([] if self.attention is None else with_mask(memory, mask))]
+        return [self.above(*portion, training=training) for portion in zip(*map(backend.portions, given), strict=True)]
 
     def above(self, output, y, *memory, training):
         """The deep output, for some of the sentences."""
