@@ -143,8 +143,8 @@ class MLSTMCell(Cell):
         q, k, v, o = self.split(x[:, : 4 * u])
         k = k / u**0.5
         i, f, m = stabilized(x[:, 4 * u : 4 * u + 1], x[:, 4 * u + 1 :], m)
-        written = ops.expand_dims(self.update(v), 2) * ops.expand_dims(k, 1)  # v k^T
-        memory = f * memory + i * ops.reshape(written, (-1, u * u))
+        written = ops.expand_dims(i * self.update(v), 2) * ops.expand_dims(k, 1)  # i v k^T
+        memory = f * memory + ops.reshape(written, (-1, u * u))
         n = f * n + i * k
         read = ops.sum(ops.reshape(memory, (-1, u, u)) * ops.expand_dims(q, 1), axis=2)  # C q
         whole = ops.maximum(ops.abs(ops.sum(n * q, axis=1, keepdims=True)), ops.exp(ops.minimum(-m, 80.0)))
