@@ -107,6 +107,7 @@ def nfc(texts):
     return tf.cond(tf.reduce_all(settled), lambda: tf.identity(texts), normalised)
 
 
+@tf.autograph.experimental.do_not_convert  # it took a second, for graph operations as they are
 def _normalised(texts):
     characters = _decomposed(tf.strings.unicode_decode(texts, "UTF-8"))
     codes, rows = characters.flat_values, characters.value_rowids()

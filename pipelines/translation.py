@@ -141,7 +141,8 @@ def vocabularies(config, train):
 
 def build(config, vocabularies):
     seed = config.seed
-    read, write = (Subwords(vocabularies[side]) for side in ("source", "target"))
+    read = Subwords(vocabularies["source"])
+    write = read if config.joint else Subwords(vocabularies["target"])
 
     decoder = Decoder(
         write.size,
