@@ -84,9 +84,10 @@ class TokenCrossentropy(keras.losses.Loss):
     Call arguments:
         targets: `(batch, timesteps)` tokens; negative ones are padding.
         scores: `(batch, timesteps, 3)`, what a `Decoder` gives.
+        sample_weight: What the loss is multiplied by, `(batch,)` or, for each token, `(batch, timesteps)`.
 
     Returns:
-        A scalar, in nats a token.
+        A scalar, in nats a token: of all real tokens, whatever their weights, as Keras's losses.
 
     Raises:
         ValueError: if `smoothing` is outside [0, 1), or the scores are something else.
@@ -98,9 +99,8 @@ class TokenCrossentropy(keras.losses.Loss):
 
     def __call__(self, targets, scores, sample_weight=None):
         log_p, mean_log_p, _ = parts_of(scores, "TokenCrossentropy")
-        real = ops.cast(ops.convert_to_tensor(targets) >= 0, "float32")
         loss = (self.smoothing - 1) * log_p - self.smoothing * mean_log_p
-        return ops.sum(loss * real) / ops.maximum(ops.sum(real), 1.0)
+        return ops.sum(loss * weights_of(targets, sample_weight)) / ops.maximum(ops.sum(weights_of(targets)), 1.0)
 
     def get_config(self):
         return {**super().get_config(), "smoothing": self.smoothing}
@@ -115,7 +115,16 @@ class TokenAccuracy(keras.metrics.Mean):
 
     def update_state(self, targets, scores, sample_weight=None):
         _, _, right = parts_of(scores, "TokenAccuracy")
-        super().update_state(right, sample_weight=ops.cast(targets >= 0, "float32"))
+        super().update_state(right, sample_weight=weights_of(targets, sample_weight))
+
+
+def weights_of(targets, sample_weight=None):
+    """`(batch, timesteps)`: 0 at padding, elsewhere 1, or what the user said."""
+    real = ops.cast(ops.convert_to_tensor(targets) >= 0, "float32")
+    if sample_weight is None:
+        return real
+    weights = ops.cast(sample_weight, "float32")
+    return real * (ops.expand_dims(weights, -1) if len(weights.shape) == 1 else weights)
 
 
 def parts_of(scores, name):

@@ -113,6 +113,21 @@ def test_accuracy_counts_real_tokens():
     np.testing.assert_allclose(metric.result(), 6 / 9)  # three ends are missed
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 4)])
+def test_weights_of_sentences_and_of_tokens(shape):
+    weights = np.random.default_rng(1).random(shape).astype("float32")
+    scores = np.asarray(scores_of(*data(), TOKENS))
+    each = (weights if weights.ndim == 2 else weights[:, None]) * REAL
+    right = np.arange(12).reshape(3, 4) % 2
+    metric = TokenAccuracy()
+
+    loss = TokenCrossentropy()(TARGETS, scores, sample_weight=weights)
+    metric.update_state(TARGETS, np.stack([0 * right, 0 * right, right], -1).astype("float32"), sample_weight=weights)
+
+    np.testing.assert_allclose(loss, -(each * scores[..., 0]).sum() / REAL.sum(), rtol=1e-5)
+    np.testing.assert_allclose(metric.result(), (each * right).sum() / each.sum(), rtol=1e-5)
+
+
 def test_what_is_no_scores_is_named():
     logits = np.zeros((3, 4, 10), "float32")
     with pytest.raises(ValueError, match=r"TokenCrossentropy: expected the scores .* \(3, 4, 10\)"):
