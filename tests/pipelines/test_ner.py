@@ -28,14 +28,13 @@ SMALL += ["--learning-rate", "0.01", "--dropout", "0.1"]
 
 def write_columns(path, examples, count):
     """Sentences of the built-in set as columns, tags in IOB1."""
-    lines = ["-DOCSTART- O", ""]
     tags = Tags(["DATE", "LOC", "ORG", "PER"], "BIO")
-    for text, table in examples.take(count):
-        words, starts, ends = located([text])
-        table = tf.RaggedTensor.from_tensor(table[None], ragged_rank=1)
-        names = [tags.names[number] for number in tags(starts, ends, table)[0].numpy()]
-        lines += [f"{word.decode()} {tag}" for word, tag in zip(words[0].numpy(), convert(names, "IOB1"), strict=True)]
-        lines.append("")
+    texts, table = next(iter(examples.take(count).ragged_batch(count)))
+    words, starts, ends = located(texts)
+    lines = ["-DOCSTART- O", ""]
+    for row, numbers in zip(words.numpy(), tags(starts, ends, table).numpy(), strict=True):
+        scheme = convert([tags.names[number] for number in numbers], "IOB1")
+        lines += [f"{word.decode()} {tag}" for word, tag in zip(row, scheme, strict=True)] + [""]
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
 
