@@ -100,7 +100,8 @@ class TokenCrossentropy(keras.losses.Loss):
     def __call__(self, targets, scores, sample_weight=None):
         log_p, mean_log_p, _ = parts_of(scores, "TokenCrossentropy")
         loss = (self.smoothing - 1) * log_p - self.smoothing * mean_log_p
-        return ops.sum(loss * weights_of(targets, sample_weight)) / ops.maximum(ops.sum(weights_of(targets)), 1.0)
+        real = real_tokens(targets)
+        return ops.sum(loss * weighted(real, sample_weight)) / ops.maximum(ops.sum(real), 1.0)
 
     def get_config(self):
         return {**super().get_config(), "smoothing": self.smoothing}
@@ -115,12 +116,16 @@ class TokenAccuracy(keras.metrics.Mean):
 
     def update_state(self, targets, scores, sample_weight=None):
         _, _, right = parts_of(scores, "TokenAccuracy")
-        super().update_state(right, sample_weight=weights_of(targets, sample_weight))
+        super().update_state(right, sample_weight=weighted(real_tokens(targets), sample_weight))
 
 
-def weights_of(targets, sample_weight=None):
-    """`(batch, timesteps)`: 0 at padding, elsewhere 1, or what the user said."""
-    real = ops.cast(ops.convert_to_tensor(targets) >= 0, "float32")
+def real_tokens(targets):
+    """`(batch, timesteps)`: 1, and 0 at padding."""
+    return ops.cast(ops.convert_to_tensor(targets) >= 0, "float32")
+
+
+def weighted(real, sample_weight):
+    """The same times what the user said of sentences or of tokens, if anything."""
     if sample_weight is None:
         return real
     weights = ops.cast(sample_weight, "float32")
