@@ -4,7 +4,6 @@ import ast
 import doctest
 import importlib
 import json
-import os
 import pathlib
 import re
 import subprocess
@@ -49,15 +48,15 @@ def test_every_module_imports_only_what_its_part_may_know(path):
 
 
 def test_a_backend_that_the_layers_do_not_know_is_named():
+    # Keras's own import fails where that other backend is not installed: here it only says that it runs on one.
     run = subprocess.run(
-        [sys.executable, "-c", "import layers"],
+        [sys.executable, "-c", "import keras; keras.backend.backend = lambda: 'torch'; import layers"],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "KERAS_BACKEND": "numpy"},
     )
     assert run.returncode == 1
-    assert "KERAS_BACKEND" in run.stderr.splitlines()[-1] and "numpy" in run.stderr.splitlines()[-1]
+    assert "KERAS_BACKEND" in run.stderr.splitlines()[-1] and "torch" in run.stderr.splitlines()[-1]
 
 
 def test_no_task_imports_another():
