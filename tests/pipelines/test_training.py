@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import shutil
 import signal
 import time
 
@@ -42,7 +43,7 @@ def wait_for(process, folder, epoch):
 @pytest.fixture(scope="module")
 def arguments(reviews_csv):
     """A run with all that could differ: dropout of every kind, averaging, a schedule; a checkpoint at each step."""
-    some = ["--recurrent-dropout", "0.1", "--epochs", "6", "--no-baselines", "--checkpoint-minutes", "0"]
+    some = ["--recurrent-dropout", "0.1", "--epochs", "8", "--no-baselines", "--checkpoint-minutes", "0"]
     return ["train", "--data", str(reviews_csv), *SMALL, *some]
 
 
@@ -53,28 +54,28 @@ def undisturbed(tmp_path_factory, arguments):
     return folder
 
 
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path, arguments, undisturbed):
-    folder = tmp_path / "run"
-    process = started(*arguments, "--run", folder)
-    wait_for(process, folder, epoch=2)
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, reviews_csv, arguments):
+    """A run that was killed within its third epoch, beside the file it learnt from; tests copy the folder."""
+    folder = tmp_path_factory.mktemp("killed")
+    data, run = folder / "reviews.csv", folder / "run"
+    data.write_bytes(reviews_csv.read_bytes())
+    process = started(*[data if given == str(reviews_csv) else given for given in arguments], "--run", run)
+    wait_for(process, run, epoch=2)
     time.sleep(0.15)  # somewhere within the next epoch
     process.send_signal(signal.SIGKILL)
     process.communicate()
+    return folder
+
+
+def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_weights(tmp_path, killed, undisturbed):
+    folder = tmp_path / "run"
+    shutil.copytree(killed / "run", folder)
     assert not (folder / METRICS).exists()
     assert (folder / CHECKPOINT).is_file()
 
-    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 0
-
-    assert not (folder / CHECKPOINT).exists()
-    assert_same_weights(folder, undisturbed)
-    for one, two in zip(history(folder), history(undisturbed), strict=True):
-        assert {**one, "seconds": None} == {**two, "seconds": None}
-
-
-def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path, arguments, undisturbed):
-    folder = tmp_path / "run"
-    process = started(*arguments, "--run", folder)
-    wait_for(process, folder, 1)
+    process = started("train", "--run", folder, "--resume")
+    wait_for(process, folder, epoch=4)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -83,7 +84,10 @@ def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path, arguments,
 
     assert command.run(sentiment.TASK, last.split("python -m pipelines.sentiment ")[1].split()) == 0
 
+    assert not (folder / CHECKPOINT).exists()
     assert_same_weights(folder, undisturbed)
+    for one, two in zip(history(folder), history(undisturbed), strict=True):
+        assert {**one, "seconds": None} == {**two, "seconds": None}
 
 
 def test_ctrl_c_before_training_begins_leaves_nothing(tmp_path, arguments):
@@ -105,22 +109,19 @@ def test_a_resumed_run_is_refused_other_settings_and_names_them(tmp_path, argume
     assert "error: --units: expected 4, as when the run" in capsys.readouterr().err
 
 
-def test_a_checkpoint_of_other_data_or_another_model_is_refused(tmp_path, arguments, capsys, reviews_csv):
-    folder = tmp_path / "run"
-    data = tmp_path / "reviews.csv"
-    data.write_bytes(reviews_csv.read_bytes())
-    process = started(*[data if a == str(reviews_csv) else a for a in arguments], "--run", folder)
-    wait_for(process, folder, 1)
-    process.kill()
-    process.communicate()
-    with open(data, "a") as file:
-        file.write("One more.,positive\n" * 30)
-    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
-    assert "training examples, as when the run began, received" in capsys.readouterr().err
+def test_a_checkpoint_of_other_data_or_another_model_is_refused(tmp_path, capsys, killed):
+    folder, data = tmp_path / "run", killed / "reviews.csv"
+    shutil.copytree(killed / "run", folder)
+    before = data.read_bytes()
+    try:
+        data.write_bytes(before + b"One more.,positive\n" * 30)
+        assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
+        assert "training examples, as when the run began, received" in capsys.readouterr().err
+    finally:
+        data.write_bytes(before)
     arrays, note = RunFolder(folder).read_arrays(CHECKPOINT)
     arrays["variable0"] = np.zeros((2, 2))
     RunFolder(folder).write_arrays(CHECKPOINT, arrays, note)
-    data.write_bytes(reviews_csv.read_bytes())
     assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
     assert "expected the weights of this model, received other shapes" in capsys.readouterr().err
 
@@ -175,7 +176,6 @@ def test_the_learning_rate_rises_and_falls_as_asked(schedule, warmup):
 def test_no_file_may_grow_and_nothing_is_lost(tmp_path, reviews_csv, trained):
     """A full disk, as a limit on the size of files."""
     import resource
-    import shutil
 
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
