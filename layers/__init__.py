@@ -3,11 +3,11 @@
 from layers.attention import (
     AdditiveAttention,
     Attention,
-    AttentionCell,
     LocationAttention,
     MonotonicAttention,
     MultiplicativeAttention,
 )
+from layers.attention_cell import AttentionCell
 from layers.bag import NaiveBayesBag
 from layers.cell import Cell
 from layers.cells.antisymmetric import AntisymmetricCell

@@ -4,7 +4,8 @@ import keras
 from keras import ops
 
 from layers import arguments
-from layers.attention import Attention, AttentionCell
+from layers.attention import Attention
+from layers.attention_cell import AttentionCell
 from layers.backend import backend
 from layers.recurrent import Recurrent
 from layers.scores import SCORES, token_scores
