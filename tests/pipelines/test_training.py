@@ -43,7 +43,7 @@ def wait_for(process, folder, epoch):
 @pytest.fixture(scope="module")
 def arguments(reviews_csv):
     """A run with all that could differ: dropout of every kind, averaging, a schedule; a checkpoint at each step."""
-    some = ["--recurrent-dropout", "0.1", "--epochs", "8", "--no-baselines", "--checkpoint-minutes", "0"]
+    some = ["--recurrent-dropout", "0.1", "--epochs", "6", "--no-baselines", "--checkpoint-minutes", "0"]
     return ["train", "--data", str(reviews_csv), *SMALL, *some]
 
 
@@ -68,14 +68,24 @@ def killed(tmp_path_factory, reviews_csv, arguments):
     return folder
 
 
-def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_weights(tmp_path, killed, undisturbed):
+def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path, killed, undisturbed):
     folder = tmp_path / "run"
     shutil.copytree(killed / "run", folder)
     assert not (folder / METRICS).exists()
     assert (folder / CHECKPOINT).is_file()
 
-    process = started("train", "--run", folder, "--resume")
-    wait_for(process, folder, epoch=4)
+    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 0
+
+    assert not (folder / CHECKPOINT).exists()
+    assert_same_weights(folder, undisturbed)
+    for one, two in zip(history(folder), history(undisturbed), strict=True):
+        assert {**one, "seconds": None} == {**two, "seconds": None}
+
+
+def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path, arguments, undisturbed):
+    folder = tmp_path / "run"
+    process = started(*arguments, "--run", folder)
+    wait_for(process, folder, 1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
@@ -84,10 +94,7 @@ def test_a_run_that_is_killed_and_interrupted_ends_with_the_same_weights(tmp_pat
 
     assert command.run(sentiment.TASK, last.split("python -m pipelines.sentiment ")[1].split()) == 0
 
-    assert not (folder / CHECKPOINT).exists()
     assert_same_weights(folder, undisturbed)
-    for one, two in zip(history(folder), history(undisturbed), strict=True):
-        assert {**one, "seconds": None} == {**two, "seconds": None}
 
 
 def test_ctrl_c_before_training_begins_leaves_nothing(tmp_path, arguments):
