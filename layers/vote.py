@@ -11,7 +11,7 @@ class Vote(keras.layers.Layer):
         z = Σ_p s_p z_p
 
     In training each path answers alone, so that a quick learner does not leave the others nothing to learn. The shares
-    s are for others to set, from data that the paths have not seen (`pipelines.classification.shares`); until then
+    s are for others to set, from data that the paths have not seen (`pipelines.evaluation.classification.shares`); until then
     they are equal.
 
     Sources: D. Wolpert, "Stacked Generalization", 1992, for the shares; C. Guo et al., 2017, arXiv:1706.04599, section

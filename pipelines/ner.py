@@ -19,15 +19,16 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from data import entities, spelling
 from data.files import InputError
-from data.tags import Tags
-from data.text import PADDING, UNKNOWN, located
+from data.sets import entities
+from data.transforms import spelling
+from data.transforms.tags import Tags
+from data.transforms.words import PADDING, UNKNOWN, located
 from layers import CELLS, CRF, CRFLoss, Viterbi, WordDropout, along, stack
-from pipelines import tagging
-from pipelines.command import main
-from pipelines.task import Parts, Task, Words, splits_of, use_vectors
-from pipelines.training import say
+from pipelines.engine.command import main
+from pipelines.engine.task import Parts, Task, Words, splits_of, use_vectors
+from pipelines.engine.training import say
+from pipelines.evaluation import tagging
 
 
 @dataclasses.dataclass

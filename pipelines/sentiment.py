@@ -19,12 +19,13 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from data import reviews, text
 from data.files import InputError
+from data.sets import reviews
+from data.transforms import words as text
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
-from pipelines import classification
-from pipelines.command import main
-from pipelines.task import Parts, Task, Words, splits_of, use_vectors
+from pipelines.engine.command import main
+from pipelines.engine.task import Parts, Task, Words, splits_of, use_vectors
+from pipelines.evaluation import classification
 
 
 @dataclasses.dataclass

@@ -20,8 +20,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from data import bitext
-from data.subwords import BEGIN, END, PADDING, Subwords, learn
+from data.sets import bitext
+from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
 from layers import (
     CELLS,
     AdditiveAttention,
@@ -33,10 +33,10 @@ from layers import (
     stack,
 )
 from layers.decode import beam_search
-from pipelines import translating
-from pipelines.command import main
-from pipelines.task import Network, Parts, Task, splits_of
-from pipelines.training import say
+from pipelines.engine.command import main
+from pipelines.engine.task import Network, Parts, Task, splits_of
+from pipelines.engine.training import say
+from pipelines.evaluation import translation as translating
 
 ATTENTIONS = {
     "additive": AdditiveAttention,

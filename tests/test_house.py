@@ -24,7 +24,7 @@ EXCEPTIONS = {
     "layers/backend/tensorflow.py": {"tensorflow"},
     "layers/backend/jax.py": {"jax"},
     "data/files.py": {"pyarrow"},
-    "data/subwords.py": {"sentencepiece"},
+    "data/transforms/subwords.py": {"sentencepiece"},
 }
 
 

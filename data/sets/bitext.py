@@ -12,8 +12,9 @@ import re
 
 import tensorflow as tf
 
-from data import bitext_grammar, public_sets
+from data import public_sets
 from data.files import SUFFIXES, InputError, error_at, read_lines, read_table
+from data.sets import bitext_grammar
 
 SPLITS = bitext_grammar.SIZES  # pairs in the built-in set
 

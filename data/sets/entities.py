@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from data import public_sets
 from data.files import InputError, read_lines
-from data.tags import SCHEMES, convert, spans
+from data.transforms.tags import SCHEMES, convert, spans
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # sentences in the built-in set
 _SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
@@ -30,8 +30,8 @@ def check(path, *, token_column=0, tag_column=-1, scheme=None, strict=False, kno
         path: The file: `.jsonl` or `.ndjson` with `text` and `entities`, a list of `start`, `end` and `label`; any
             other is columns, see `load`. Each also with `.gz`.
         token_column, tag_column: Which columns hold the word and the tag, from 0, or from the end where negative.
-        scheme: The scheme that the tags are in, one of `data.tags.SCHEMES`; None: that which most of them fit.
-        strict: Whether tags that break the scheme are an error; otherwise they are read as `data.tags.spans` does, and
+        scheme: The scheme that the tags are in, one of `tags.SCHEMES`; None: that which most of them fit.
+        strict: Whether tags that break the scheme are an error; otherwise they are read as `tags.spans` reads them, and
             counted.
         known: The labels that may occur, those of the training data; None allows any.
 

@@ -4,7 +4,7 @@ import collections
 
 import tensorflow as tf
 
-from data.text import PADDING, UNKNOWN, located
+from data.transforms.words import PADDING, UNKNOWN, located
 
 # What a word's case may be, the first that fits; 0 is padding.
 _CASES = (

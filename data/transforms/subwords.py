@@ -16,8 +16,8 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from data.nfc import nfc
-from data.text import PADDING, counted
+from data.transforms.normal_form import nfc
+from data.transforms.words import PADDING, counted
 
 BEGIN, END = 1, 2  # ids
 FIRST_BYTE = 3

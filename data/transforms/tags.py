@@ -124,8 +124,8 @@ class Tags(tf.Module):
         """The tag of each word: that of the entity that it shares a character with, the last one of several.
 
         Args:
-            starts, ends: `(batch, None)` ragged int64, where the words stand, as `data.text.located` gives them.
-            entities: `(batch, None, 3)` ragged strings, see `data.entities`, in the order of the text. Those with
+            starts, ends: `(batch, None)` ragged int64, where the words stand, as `words.located` gives them.
+            entities: `(batch, None, 3)` ragged strings, see `data.sets.entities`, in the order of the text. Those with
                 another label than `labels` are left out.
 
         Returns:

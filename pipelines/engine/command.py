@@ -14,10 +14,10 @@ from typing import Literal
 import tyro
 
 from data.files import InputError, read_lines
-from pipelines.exporting import ExportError
-from pipelines.folder import CONFIG, RunFolder
-from pipelines.task import RANGES, evaluate, export, restored, train
-from pipelines.training import Interrupted, say
+from pipelines.engine.exporting import ExportError
+from pipelines.engine.folder import CONFIG, RunFolder
+from pipelines.engine.task import RANGES, evaluate, export, restored, train
+from pipelines.engine.training import Interrupted, say
 
 VERBS = ("train", "evaluate", "predict", "export")
 

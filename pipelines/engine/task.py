@@ -17,13 +17,14 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from data import batching, text
+from data import batching
 from data.files import InputError
+from data.transforms import words as text
 from layers import CELLS
-from pipelines import exporting
-from pipelines.adamw import OnePassAdamW
-from pipelines.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
-from pipelines.training import fit, in_order, repeatable, say, share_cores
+from pipelines.engine import exporting
+from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
+from pipelines.engine.optimizer import OnePassAdamW
+from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
 
 
 @dataclasses.dataclass

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from data import batching
 from data.files import InputError
-from pipelines.folder import CHECKPOINT, HISTORY, WEIGHTS
+from pipelines.engine.folder import CHECKPOINT, HISTORY, WEIGHTS
 
 
 class Interrupted(Exception):

@@ -11,9 +11,9 @@ import sklearn.linear_model
 import sklearn.metrics
 import sklearn.pipeline
 
-from data.text import UNKNOWN
-from pipelines import report
-from pipelines.training import in_order, say
+from data.transforms.words import UNKNOWN
+from pipelines.engine.training import in_order, say
+from pipelines.evaluation import pictures as report
 
 PICTURES = ("curves.png", "confusion.png", "words.png")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most

@@ -5,11 +5,11 @@ import numpy as np
 import tensorflow as tf
 from nervaluate.evaluator import Evaluator
 
-from data.text import located
+from data.transforms.words import located
 from layers import Viterbi
 from layers.crf import allowed
-from pipelines import report
-from pipelines.training import say
+from pipelines.engine.training import say
+from pipelines.evaluation import pictures as report
 
 PICTURES = ("curves.png", "confusion.png", "transitions.png", "entities.html")
 SHOWN = 200  # validation sentences in entities.html
@@ -178,7 +178,7 @@ class EntityF1(keras.metrics.Metric):
     """F1 of entities, in [0, 1], from targets and a `CRF`'s potentials.
 
     Args:
-        tags: A `data.tags.Tags`.
+        tags: A `data.transforms.tags.Tags`.
     """
 
     def __init__(self, tags, name="f1"):

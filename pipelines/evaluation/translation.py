@@ -9,8 +9,8 @@ import tensorflow as tf
 from sacrebleu.metrics import BLEU, CHRF, TER
 
 from layers import TokenCrossentropy
-from pipelines import report
-from pipelines.training import in_order, say
+from pipelines.engine.training import in_order, say
+from pipelines.evaluation import pictures as report
 
 PICTURES = ("curves.png", "lengths.png", "alignment.png")
 AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and bytes with those that pad them to the longest

@@ -147,7 +147,8 @@ def times(name, lstm, x, rounds):
 
 def formats(name):
     """Which formats hold a network with the cell, or why not."""
-    from pipelines import exporting, sentiment
+    from pipelines import sentiment
+    from pipelines.engine import exporting
 
     config = sentiment.Config(cell=name, units=8, embedding=8, bag=False, seed=0)
     words = [f"word{i}" for i in range(30)]

@@ -19,8 +19,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from data import reviews, text
-from pipelines import sentiment, task
+from data.sets import reviews
+from data.transforms import words as text
+from pipelines import sentiment
+from pipelines.engine import task
 from tests.benchmarks.sentiment import SETTINGS
 
 OURS = SETTINGS["imdb"]

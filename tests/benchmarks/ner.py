@@ -12,7 +12,8 @@ import statistics
 import tempfile
 import time
 
-from pipelines import ner, task
+from pipelines import ner
+from pipelines.engine import task
 
 FILES = {"conll2003": ("train.txt", "valid.txt"), "wnut17": ("train.conll", "valid.conll")}
 SETTINGS = {"conll2003": {}, "wnut17": {"batch_size": 16}}

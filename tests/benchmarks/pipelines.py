@@ -17,9 +17,10 @@ import time
 import numpy as np
 import tensorflow as tf
 
-from data import reviews
+from data.sets import reviews
 from layers import CELLS
-from pipelines import command, sentiment, task
+from pipelines import sentiment
+from pipelines.engine import command, task
 
 
 def tried(name, folder, data, texts):

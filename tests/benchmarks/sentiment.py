@@ -19,8 +19,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.pipeline import make_pipeline
 
-from data import reviews
-from pipelines import sentiment, task
+from data.sets import reviews
+from pipelines import sentiment
+from pipelines.engine import task
 
 SHARED = {"dropout": 0.5, "units": 32}
 SETTINGS = {

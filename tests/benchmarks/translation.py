@@ -45,7 +45,7 @@ WITHOUT = {"attention": {}, "none": {"attention": "none"}}
 
 
 def quality(flags):
-    from pipelines import task
+    from pipelines.engine import task
     from pipelines.translation import TASK, Config
 
     folder, train, validation, source, target = SETS[flags.name]
@@ -76,7 +76,7 @@ def quality(flags):
 def with_beam(task_record, config, run, beam):
     """What a run is worth on its validation data with another beam."""
     from data import batching
-    from pipelines import task
+    from pipelines.engine import task
 
     _, vocabularies, trained = task.restored(task_record, run)
     parts = task_record.build(dataclasses.replace(config, beam=beam), vocabularies)
@@ -124,7 +124,9 @@ def stock():
 
 def batches():
     """The same examples of the built-in set as our pipeline batches them, and shuffled and padded as they come."""
-    from data import batching, bitext, subwords
+    from data import batching
+    from data.sets import bitext
+    from data.transforms import subwords
     from pipelines.translation import ended
 
     pairs = bitext.built_in("train")
@@ -159,8 +161,8 @@ class Network:
         import numpy as np
         import tensorflow as tf
 
-        from pipelines.adamw import OnePassAdamW
-        from pipelines.training import share_cores
+        from pipelines.engine.optimizer import OnePassAdamW
+        from pipelines.engine.training import share_cores
 
         make, compiled, kind, shared = NETWORKS[name]
         if shared:
@@ -238,7 +240,7 @@ def decoding(flags):
     import numpy as np
     import tensorflow as tf
 
-    from pipelines import task
+    from pipelines.engine import task
     from pipelines.translation import TASK
 
     config, _, parts = task.restored(TASK, flags.run)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from data.batching import NO_TARGET, Cached, batches, boundaries, cached, lengths, padding_share, prepared
-from data.text import Tokenizer
+from data.transforms.words import Tokenizer
 
 TEXTS = ["good not so " * (1 + (number * 7) % 41) for number in range(203)]
 

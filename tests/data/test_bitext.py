@@ -11,8 +11,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data import bitext, bitext_grammar
 from data.files import InputError
+from data.sets import bitext, bitext_grammar
 
 PAIRS = [("Hi.", "Salut !"), ('She said "no".', "Elle a dit « non »."), ("It rains.", "Il pleut.")]
 

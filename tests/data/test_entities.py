@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from data import entities
 from data.files import InputError
+from data.sets import entities
 
 
 def written(path, text, encoding="utf-8"):

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from hypothesis import strategies
 
-from data.nfc import _tables, nfc
+from data.transforms.normal_form import _tables, nfc
 
 # Characters that change, compose or stand in between, far more often than by chance.
 TROUBLE = (

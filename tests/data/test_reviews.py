@@ -9,8 +9,8 @@ import tensorflow_datasets as tfds
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
-from data import reviews
 from data.files import InputError
+from data.sets import reviews
 
 FIXTURE = "tests/fixtures/reviews.csv"
 

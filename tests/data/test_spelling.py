@@ -5,7 +5,7 @@ import hypothesis.strategies as st
 import numpy as np
 import tensorflow as tf
 
-from data.spelling import Spelling, learn
+from data.transforms.spelling import Spelling, learn
 
 TEXTS = ["Ann met 12 men in 1998.", "ann's U.S. iPhone (IBM) ?", ""]
 

@@ -17,7 +17,7 @@ import sentencepiece
 import tensorflow as tf
 from hypothesis import strategies
 
-from data.subwords import FIRST_BYTE, FIRST_PIECE, SPACE, Subwords, _count, _sentences, learn
+from data.transforms.subwords import FIRST_BYTE, FIRST_PIECE, SPACE, Subwords, _count, _sentences, learn
 
 SYLLABLES = ["low", "new", "wid", "er", "est", "ing", "ly", "un", "re", "schön", "ça", "naïv", "œuvre", "猫", "ё"]
 
@@ -216,7 +216,7 @@ def test_of_many_words_each_has_its_share(monkeypatch):
         return collections.Counter(" ".join(_sentences(words)).split())
 
     assert list(_sentences({"a": 3, "b": 1})) == ["a a", "a", "b"]
-    monkeypatch.setattr("data.subwords._MOST_CHARACTERS", 6430)
+    monkeypatch.setattr("data.transforms.subwords._MOST_CHARACTERS", 6430)
     found = sampled({"often": 50_000, "rarely": 49_000, "never": 5})
     assert found["often"] == pytest.approx(500, abs=1) and found["rarely"] == pytest.approx(490, abs=1)
     assert sum(sampled({f"{number:09}": 1 for number in range(1286)}).values()) == pytest.approx(643, abs=1)

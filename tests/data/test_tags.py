@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import pytest
 import tensorflow as tf
 
-from data.tags import SCHEMES, Tags, convert, spans, tagged
-from data.text import located
+from data.transforms.tags import SCHEMES, Tags, convert, spans, tagged
+from data.transforms.words import located
 
 LABELS = ["PER", "LOC", "ORG"]
 

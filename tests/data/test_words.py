@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import strategies
 
 from data.files import InputError
-from data.text import Tokenizer, learn_words, load_vectors, located, split
+from data.transforms.words import Tokenizer, learn_words, load_vectors, located, split
 
 
 def words_of(text, **settings):

@@ -28,7 +28,7 @@ def float32_afterwards():
 @pytest.fixture(scope="session")
 def reviews_csv(tmp_path_factory):
     """150 of the built-in reviews as a user's file."""
-    from data import reviews
+    from data.sets import reviews
 
     path = tmp_path_factory.mktemp("reviews") / "reviews.csv"
     rows = itertools.islice(reviews.built_in("train").as_numpy_iterator(), 150)
@@ -42,7 +42,8 @@ def reviews_csv(tmp_path_factory):
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory, reviews_csv):
     """The folder of a finished run; tests must not change it."""
-    from pipelines import command, sentiment
+    from pipelines import sentiment
+    from pipelines.engine import command
 
     folder = tmp_path_factory.mktemp("runs") / "trained"
     arguments = ["train", "--data", str(reviews_csv), "--run", str(folder), *SMALL]

@@ -6,8 +6,10 @@ import pytest
 import sklearn.metrics
 from scipy.special import log_softmax
 
-from data import reviews
-from pipelines import classification, sentiment, task
+from data.sets import reviews
+from pipelines import sentiment
+from pipelines.engine import task
+from pipelines.evaluation import classification
 
 
 def test_metrics_are_those_of_their_definitions():

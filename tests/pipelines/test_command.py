@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 from conftest import SMALL, typed
 
-from pipelines import command, ner, sentiment
-from pipelines.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
+from pipelines import ner, sentiment
+from pipelines.engine import command
+from pipelines.engine.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
 
 GOOD = "text,label\n" + "".join(f"a {'good' if i % 2 else 'bad'} film {i},{i % 2}\n" for i in range(30))
 

@@ -8,7 +8,8 @@ import sys
 import numpy as np
 import pytest
 
-from pipelines import command, sentiment, task
+from pipelines import sentiment
+from pipelines.engine import command, task
 
 TEXTS = [
     "There is nothing to like in this movie.",

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from data.files import InputError
-from pipelines.folder import CHECKPOINT, CONFIG, METRICS, RunFolder
+from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, RunFolder
 
 
 @dataclasses.dataclass

@@ -15,12 +15,15 @@ import pytest
 import tensorflow as tf
 from conftest import typed
 
-from data import entities
-from data.tags import Tags, convert, spans
-from data.text import located
+from data.sets import entities
+from data.transforms.tags import Tags, convert, spans
+from data.transforms.words import located
 from layers import CRF
-from pipelines import command, ner, report, tagging, task
-from pipelines.folder import RunFolder
+from pipelines import ner
+from pipelines.engine import command, task
+from pipelines.engine.folder import RunFolder
+from pipelines.evaluation import pictures as report
+from pipelines.evaluation import tagging
 
 SMALL = ["--units", "24", "--embedding", "16", "--letter-filters", "12", "--epochs", "6", "--batch-size", "16"]
 SMALL += ["--learning-rate", "0.01", "--dropout", "0.1"]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.adamw import OnePassAdamW
+from pipelines.engine.optimizer import OnePassAdamW
 
 SETTINGS = {
     "plain": {},

@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipelines import report
+from pipelines.evaluation import pictures as report
 
 
 @pytest.mark.parametrize("epochs", [1, 30])

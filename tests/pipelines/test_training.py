@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from conftest import SMALL, started, typed
 
-from pipelines import command, sentiment
-from pipelines.folder import CHECKPOINT, HISTORY, METRICS, WEIGHTS, RunFolder
+from pipelines import sentiment
+from pipelines.engine import command
+from pipelines.engine.folder import CHECKPOINT, HISTORY, METRICS, WEIGHTS, RunFolder
 
 
 def weights(folder):
-    from pipelines.task import restored
+    from pipelines.engine.task import restored
 
     return restored(sentiment.TASK, folder)[2].model.get_weights()
 
@@ -110,7 +111,7 @@ def test_ctrl_c_before_training_begins_leaves_nothing(tmp_path, arguments):
 
 def test_a_resumed_run_is_refused_other_settings_and_names_them(tmp_path, arguments, capsys, monkeypatch):
     folder = tmp_path / "run"
-    monkeypatch.setattr("pipelines.task.fit", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("pipelines.engine.task.fit", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     assert command.run(sentiment.TASK, [*arguments, "--run", str(folder)]) == 130
     assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume", "--units", "9"]) == 2
     assert "error: --units: expected 4, as when the run" in capsys.readouterr().err
@@ -164,7 +165,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path, reviews_csv
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize("warmup", [0.0, 0.2])
 def test_the_learning_rate_rises_and_falls_as_asked(schedule, warmup):
-    from pipelines.task import optimizer
+    from pipelines.engine.task import optimizer
 
     config = sentiment.Config(schedule=schedule, warmup=warmup, learning_rate=0.5)
     made = optimizer(config, 100)

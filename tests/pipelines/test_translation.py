@@ -12,11 +12,14 @@ import sacrebleu
 import tensorflow as tf
 from conftest import typed
 
-from data import batching, bitext
-from data.subwords import BEGIN, END
+from data import batching
+from data.sets import bitext
+from data.transforms.subwords import BEGIN, END
 from layers.decode import greedy
-from pipelines import command, task, translating, translation
-from pipelines.folder import RunFolder
+from pipelines import translation
+from pipelines.engine import command, task
+from pipelines.engine.folder import RunFolder
+from pipelines.evaluation import translation as translating
 
 SMALL = ["--units", "32", "--embedding", "24", "--epochs", "4", "--batch-size", "16", "--learning-rate", "0.01"]
 SMALL += ["--vocabulary", "420", "--dropout", "0.1", "--beam", "3"]
