@@ -11,8 +11,8 @@ class Vote(keras.layers.Layer):
         z = Σ_p s_p z_p
 
     In training each path answers alone, so that a quick learner does not leave the others nothing to learn. The shares
-    s are for others to set, from data that the paths have not seen (`pipelines.evaluation.classification.shares`); until then
-    they are equal.
+    s are set from outside, from data that the paths were not trained on (`classification.shares` of the pipelines'
+    evaluation does so); until then they are equal.
 
     Sources: D. Wolpert, "Stacked Generalization", 1992, for the shares; C. Guo et al., 2017, arXiv:1706.04599, section
     4.2, which for a single path is the same thing: its share is one over their temperature.
