@@ -26,7 +26,8 @@ from data.transforms.tags import Tags
 from data.transforms.words import PADDING, UNKNOWN, located
 from layers import CELLS, CRF, CRFLoss, Viterbi, WordDropout, along, stack
 from pipelines.engine.command import main
-from pipelines.engine.task import Parts, Task, Words, splits_of, use_vectors
+from pipelines.engine.settings import Words
+from pipelines.engine.task import Parts, Task, splits_of, use_vectors
 from pipelines.engine.training import say
 from pipelines.evaluation import tagging
 

@@ -24,7 +24,8 @@ from data.sets import reviews
 from data.transforms import words as text
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
 from pipelines.engine.command import main
-from pipelines.engine.task import Parts, Task, Words, splits_of, use_vectors
+from pipelines.engine.settings import Words
+from pipelines.engine.task import Parts, Task, splits_of, use_vectors
 from pipelines.evaluation import classification
 
 

@@ -34,7 +34,8 @@ from layers import (
 )
 from layers.decode import beam_search
 from pipelines.engine.command import main
-from pipelines.engine.task import Network, Parts, Task, splits_of
+from pipelines.engine.settings import Network
+from pipelines.engine.task import Parts, Task, splits_of
 from pipelines.engine.training import say
 from pipelines.evaluation import translation as translating
 

@@ -16,7 +16,8 @@ import tyro
 from data.files import InputError, read_lines
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.task import RANGES, evaluate, export, restored, train
+from pipelines.engine.settings import RANGES
+from pipelines.engine.task import evaluate, export, restored, train
 from pipelines.engine.training import Interrupted, say
 
 VERBS = ("train", "evaluate", "predict", "export")

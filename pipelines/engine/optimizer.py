@@ -1,6 +1,7 @@
-"""AdamW whose step goes over each variable once, by TensorFlow's own kernel."""
+"""AdamW whose step goes over each variable once, by TensorFlow's own kernel, and the schedule of its rate."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -49,3 +50,38 @@ class OnePassAdamW(keras.optimizers.AdamW):
             epsilon=epsilon,
             grad=ops.cast(tf.convert_to_tensor(gradient), variable.dtype),
         )
+
+
+def optimizer(config, steps):
+    """Adam as the configuration says, over so many steps."""
+    return OnePassAdamW(
+        Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
+        weight_decay=config.weight_decay,
+        global_clipnorm=config.clip_norm or None,
+        use_ema=config.ema > 0,
+        ema_momentum=config.ema or 0.99,
+    )
+
+
+class Schedule(keras.optimizers.schedules.LearningRateSchedule):
+    """A learning rate that rises to `peak` over `rise` steps, then falls to nothing or stays.
+
+    Args:
+        peak: The largest rate.
+        steps: Steps in all.
+        rise: Steps in which it rises.
+        fall: "cosine", "linear" or "constant".
+    """
+
+    def __init__(self, peak, steps, rise, fall):
+        self.peak, self.steps, self.rise, self.fall = peak, steps, rise, fall
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        risen = ops.minimum((step + 1) / (self.rise + 1), 1.0)
+        done = ops.clip((step - self.rise) / max(1, self.steps - self.rise), 0.0, 1.0)
+        shares = {"cosine": (1 + ops.cos(np.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
+        return self.peak * risen * shares[self.fall]
+
+    def get_config(self):
+        return {"peak": self.peak, "steps": self.steps, "rise": self.rise, "fall": self.fall}

@@ -10,20 +10,16 @@ import functools
 import pathlib
 import types
 from collections.abc import Callable
-from typing import ClassVar, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from data import batching
 from data.files import InputError
 from data.transforms import words as text
-from layers import CELLS
 from pipelines.engine import exporting
 from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
-from pipelines.engine.optimizer import OnePassAdamW
+from pipelines.engine.optimizer import optimizer
 from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
 
 
@@ -102,139 +98,6 @@ class Task:
     build: Callable
     judge: types.ModuleType
     labelled: Callable
-
-
-@dataclasses.dataclass
-class Training:
-    """Settings that every task has."""
-
-    data: str = ""
-    """file to train on; the built-in data unless given"""
-    validation_data: str = ""
-    """file to validate on; a tenth of the training data is held out unless given"""
-    test_data: str = ""
-    """file to test on when training is over"""
-    dataset: str = ""
-    """public data set of TensorFlow Datasets, instead of --data"""
-    run: str = ""
-    """folder of the run; runs/TASK unless given"""
-    resume: bool = False
-    """go on with the run that is in the folder"""
-    overwrite: bool = False
-    """replace the run that is in the folder, when the new one is finished"""
-    seed: int = 0
-    """the same seed gives the same weights"""
-    epochs: int = 10
-    """passes over the training data"""
-    batch_size: int = 64
-    """examples in a batch"""
-    learning_rate: float = 4e-3
-    """of Adam, the largest in the schedule"""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """how the learning rate falls after the warm-up"""
-    warmup: float = 0.1
-    """share of the steps in which the learning rate rises, in [0, 1)"""
-    clip_norm: float = 1.0
-    """largest norm of all gradients together; 0 does not clip"""
-    ema: float = 0.98
-    """weights are averaged with this momentum, in [0, 1); 0 does not average"""
-    weight_decay: float = 0.0
-    """decoupled weight decay a step, times the learning rate"""
-    patience: int = 3
-    """epochs without improvement on validation data before training stops; 0 never stops"""
-    baselines: bool = True
-    """measure simple methods on the same data, to see whether the network earns its keep"""
-    mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
-    """products in 16 bits"""
-    checkpoint_minutes: float = 5.0
-    """how often to write a checkpoint within an epoch"""
-
-
-RANGES = {
-    "epochs": (1, None),
-    "batch_size": (1, None),
-    "learning_rate": (1e-12, 1e3),
-    "warmup": (0, 0.999),
-    "clip_norm": (0, None),
-    "ema": (0, 0.99999),
-    "weight_decay": (0, None),
-    "patience": (0, None),
-    "checkpoint_minutes": (0, None),
-    "seed": (0, 2**31 - 1),
-}
-
-
-@dataclasses.dataclass
-class Network(Training):
-    """Settings of tasks that read texts through recurrent levels."""
-
-    cell: Literal[tuple(CELLS)] = "lstm"
-    """recurrent cell"""
-    units: int = 64
-    """width of the carry, in each direction"""
-    depth: int = 1
-    """recurrent levels"""
-    bidirectional: bool = True
-    """whether each level reads the text both ways"""
-    recurrent_dropout: float = 0.0
-    """share of the hidden state dropped, one mask a text"""
-    embedding: int = 128
-    """width of a word's vector"""
-
-    RANGES: ClassVar = {
-        **dict.fromkeys(("units", "embedding"), (1, None)),
-        "depth": (1, 20),
-        "recurrent_dropout": (0, 0.99),
-    }
-
-
-@dataclasses.dataclass
-class Words(Network):
-    """Settings of tasks whose vocabulary is one of words."""
-
-    vectors: str = ""
-    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
-    vocabulary: int = 20_000
-    """words kept, the most frequent first"""
-    minimum_count: int = 1
-    """how often a word must occur in the training data"""
-
-    RANGES: ClassVar = {**Network.RANGES, **dict.fromkeys(("vocabulary", "minimum_count"), (1, None))}
-
-
-def optimizer(config, steps):
-    """Adam as the configuration says, over so many steps."""
-    return OnePassAdamW(
-        Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
-        weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm or None,
-        use_ema=config.ema > 0,
-        ema_momentum=config.ema or 0.99,
-    )
-
-
-class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises to `peak` over `rise` steps, then falls to nothing or stays.
-
-    Args:
-        peak: The largest rate.
-        steps: Steps in all.
-        rise: Steps in which it rises.
-        fall: "cosine", "linear" or "constant".
-    """
-
-    def __init__(self, peak, steps, rise, fall):
-        self.peak, self.steps, self.rise, self.fall = peak, steps, rise, fall
-
-    def __call__(self, step):
-        step = ops.cast(step, "float32")
-        risen = ops.minimum((step + 1) / (self.rise + 1), 1.0)
-        done = ops.clip((step - self.rise) / max(1, self.steps - self.rise), 0.0, 1.0)
-        shares = {"cosine": (1 + ops.cos(np.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
-        return self.peak * risen * shares[self.fall]
-
-    def get_config(self):
-        return {"peak": self.peak, "steps": self.steps, "rise": self.rise, "fall": self.fall}
 
 
 # What tasks share.

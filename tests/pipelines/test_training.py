@@ -165,7 +165,7 @@ def test_training_stops_when_validation_no_longer_improves(tmp_path, reviews_csv
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize("warmup", [0.0, 0.2])
 def test_the_learning_rate_rises_and_falls_as_asked(schedule, warmup):
-    from pipelines.engine.task import optimizer
+    from pipelines.engine.optimizer import optimizer
 
     config = sentiment.Config(schedule=schedule, warmup=warmup, learning_rate=0.5)
     made = optimizer(config, 100)
