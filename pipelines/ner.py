@@ -26,8 +26,9 @@ from data.transforms.tags import Tags
 from data.transforms.words import PADDING, UNKNOWN, located
 from layers import CELLS, CRF, CRFLoss, Viterbi, WordDropout, along, stack
 from pipelines.engine.command import main
+from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
-from pipelines.engine.task import Parts, Task, splits_of, use_vectors
+from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import tagging
 
@@ -69,11 +70,14 @@ class Config(Words):
     """examples in a batch"""
 
     RANGES: ClassVar = {
-        **Words.RANGES,
         **dict.fromkeys(("letters", "letter_embedding"), (1, None)),
         "letter_filters": (0, None),
         **dict.fromkeys(("token_column", "tag_column"), (-1000, 1000)),
         **dict.fromkeys(("word_dropout", "dropout"), (0, 0.99)),
+    }
+    HELP: ClassVar = {
+        "data": ("token_column", "tag_column", "file_scheme", "strict"),
+        "network": ("scheme", "crf", "letters", "dropout"),
     }
 
 
@@ -164,9 +168,11 @@ def build(config, vocabularies):
         metrics=[tagging.EntityF1(tags)],
         answer=lambda potentials, texts: answer(tags, potentials, texts),
         samples=["", vocabularies["words"][0], " ".join(vocabularies["words"][:23])],
-        constants={"labels": tags.labels, "tags": tags.names},
-        known={"entities": dict(vocabularies["entities"])},
-        begin=lambda train: use_vectors(embedding, config, vocabularies["words"]),
+        extras=Extras(
+            adapt=lambda train: use_vectors(embedding, config, vocabularies["words"]),
+            constants={"labels": tags.labels, "tags": tags.names},
+            known={"entities": dict(vocabularies["entities"])},
+        ),
     )
 
 

@@ -12,6 +12,7 @@ probabilities.
 """
 
 import dataclasses
+import functools
 from typing import ClassVar, Literal
 
 import keras
@@ -21,11 +22,13 @@ from keras import ops
 
 from data.files import InputError
 from data.sets import reviews
-from data.transforms import words as text
+from data.transforms.words import PADDING, UNKNOWN, Tokenizer, learn_words
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
+from pipelines.engine import inputs
 from pipelines.engine.command import main
+from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
-from pipelines.engine.task import Parts, Task, splits_of, use_vectors
+from pipelines.engine.task import Extras, Parts, Task
 from pipelines.evaluation import classification
 
 
@@ -57,10 +60,13 @@ class Config(Words):
     """share of the target spread over all classes"""
 
     RANGES: ClassVar = {
-        **Words.RANGES,
         **dict.fromkeys(("max_length", "bag_pairs"), (1, None)),
         **dict.fromkeys(("word_dropout", "embedding_dropout", "dropout"), (0, 0.99)),
         "label_smoothing": (0, 0.99),
+    }
+    HELP: ClassVar = {
+        "data": ("text_column", "label_column", "neutral"),
+        "network": ("pooling", "bag", "max_length", "dropout"),
     }
 
 
@@ -89,18 +95,18 @@ def vocabularies(config, train):
         found = f"only {labels[0]!r}" if labels else "none"
         raise InputError(config.data or config.dataset, f"expected two or more different labels, received {found}.")
     texts = train.map(lambda text, label: text)
-    words = text.learn_words(texts, config.vocabulary, lower=config.lower, minimum=config.minimum_count)
+    words = learn_words(texts, config.vocabulary, lower=config.lower, minimum=config.minimum_count)
     return {"labels": labels, "words": words}
 
 
 def build(config, vocabularies):
     labels, seed = vocabularies["labels"], config.seed
-    tokenizer = text.Tokenizer(vocabularies["words"], lower=config.lower, max_length=config.max_length)
+    tokenizer = Tokenizer(vocabularies["words"], lower=config.lower, max_length=config.max_length)
     numbers = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(labels, range(len(labels))), -1)
 
     word_ids = keras.Input([None], dtype="int64", name="word_ids")  # (batch, timesteps)
-    is_word = ops.not_equal(word_ids, text.PADDING)
-    x = WordDropout(config.word_dropout, unknown=text.UNKNOWN, seed=seed)(word_ids)
+    is_word = ops.not_equal(word_ids, PADDING)
+    x = WordDropout(config.word_dropout, unknown=UNKNOWN, seed=seed)(word_ids)
     embedding = keras.layers.Embedding(
         tokenizer.size, config.embedding, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=seed)
     )
@@ -124,17 +130,20 @@ def build(config, vocabularies):
         paths.append(bag(word_ids))
     vote = Vote(dtype="float32")
     model = keras.Model(word_ids, vote(paths))
-    apart = keras.Model(word_ids, paths)
-    apart.jit_compile = False  # as the model itself
 
-    def begin(train):
+    def adapt(train):
         if config.bag:
             bag.adapt(train)
         use_vectors(embedding, config, vocabularies["words"])
 
-    def settle(validation):
-        target = np.concatenate([target for _, target in validation.as_numpy_iterator()])
-        vote.shares.assign(classification.shares(apart.predict(validation, verbose=0), target))
+    def calibrate(forward, validation):
+        """Sets what each path's vote counts, from what each says alone, with all of the shares, of validation data."""
+        said = []
+        for alone in np.eye(len(paths)):
+            vote.shares.assign(alone)
+            said.append(np.concatenate([forward(features) for features, _ in validation]))
+        target = np.concatenate([target for _, target in validation])
+        vote.shares.assign(classification.shares(said, target))
 
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "text"),
@@ -148,10 +157,7 @@ def build(config, vocabularies):
             "probabilities": tf.nn.softmax(logits),
         },
         samples=["", vocabularies["words"][0], " ".join(vocabularies["words"][:23])],
-        words=tokenizer.shown,
-        constants={"labels": labels},
-        begin=begin,
-        settle=settle,
+        extras=Extras(adapt=adapt, calibrate=calibrate, tokens=tokenizer.shown, constants={"labels": labels}),
     )
 
 
@@ -161,7 +167,16 @@ def labelled(path, config, vocabularies):
     return decided(reviews.load(path, *columns), config)
 
 
-TASK = Task("sentiment", Config, load, vocabularies, build, classification, labelled)
+TASK = Task(
+    "sentiment",
+    Config,
+    load,
+    vocabularies,
+    build,
+    classification,
+    labelled,
+    inputs=functools.partial(inputs.texts, column="text_column"),
+)
 
 if __name__ == "__main__":
     main(TASK)

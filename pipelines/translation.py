@@ -33,9 +33,11 @@ from layers import (
     stack,
 )
 from layers.decode import beam_search
+from pipelines.engine import inputs
 from pipelines.engine.command import main
-from pipelines.engine.settings import Network
-from pipelines.engine.task import Parts, Task, splits_of
+from pipelines.engine.loading import splits_of
+from pipelines.engine.settings import Network, Predict
+from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import translation as translating
 
@@ -97,7 +99,6 @@ class Config(Network):
     """passes over the training data"""
 
     RANGES: ClassVar = {
-        **Network.RANGES,
         "vocabulary": (260, None),
         "max_length": (1, 10_000),
         "decoder_depth": (1, 20),
@@ -106,6 +107,22 @@ class Config(Network):
         **dict.fromkeys(("length_penalty", "coverage_penalty"), (0, 10)),
         "no_repeat": (0, 100),
     }
+    HELP: ClassVar = {
+        "data": ("source", "target"),
+        "network": ("vocabulary", "max_length", "attention", "decoder_depth", "dropout", "smoothing", "beam"),
+    }
+
+
+@dataclasses.dataclass
+class Search(Predict):
+    """Translations of texts."""
+
+    beam: int | None = None
+    """translations followed side by side, instead of those of the run"""
+    length_penalty: float | None = None
+    """how much long translations are favoured, instead of the run's"""
+    no_repeat: int | None = None
+    """pieces in a row that may not come twice, instead of the run's"""
 
 
 def load(config):
@@ -194,8 +211,10 @@ def build(config, vocabularies):
         metrics=[TokenAccuracy()],
         answer=lambda found, texts: answer(read, write, found),
         samples=["", "A", "Do you want to sing with me? " * 3],
-        taught=lambda ids, targets: ((ids, targets), targets),
-        decode=lambda ids: searched(config, encoder, decoder, ids),
+        extras=Extras(
+            teacher_forcing=lambda ids, targets: ((ids, targets), targets),
+            search=lambda ids: searched(config, encoder, decoder, ids),
+        ),
     )
 
 
@@ -284,7 +303,17 @@ def labelled(path, config, vocabularies):
     return bitext.load(path, source=config.source, target=config.target)
 
 
-TASK = Task("translation", Config, load, vocabularies, build, translating, labelled)
+TASK = Task(
+    "translation",
+    Config,
+    load,
+    vocabularies,
+    build,
+    translating,
+    labelled,
+    predict=Search,
+    inputs=functools.partial(inputs.texts, column="source"),
+)
 
 if __name__ == "__main__":
     main(TASK)

@@ -4,63 +4,34 @@
 """
 
 import dataclasses
+import importlib.metadata
 import json
 import math
 import os
+import pathlib
 import signal
 import sys
-from typing import Literal
+import tomllib
 
 import tyro
 
-from data.files import InputError, read_lines
+from data.files import InputError
+from pipelines.engine import help, verbs, writing
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.settings import RANGES
-from pipelines.engine.task import evaluate, export, restored, train
+from pipelines.engine.settings import Evaluate, Export, Predict, ranges
+from pipelines.engine.task import Verb
 from pipelines.engine.training import Interrupted, say
 
-VERBS = ("train", "evaluate", "predict", "export")
-
-
-@dataclasses.dataclass
-class Evaluate:
-    """Metrics on labelled data."""
-
-    data: str
-    """file of labelled examples"""
-    run: str = ""
-    """folder of the run; runs/TASK unless given"""
-    json: bool = False
-    """one JSON object on standard output"""
-
-
-@dataclasses.dataclass
-class Predict:
-    """Answers to raw inputs."""
-
-    inputs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """the inputs themselves"""
-    run: str = ""
-    """folder of the run; runs/TASK unless given"""
-    input: str = ""
-    """file with an input on each line; - reads standard input"""
-    json: bool = False
-    """one JSON object a line on standard output"""
-    picture: str = ""
-    """picture to write of the inputs and their answers: PNG; of named entities HTML"""
-
-
-@dataclasses.dataclass
-class Export:
-    """The trained model for others to run."""
-
-    run: str = ""
-    """folder of the run; runs/TASK unless given"""
-    format: Literal["savedmodel", "onnx", "litert"] = "savedmodel"
-    """savedmodel takes raw input; onnx and litert hold the network after the text processing"""
-    to: str = ""
-    """where to write; RUN/export unless given"""
+KEPT = {
+    "run",
+    "resume",
+    "overwrite",
+    "config",
+    "checkpoint_minutes",
+    "tensorboard",
+    "memory",
+}  # may differ in a resumed run
 
 
 def main(task, arguments=None):
@@ -72,26 +43,36 @@ def main(task, arguments=None):
 
 def run(task, arguments):
     """As `main`, but returns the exit status."""
+    known = {
+        "train": Verb(task.config, _train),
+        "evaluate": Verb(Evaluate, _evaluate),
+        "predict": Verb(task.predict, _predict),
+        "export": Verb(Export, _export),
+        **task.verbs,
+    }
     verb, rest = (
         (arguments[0], arguments[1:]) if arguments and not arguments[0].startswith("-") else ("train", arguments)
     )
     program = f"python -m pipelines.{task.name}"
-    if arguments and arguments[0] in ("-h", "--help"):
-        verbs = "\n".join(f"    {program} {verb} --help" for verb in VERBS)
-        print(f"{sys.modules['__main__'].__doc__ or task.name}\nVerbs and their flags (no verb: train):\n\n{verbs}")
+    if arguments[:1] == ["--version"]:
+        print(f"unroll {importlib.metadata.version('unroll')}")
         return 0
-    if verb not in VERBS:
-        say(f"error: {verb}: expected one of the verbs {', '.join(VERBS)}.")
+    if arguments and arguments[0] in ("-h", "--help"):
+        listed = "\n".join(f"    {program} {verb} --help" for verb in known)
+        print(f"{sys.modules[task.config.__module__].__doc__}\nVerbs and their flags (no verb: train):\n\n{listed}")
+        return 0
+    if verb not in known:
+        say(f"error: {verb}: expected one of the verbs {', '.join(known)}.")
         return 2
-    place = f"runs/{task.name}"
+    program, chosen = f"{program} {verb}", known[verb]
     try:
-        if verb == "train":
-            return _train(task, place, f"{program} {verb}", rest)
-        flags = tyro.cli(
-            {"evaluate": Evaluate, "predict": Predict, "export": Export}[verb], prog=f"{program} {verb}", args=rest
-        )
-        flags.run = flags.run or place
-        return {"evaluate": _evaluate, "predict": _predict, "export": _export}[verb](task, flags)
+        if asked := {"-h", "--help", "--help-all"} & set(rest):
+            title = question(task) if verb == "train" else chosen.flags.__doc__.strip().splitlines()[0]
+            print(help.text(program, chosen.flags, title, everything="--help-all" in asked))
+            return 0
+        flags = _parsed(task, chosen.flags, program, rest)
+        chosen.call(task, flags)
+        return 0
     except InputError as error:
         say(f"error: {error}")
         return 2
@@ -99,7 +80,7 @@ def run(task, arguments):
         say(f"error: {error}")
         return 1
     except Interrupted as interrupted:
-        say(f"interrupted; what is trained is kept. To go on: {program} train --run {interrupted} --resume")
+        say(f"interrupted; what is trained is kept. To go on: {program} --run {interrupted} --resume")
         return 130
     except KeyboardInterrupt:
         say("interrupted")
@@ -108,7 +89,7 @@ def run(task, arguments):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
-        say("error: out of memory; a smaller --batch-size or --max-length needs less.")
+        say("error: out of memory; a smaller --batch-size, --max-length or --memory needs less.")
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
@@ -116,32 +97,80 @@ def run(task, arguments):
         return 2
 
 
-def _train(task, place, program, arguments):
-    first = tyro.cli(task.config, prog=program, args=arguments)
-    first.run = first.run or place
-    config = first
-    if first.resume and first.overwrite:
-        raise InputError("--resume", "expected either --resume or --overwrite, received both.")
-    if first.resume:
-        config = _resumed(task, first, program, arguments)
-    check(config)
-    train(task, config)
-    return 0
+def question(task):
+    """What a task answers: the first line of its module's docstring."""
+    return sys.modules[task.config.__module__].__doc__.strip().splitlines()[0]
 
 
-def _resumed(task, flags, program, arguments):
+def flag(name):
+    return "--" + name.replace("_", "-")
+
+
+# Flags.
+
+
+def _parsed(task, kind, program, arguments):
+    """The flags of a verb as its dataclass; the settings of `--config` come first, so that flags win."""
+    arguments = [*_from_file(kind, arguments), *arguments]
+    flags = tyro.cli(kind, prog=program, args=arguments)
+    flags.run = flags.run or f"runs/{task.name}"
+    if kind is task.config:
+        if flags.resume and flags.overwrite:
+            raise InputError("--resume", "expected either --resume or --overwrite, received both.")
+        if flags.resume:
+            flags = _resumed(flags, program, arguments)
+        check(vars(flags), ranges(kind))
+        if flags.data and flags.dataset:
+            raise InputError("--data", "expected either --data or --dataset, received both.")
+        if not flags.data and flags.validation_data:
+            raise InputError("--validation-data", "expected --data to train on beside it, received none.")
+    return flags
+
+
+def _from_file(kind, arguments):
+    """The settings of the file that `--config` names, as flags; none where it is not there."""
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    given = [
+        one.split("=", 1) if "=" in one else [one, *arguments[at + 1 : at + 2]] for at, one in enumerate(arguments)
+    ]
+    path = next((one[1] for one in given if one[0] == "--config" and len(one) == 2), None)
+    if path is None or "config" not in fields:
+        return []
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+        values = tomllib.loads(text) if path.lower().endswith(".toml") else json.loads(text)
+    except OSError as error:
+        raise InputError(path, f"expected a JSON or TOML file of settings, received: {error.strerror}.") from None
+    except ValueError as error:
+        raise InputError(path, f"expected JSON, or TOML in a file that ends in .toml, received: {error}.") from None
+    if not isinstance(values, dict):
+        raise InputError(path, "expected an object of settings, received something else.")
+    flags = []
+    for name, value in values.items():
+        name = name.replace("-", "_")
+        if name not in fields:
+            raise InputError(path, f"expected settings of this task, see --help-all; received {name!r}.")
+        kind = fields[name].type
+        if isinstance(value, bool) != (kind is bool) or isinstance(value, list | dict):
+            raise InputError(path, f"expected a value for {name!r} as its flag takes it, received {value!r}.")
+        if name in ("config", "resume", "overwrite"):  # what to do with a folder is said anew each time
+            continue
+        flags += [flag(name) if value else f"--no-{flag(name)[2:]}"] if kind is bool else [flag(name), str(value)]
+    return flags
+
+
+def _resumed(flags, program, arguments):
     """The settings that the run began with; flags that say otherwise are an error."""
     folder = RunFolder(flags.run)
     if not folder.has(CONFIG):
         if folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(folder, "expected a run to resume, received a folder without config.json.")
         return flags  # it was killed before it began
-    began = folder.read_config(task.config)
-    given = tyro.cli(task.config, prog=program, args=arguments, default=began)
-    free = {"run", "resume", "overwrite", "checkpoint_minutes"}
+    began = folder.read_config(type(flags))
+    given = tyro.cli(type(flags), prog=program, args=arguments, default=began)
     for field in dataclasses.fields(began):
         now, then = getattr(given, field.name), getattr(began, field.name)
-        if field.name not in free and now != then:
+        if field.name not in KEPT and now != then:
             raise InputError(
                 flag(field.name),
                 f"expected {then!r}, as when the run in {folder} began, received {now!r}; leave it out.",
@@ -149,32 +178,26 @@ def _resumed(task, flags, program, arguments):
     return dataclasses.replace(given, run=flags.run, resume=True, overwrite=False)
 
 
-def flag(name):
-    return "--" + name.replace("_", "-")
-
-
-def check(config):
-    """Raises InputError for the first setting that is out of its range; a task's own ranges are its RANGES."""
-    ranges = {**RANGES, **getattr(type(config), "RANGES", {})}
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if field.name not in ranges:
-            continue
-        low, high = ranges[field.name]
-        if not math.isfinite(value) or value < low or (high is not None and value > high):
+def check(values, limits):
+    """Raises InputError for the first of the settings that is out of its range; None is a setting that is not given."""
+    for name, (low, high) in limits.items():
+        value = values.get(name)
+        if value is not None and (not math.isfinite(value) or value < low or (high is not None and value > high)):
             wanted = f"from {low} to {high}" if high is not None else f"at least {low}"
-            raise InputError(flag(field.name), f"expected a number {wanted}, received {value}.")
-    if config.data and config.dataset:
-        raise InputError("--data", "expected either --data or --dataset, received both.")
-    if not config.data and config.validation_data:
-        raise InputError("--validation-data", "expected --data to train on beside it, received none.")
+            raise InputError(flag(name), f"expected a number {wanted}, received {value}.")
+
+
+# Verbs.
+
+
+def _train(task, config):
+    verbs.train(task, dataclasses.replace(config, config=""))
 
 
 def _evaluate(task, flags):
-    metrics = evaluate(task, flags.run, flags.data)
+    metrics = verbs.evaluate(task, flags.run, flags.data)
     name = os.path.basename(flags.data)
-    print(json.dumps(metrics) if flags.json else task.judge.told({name: metrics}, [name]))
-    return 0
+    print(json.dumps(metrics) if flags.json else task.evaluation.format_metrics({name: metrics}, [name]))
 
 
 def _predict(task, flags):
@@ -182,27 +205,29 @@ def _predict(task, flags):
         raise InputError("--input", "expected inputs as arguments or from --input, received both.")
     if not flags.inputs and not flags.input:
         raise InputError("predict", "expected inputs as arguments, or --input FILE, or --input - for standard input.")
-    inputs = list(flags.inputs) or list(_lines(flags.input))
-    parts = restored(task, flags.run)[2]
-    found = task.judge.answers(parts, inputs)
-    if flags.json:
-        lines = (json.dumps(answer, ensure_ascii=False) for answer in found)
+    if flags.to:
+        writing.writer_of(task, flags.to)  # an unknown suffix is said before anything is read
+    config, _, parts = verbs.restored(task, flags.run, **_replaced(task, flags))
+    found = verbs.answers(task, parts, task.inputs(flags, config))
+    if flags.to:
+        count = writing.write(task, parts, found, flags.to)
+        say(f"{flags.to}: {count:,} answers")
+    elif flags.json:
+        for answer in found:
+            print(json.dumps(answer, ensure_ascii=False))
     else:
-        lines = task.judge.printed(parts, found, sys.stdout.isatty())
-    for line in lines:
-        print(line)
-    if flags.picture:
-        task.judge.draw(parts, found, flags.picture)
-    return 0
+        for line in task.evaluation.format_answers(parts, found, sys.stdout.isatty()):
+            print(line)
 
 
-def _lines(path):
-    if path == "-":
-        return [line.decode("utf-8", errors="replace").rstrip("\r\n") for line in sys.stdin.buffer]
-    return [line.rstrip("\r\n") for _, line in read_lines(path)]
+def _replaced(task, flags):
+    """The settings of the run that flags of `predict` replace."""
+    of_all = {field.name for field in dataclasses.fields(Predict)}
+    settings = {field.name for field in dataclasses.fields(task.config)} - of_all
+    given = {name: value for name, value in vars(flags).items() if name in settings and value is not None}
+    check(given, ranges(task.config))
+    return given
 
 
 def _export(task, flags):
-    path = export(task, flags.run, flags.to, flags.format)
-    print(path)
-    return 0
+    print(verbs.export(task, flags.run, flags.to, flags.format))

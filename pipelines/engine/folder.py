@@ -1,5 +1,6 @@
 """A run's folder: text, weights and pictures, each written whole or not at all; no pickles."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -13,6 +14,7 @@ from data.files import InputError
 
 CONFIG, VOCABULARIES, WEIGHTS = "config.json", "vocabularies.json", "model.weights.h5"
 CHECKPOINT, METRICS, HISTORY = "checkpoint.npz", "metrics.json", "history.csv"
+PREPARED, TENSORBOARD = "prepared", "tensorboard"  # folders
 
 
 class RunFolder:
@@ -55,6 +57,21 @@ class RunFolder:
         self.write_json(VOCABULARIES, vocabularies)
         self.write_json(CONFIG, dataclasses.asdict(config))  # last: with it the folder is a run
 
+    @contextlib.contextmanager
+    def begun(self, config, vocabularies, resumed):
+        """Within: what comes before training. If that fails, a new run leaves the folder as it was."""
+        if resumed:
+            yield
+            return
+        self.begin(config, vocabularies, config.overwrite)
+        try:
+            yield
+        except BaseException:
+            shutil.rmtree(self.path)
+            if self.previous.exists():
+                self.previous.rename(self.path)
+            raise
+
     def check_free(self, overwrite):
         """Raises InputError unless a new run may begin here."""
         if self.path.exists() and not self.path.is_dir():
@@ -73,8 +90,9 @@ class RunFolder:
             raise InputError(self, f"expected a place to write the run, received {parent}, which cannot be written.")
 
     def finish(self):
-        """The run is complete: its checkpoint and the run that it replaced may go."""
+        """The run is complete: its checkpoint, its prepared data and the run that it replaced may go."""
         (self.path / CHECKPOINT).unlink(missing_ok=True)
+        shutil.rmtree(self.path / PREPARED, ignore_errors=True)
         if self.previous.exists():
             shutil.rmtree(self.previous)
 

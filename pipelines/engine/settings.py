@@ -1,7 +1,13 @@
-"""Settings that tasks share, as dataclasses that a task's own extends: the flags, the help and `config.json`."""
+"""Settings that tasks share, as dataclasses that a task's own extends: the flags, the help and `config.json`.
+
+`RANGES` says which numbers are allowed. `HELP` says which flags `--help` shows, in which group; `--help-all` shows all.
+Both are gathered over a class and those that it extends.
+"""
 
 import dataclasses
 from typing import ClassVar, Literal
+
+import tyro
 
 from layers import CELLS
 
@@ -11,25 +17,31 @@ class Training:
     """Settings that every task has."""
 
     data: str = ""
-    """file to train on; the built-in data unless given"""
+    """file to train on; without it the built-in data"""
     validation_data: str = ""
-    """file to validate on; a tenth of the training data is held out unless given"""
+    """file to validate on; without it a tenth of --data"""
     test_data: str = ""
     """file to test on when training is over"""
     dataset: str = ""
-    """public data set of TensorFlow Datasets, instead of --data"""
+    """public set of TensorFlow Datasets, instead of --data"""
     encoding: str = ""
-    """encoding of text files, such as cp1252; UTF-8, or what a byte order mark says, unless given"""
+    """encoding of text files, such as cp1252; else UTF-8, or what a byte order mark says"""
     separator: str = ""
-    """character between the fields of a table; what the suffix and the header say unless given"""
+    """character between the fields of a table; else what its suffix and header say"""
     escape: str = ""
-    """character that escapes quotation marks within a field of a table; quotation marks are doubled unless given"""
+    """character that escapes quotation marks within a field of a table; else they are doubled"""
     run: str = ""
-    """folder of the run; runs/TASK unless given"""
+    """folder of the run; else runs/TASK"""
+    config: str = ""
+    """JSON or TOML file of these settings, such as a run's config.json; flags win"""
     resume: bool = False
     """go on with the run that is in the folder"""
     overwrite: bool = False
-    """replace the run that is in the folder, when the new one is finished"""
+    """replace the run in the folder, once the new one is finished"""
+    tensorboard: bool = True
+    """leave TensorBoard's event files in the run's folder"""
+    memory: float = 0.5
+    """GiB of prepared examples kept in memory; more than that is kept on disk, in the run's folder"""
     seed: int = 0
     """the same seed gives the same weights"""
     epochs: int = 10
@@ -37,7 +49,7 @@ class Training:
     batch_size: int = 64
     """examples in a batch"""
     learning_rate: float = 4e-3
-    """of Adam, the largest in the schedule"""
+    """largest learning rate of Adam's schedule"""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """how the learning rate falls after the warm-up"""
     warmup: float = 0.1
@@ -45,55 +57,62 @@ class Training:
     clip_norm: float = 1.0
     """largest norm of all gradients together; 0 does not clip"""
     ema: float = 0.98
-    """weights are averaged with this momentum, in [0, 1); 0 does not average"""
+    """momentum of the average of the weights, in [0, 1); 0 does not average"""
     weight_decay: float = 0.0
     """decoupled weight decay a step, times the learning rate"""
     patience: int = 3
-    """epochs without improvement on validation data before training stops; 0 never stops"""
+    """epochs without a better validation score before training stops; 0: all"""
     baselines: bool = True
-    """measure simple methods on the same data, to see whether the network earns its keep"""
+    """measure simple methods on the same data beside the network"""
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
-    """products in 16 bits"""
+    """dtype of the products, where 16 bits are enough"""
     checkpoint_minutes: float = 5.0
-    """how often to write a checkpoint within an epoch"""
+    """minutes between two checkpoints within an epoch"""
 
-
-RANGES = {
-    "epochs": (1, None),
-    "batch_size": (1, None),
-    "learning_rate": (1e-12, 1e3),
-    "warmup": (0, 0.999),
-    "clip_norm": (0, None),
-    "ema": (0, 0.99999),
-    "weight_decay": (0, None),
-    "patience": (0, None),
-    "checkpoint_minutes": (0, None),
-    "seed": (0, 2**31 - 1),
-}
+    RANGES: ClassVar = {
+        "epochs": (1, None),
+        "batch_size": (1, None),
+        "learning_rate": (1e-12, 1e3),
+        "warmup": (0, 0.999),
+        "clip_norm": (0, None),
+        "ema": (0, 0.99999),
+        "weight_decay": (0, None),
+        "patience": (0, None),
+        "checkpoint_minutes": (0, None),
+        "memory": (0, None),
+        "seed": (0, 2**31 - 1),
+    }
+    HELP: ClassVar = {
+        "data": ("data", "validation_data", "test_data", "dataset"),
+        "network": (),
+        "training": ("epochs", "batch_size", "learning_rate", "patience", "seed", "baselines"),
+        "run": ("run", "resume", "overwrite", "config"),
+    }
 
 
 @dataclasses.dataclass
 class Network(Training):
-    """Settings of tasks that read texts through recurrent levels."""
+    """Settings of tasks that read sequences through recurrent levels."""
 
     cell: Literal[tuple(CELLS)] = "lstm"
-    """recurrent cell"""
+    """recurrent cell: one of those in layers/README.md"""
     units: int = 64
     """width of the carry, in each direction"""
     depth: int = 1
     """recurrent levels"""
     bidirectional: bool = True
-    """whether each level reads the text both ways"""
+    """whether each level reads the sequence both ways"""
     recurrent_dropout: float = 0.0
-    """share of the hidden state dropped, one mask a text"""
+    """share of the hidden state dropped, one mask a sequence"""
     embedding: int = 128
-    """width of a word's vector"""
+    """width of a token's vector"""
 
     RANGES: ClassVar = {
         **dict.fromkeys(("units", "embedding"), (1, None)),
         "depth": (1, 20),
         "recurrent_dropout": (0, 0.99),
     }
+    HELP: ClassVar = {"network": ("cell", "units", "depth", "bidirectional", "embedding")}
 
 
 @dataclasses.dataclass
@@ -107,4 +126,62 @@ class Words(Network):
     minimum_count: int = 1
     """how often a word must occur in the training data"""
 
-    RANGES: ClassVar = {**Network.RANGES, **dict.fromkeys(("vocabulary", "minimum_count"), (1, None))}
+    RANGES: ClassVar = dict.fromkeys(("vocabulary", "minimum_count"), (1, None))
+    HELP: ClassVar = {"network": ("vocabulary", "vectors")}
+
+
+def ranges(config):
+    """Name -> (smallest, largest or None) of every number among the settings of a dataclass."""
+    return {name: limits for one in reversed(config.__mro__) for name, limits in vars(one).get("RANGES", {}).items()}
+
+
+def helped(config):
+    """Group -> the flags that `--help` shows, of a dataclass."""
+    groups = {}
+    for one in reversed(config.__mro__):
+        for group, names in vars(one).get("HELP", {}).items():
+            groups.setdefault(group, []).extend(name for name in names if name not in groups[group])
+    return groups
+
+
+# The flags of the other verbs.
+
+
+@dataclasses.dataclass
+class Evaluate:
+    """Metrics on labelled data."""
+
+    data: str
+    """file of labelled examples"""
+    run: str = ""
+    """folder of the run; else runs/TASK"""
+    json: bool = False
+    """one JSON object on standard output"""
+
+
+@dataclasses.dataclass
+class Predict:
+    """Answers to raw inputs."""
+
+    inputs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """the inputs themselves; of a task that reads files: files, folders and patterns"""
+    run: str = ""
+    """folder of the run; else runs/TASK"""
+    input: tuple[str, ...] = ()
+    """files with an input on each line, folders of such, patterns; - is standard input"""
+    json: bool = False
+    """one JSON object a line on standard output"""
+    to: str = ""
+    """file to write the answers to: .jsonl, .csv, .html or what else the task knows"""
+
+
+@dataclasses.dataclass
+class Export:
+    """The trained model for others to run."""
+
+    run: str = ""
+    """folder of the run; else runs/TASK"""
+    format: Literal["savedmodel", "onnx", "litert"] = "savedmodel"
+    """savedmodel takes raw input; onnx and litert hold the network after the preparation of its input"""
+    to: str = ""
+    """where to write; else RUN/export"""

@@ -1,26 +1,51 @@
-"""A task is a record; train, evaluate, predict and export are functions over it.
+"""What a task is: two records. The verbs of `verbs.py` are functions over them.
 
-    Task(name, config, load, vocabularies, build, judge)
+    Task(name, config, load, vocabularies, build, evaluation, labelled)
+    build(config, vocabularies) -> Parts(signature, prepare, target, model, loss, metrics, answer, samples)
 
-A task module says what is learnt from which data and what is answered; the rest is here, once for all tasks.
+`Task` and `Parts` begin with what every task gives. What few tasks give comes after that: in `Task` as fields with
+defaults, in `Parts` as `Extras`.
 """
 
 import dataclasses
 import functools
-import pathlib
 import types
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from data import batching
-from data.files import InputError
-from data.transforms import words as text
-from pipelines.engine import exporting
-from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, VOCABULARIES, WEIGHTS, RunFolder
-from pipelines.engine.optimizer import optimizer
-from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
+from pipelines.engine import inputs
+from pipelines.engine.settings import Predict
+
+
+@dataclasses.dataclass
+class Extras:
+    """What few tasks give beside their `Parts`.
+
+    Attributes:
+        teacher_forcing: Maps (features, targets) to (the model's inputs, targets), where the model reads the targets
+            too. Its inputs are then the pair [features, targets]. Goes with `search`.
+        search: Maps features to scores, in graph operations, where answers come from a search over the model's steps
+            instead of from the model's output.
+        adapt: Called once before training with the training batches in order; sets weights that are counted, not
+            learnt, or read from a file.
+        calibrate: Called after each epoch with `Parts.forward` and the validation batches; sets weights that are
+            decided on validation data.
+        tokens: Maps raw inputs to ragged strings, one for each timestep of the features, for pictures of them.
+        constants: Name -> strings that the exported model tells too, such as the labels.
+        known: What the evaluation needs to know of the training data.
+    """
+
+    teacher_forcing: Callable | None = None
+    search: Callable | None = None
+    adapt: Callable | None = None
+    calibrate: Callable | None = None
+    tokens: Callable | None = None
+    constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    known: dict = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass
@@ -28,21 +53,18 @@ class Parts:
     """What `build` makes of a configuration and vocabularies.
 
     Attributes:
-        signature: `tf.TensorSpec` of a batch of raw inputs, with the name that the exported model calls it by.
-        prepare: Raw inputs -> features; graph operations only, the same object trains and is exported.
-        target: Raw inputs, raw labels -> training targets; graph operations only.
-        model: Features -> scores, a functional `keras.Model`.
-        loss, metrics: What it is trained with; the first metric on validation data says which epoch is the best.
-        answer: Scores, raw inputs -> dictionary of what the caller wants; graph operations only. Where an answer says
-            nothing of the input, as a classifier's, the raw inputs may be None.
+        signature: `tf.TensorSpec` of a batch of raw inputs, with the name that the exported model calls it by: strings
+            `(batch,)`, or numbers `(batch, timesteps, features)` in which rows of NaN at the end are padding.
+        prepare: Maps raw inputs to features; graph operations only, as the same object trains and is exported. Features
+            are of the kinds that `data.batching.prepared` lists.
+        target: Maps raw inputs and raw labels to training targets; graph operations only.
+        model: Maps features to scores, a functional `keras.Model`.
+        loss, metrics: What the model is trained with. The first metric on validation data decides which epoch is the
+            best.
+        answer: Maps scores and raw inputs to a dictionary of what the caller wants; graph operations only. Where an
+            answer says nothing of the input, as a classifier's, the raw inputs may be None.
         samples: A few raw inputs of different sizes, to try an export with.
-        taught: Features, targets -> what the model is trained on, where it reads the targets too; or None.
-        decode: Features -> scores, graph operations only, where they are what a search over the model's finds; or None.
-        words: Raw inputs -> ragged strings, one for each timestep of the features; or None.
-        constants: Name -> strings that the exported model also tells, such as the labels.
-        known: What the judge wants to know of the training data.
-        begin: Called once before training, with batches of the training data in order, to set weights; or None.
-        settle: Called when an epoch is over, with batches of the validation data, to set what that decides; or None.
+        extras: What few tasks give.
     """
 
     signature: tf.TensorSpec
@@ -53,27 +75,62 @@ class Parts:
     metrics: list[keras.metrics.Metric]
     answer: Callable
     samples: list
-    taught: Callable | None = None
-    decode: Callable | None = None
-    words: Callable | None = None
-    constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
-    known: dict = dataclasses.field(default_factory=dict)
-    begin: Callable | None = None
-    settle: Callable | None = None
+    extras: Extras = dataclasses.field(default_factory=Extras)
+
+    def ask(self, raws):
+        """The answers to a list of raw inputs: a dictionary of tensors, see `answer`."""
+        return self.serve(stacked(raws, self.signature))
+
+    def features(self, raw):
+        """Raw inputs to what the model reads: prepared, and ragged features padded."""
+        return batching.dense(self.prepare(raw))
+
+    @functools.cached_property
+    def forward(self):
+        """The model in inference, traced once for all shapes: validation, calibration and answers share it."""
+        spec = lambda x: tf.TensorSpec(x.shape, x.dtype, x.name)
+        signature = [keras.tree.map_structure(spec, self.model.input)]
+        return tf.function(lambda x: self.model(x, training=False), input_signature=signature, autograph=False)
 
     @functools.cached_property
     def scores(self):
         """Features -> scores, traced once for all shapes."""
-        run = self.decode or (lambda features: self.model(features, training=False))
-        read = self.model.input[0] if self.taught else self.model.input
-        features = tf.TensorSpec(read.shape, read.dtype, "features")
-        return tf.function(run, input_signature=[features], autograph=False)
+        if not self.extras.search:
+            return self.forward
+        read = self.model.input[0] if self.extras.teacher_forcing else self.model.input
+        features = keras.tree.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, x.name), read)
+        return tf.function(self.extras.search, input_signature=[features], autograph=False)
 
     @functools.cached_property
     def serve(self):
         """Raw inputs -> answer, traced once: what is exported."""
-        serve = lambda raw: self.answer(self.scores(self.prepare(raw)), raw)
+        serve = lambda raw: self.answer(self.scores(self.features(raw)), raw)
         return tf.function(serve, input_signature=[self.signature], autograph=False)
+
+
+def stacked(raws, signature):
+    """Raw inputs as one tensor: strings as they are, numbers padded with rows of NaN at the end."""
+    if signature.dtype == tf.string:
+        return tf.constant([raw.encode("utf-8", "replace") if isinstance(raw, str) else raw for raw in raws], tf.string)
+    longest = max((len(raw) for raw in raws), default=0)
+    padded = np.full((len(raws), longest, *signature.shape[2:]), np.nan, signature.dtype.as_numpy_dtype)
+    for row, raw in enumerate(raws):
+        padded[row, : len(raw)] = raw
+    return tf.constant(padded)
+
+
+@dataclasses.dataclass
+class Verb:
+    """A verb of a task's own.
+
+    Attributes:
+        flags: A dataclass of its flags, with defaults and with a docstring that says what the verb does. `run`, the
+            folder of the run, is among them.
+        call: `(task, flags) -> None`. It prints its answers on standard output and raises `InputError`.
+    """
+
+    flags: type
+    call: Callable
 
 
 @dataclasses.dataclass
@@ -86,9 +143,18 @@ class Task:
         load: `config -> {"train": ..., "validation": ..., "test": ...}`, `tf.data.Dataset` of raw (input, label).
         vocabularies: `(config, train) -> dict` of lists: all that is learnt from data and is not a weight.
         build: `(config, vocabularies) -> Parts`.
-        judge: A module with what the answers are worth and how they are shown: `measure`, `baselines`, `told`,
-            `answers`, `printed`, `draw`, `pictures` and `PICTURES`; see `classification.py`.
+        evaluation: A module that knows what the answers are worth and how they look: `evaluate`, `baselines`,
+            `format_metrics`, `answers`, `format_answers`, `plot_run`, `PICTURES` and `WRITERS`; `classification.py` is
+            one.
         labelled: `(path, config, vocabularies) -> tf.data.Dataset` of raw (input, label), to evaluate on.
+
+    Attributes that few tasks give:
+        choose: `(config, training examples) -> config`: settings left to the data are set, and a line says so.
+        predict: A dataclass that extends `settings.Predict` by flags of the task's own; those that are named as
+            settings replace the run's.
+        inputs: `(flags, config)` -> iterator of (name or None, raw input): what `predict` is asked. See `inputs.py`.
+        writers: Suffix -> `(parts, answers, path)`, which writes answers to a file of a kind of the task's own.
+        verbs: Name -> `Verb`.
     """
 
     name: str
@@ -96,158 +162,10 @@ class Task:
     load: Callable
     vocabularies: Callable
     build: Callable
-    judge: types.ModuleType
+    evaluation: types.ModuleType
     labelled: Callable
-
-
-# What tasks share.
-
-
-def splits_of(config, source, check, load, public=None):
-    """The examples that the configuration names: the user's files, a public set, or the built-in data.
-
-    Args:
-        config: A `Training`.
-        source: A module of `data` with `built_in`, `SPLITS`, `public` and `public_splits`.
-        check: `(path, known labels or None) -> {"labels": ...}`; raises InputError.
-        load: `path -> tf.data.Dataset`.
-        public: `(name, split) -> tf.data.Dataset`, where it is not simply the module's.
-
-    Returns:
-        `{"train": ..., "validation": ..., perhaps "test": ...}`; validation data is held out where there is none.
-    """
-    if config.dataset:
-        there = source.public_splits(config.dataset)
-        if "train" not in there:
-            raise InputError(config.dataset, f"expected a training split, received {', '.join(there)}.")
-        splits = {split: (public or source.public)(config.dataset, split) for split in there}
-    elif config.data:
-        known = check(config.data, None)["labels"]
-        splits = {"train": load(config.data)}
-        for split, path in (("validation", config.validation_data), ("test", config.test_data)):
-            if path:
-                check(path, known)
-                splits[split] = load(path)
-    else:
-        splits = {split: source.built_in(split) for split in source.SPLITS}
-    if "validation" not in splits:
-        splits["train"], splits["validation"] = batching.held_out(splits["train"], share=0.1, seed=config.seed)
-    return splits
-
-
-def use_vectors(embedding, config, words):
-    """Gives an embedding the pretrained vectors that the configuration names, if it does."""
-    if not config.vectors:
-        return
-    matrix, found = text.load_vectors(config.vectors, words, seed=config.seed)
-    width = matrix.shape[1]
-    if width != config.embedding:
-        expected = f"expected {config.embedding} numbers a word, received {width}"
-        raise InputError(config.vectors, f"{expected}; add --embedding {width}.")
-    say(f"{config.vectors}: vectors for {found:,} of {len(words):,} words")
-    embedding.set_weights([matrix])
-
-
-# The verbs.
-
-
-def train(task, config):
-    """Trains, evaluates, shows; returns the metrics. A run that was killed goes on where it was with `resume`."""
-    folder = RunFolder(config.run)
-    going_on = config.resume and folder.has(CONFIG)
-    if going_on and folder.has(METRICS):
-        say(f"{folder} is finished already; see {folder / 'README.md'}")
-        return folder.read_json(METRICS)
-    if not going_on:
-        folder.check_free(config.overwrite)
-    share_cores()
-    repeatable(config.seed)
-    splits = task.load(config)
-    vocabularies = folder.read_json(VOCABULARIES) if going_on else task.vocabularies(config, splits["train"])
-    parts = assembled(task, config, vocabularies)
-    data = {
-        split: batching.cached(batching.prepared(examples, parts.prepare, parts.target))
-        for split, examples in splits.items()
-    }
-    examples = {split: batching.count(found) for split, found in data.items()}
-    for split in ("train", "validation"):
-        if not examples[split]:
-            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
-    say(", ".join(f"{split}: {number:,} examples" for split, number in examples.items()))
-    say(f"{parts.model.count_params():,} weights to learn; the run will be in {folder}")
-    # The loop is faster in the plain graph than under XLA on a CPU, and compiles for no shape in particular.
-    steps = config.epochs * -(-examples["train"] // config.batch_size)
-    parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
-    if parts.begin and not (going_on and folder.has(CHECKPOINT)):
-        parts.begin(in_order(data["train"], parts.taught))
-    if not going_on:
-        folder.begin(config, vocabularies, config.overwrite)
-    history = fit(parts, config, folder, data["train"], data["validation"])
-
-    metrics = {"seconds_training": round(sum(row["seconds"] for row in history), 1), "epochs": len(history)}
-    metrics |= {split: task.judge.measure(parts, data[split], splits[split]) for split in data if split != "train"}
-    if config.baselines:
-        metrics["baselines"] = task.judge.baselines(parts, splits)
-    task.judge.pictures(parts, folder, history, metrics["validation"], splits)
-    folder.write_text("README.md", described(task, config, metrics))
-    folder.write_json(METRICS, metrics)  # with it the run is finished
-    folder.finish()
-    say(f"{task.judge.told(metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
-    return metrics
-
-
-def evaluate(task, run, data):
-    """Metrics of a trained run on a file of labelled examples."""
-    config, vocabularies, parts = restored(task, run)
-    examples = task.labelled(data, config, vocabularies)
-    return task.judge.measure(
-        parts, batching.cached(batching.prepared(examples, parts.prepare, parts.target)), examples
-    )
-
-
-def predict(task, run, inputs):
-    """Answers to raw inputs, a list of dictionaries in their order."""
-    return task.judge.answers(restored(task, run)[2], inputs)
-
-
-def export(task, run, to, format):
-    """Writes the trained model for others to run; returns the path."""
-    parts = restored(task, run)[2]
-    return exporting.export(parts, pathlib.Path(to or RunFolder(run) / "export"), format)
-
-
-def assembled(task, config, vocabularies):
-    policy = "float32" if config.mixed_precision == "none" else f"mixed_{config.mixed_precision}"
-    keras.config.set_dtype_policy(policy)
-    return task.build(config, vocabularies)
-
-
-def restored(task, run):
-    """`(config, vocabularies, parts)` of a trained run."""
-    folder = RunFolder(run)
-    if not folder.path.is_dir():
-        raise InputError(folder, "expected the folder of a run, received a path where there is none; train first.")
-    config, vocabularies = folder.read_config(task.config), folder.read_json(VOCABULARIES)
-    parts = assembled(task, config, vocabularies)
-    if not folder.has(WEIGHTS):
-        raise InputError(folder, f"expected {WEIGHTS}, received a run that is not finished; go on with train --resume.")
-    try:
-        parts.model.load_weights(folder / WEIGHTS)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(folder / WEIGHTS, f"expected the weights of this run, received others ({reason}).") from None
-    return config, vocabularies, parts
-
-
-def described(task, config, metrics):
-    """README.md of a run: what was trained on what, with which result."""
-    source = config.dataset or config.data or "the built-in data"
-    default = {field.name: field.default for field in dataclasses.fields(config)}
-    changed = {name: value for name, value in dataclasses.asdict(config).items() if value != default[name]}
-    settings = ", ".join(f"`{name}` {value}" for name, value in changed.items()) or "all as they come"
-    return (
-        f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
-        f"Settings: {settings}; all of them are in `config.json`.\n\n```\n{task.judge.told(metrics)}\n```\n\n"
-        + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in task.judge.PICTURES)
-        + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
-    )
+    choose: Callable | None = None
+    predict: type = Predict
+    inputs: Callable = inputs.texts
+    writers: dict[str, Callable] = dataclasses.field(default_factory=dict)
+    verbs: dict[str, Verb] = dataclasses.field(default_factory=dict)

@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import ctypes
+import functools
 import io
 import os
 import signal
@@ -15,7 +16,7 @@ import tensorflow as tf
 
 from data import batching
 from data.files import InputError
-from pipelines.engine.folder import CHECKPOINT, HISTORY, WEIGHTS
+from pipelines.engine.folder import CHECKPOINT, HISTORY, TENSORBOARD, WEIGHTS
 
 
 class Interrupted(Exception):
@@ -31,7 +32,7 @@ def fit(parts, config, folder, train, validation):
         parts: The task's `Parts`, its model compiled.
         config: A `Training`.
         folder: `RunFolder`; a checkpoint in it is gone on from.
-        train, validation: `batching.Cached` or `tf.data.Dataset` of (features, target).
+        train, validation: `batching.Cached`.
 
     Returns:
         The history, a list with a dictionary for each epoch.
@@ -40,21 +41,21 @@ def fit(parts, config, folder, train, validation):
         Interrupted: on Ctrl-C, after a checkpoint has been written.
         InputError: if the checkpoint does not fit the model or the data.
     """
-    bounds = batching.boundaries(batching.lengths(train))
-    state = State(parts.model, folder, len(train) if isinstance(train, batching.Cached) else None)
-    watched = in_order(validation, parts.taught)
+    bounds = batching.bounds_of(train)
+    state = State(parts, folder, len(train), config)
+    watched = in_order(validation, parts.extras.teacher_forcing)
     if folder.has(CHECKPOINT):
         state.restore()
-        parts.model.evaluate(watched.take(1), verbose=0)  # makes the variables of the metrics
+        state.validate(watched.take(1))  # makes the variables of the metrics
     with Interrupts() as interrupts:
         while state.epoch < config.epochs and not state.stopped(config.patience):
             batches = batching.batches(
                 train, config.batch_size, bounds, seed=config.seed, epoch=state.epoch, skip=state.step
             )
-            batches = batches.map(parts.taught) if parts.taught else batches
+            batches = forced(batches, parts.extras.teacher_forcing)
             left = int(batches.cardinality())
-            follow = Follow(state, config, interrupts, None if left < 0 else left + state.step)
-            if state.step and next(iter(batches.take(1)), None) is None:  # killed after the last batch of an epoch
+            follow = Follow(state, config, interrupts, left + state.step)
+            if state.step and not left:  # killed after the last batch of an epoch
                 results = follow.remembered(parts.model)
             else:
                 parts.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[follow])
@@ -62,16 +63,21 @@ def fit(parts, config, folder, train, validation):
             if interrupts.came:
                 state.save()
                 raise Interrupted(folder)
-            state.end_epoch(results, watched, config.ema > 0, parts.settle)
+            state.end_epoch(results, watched)
+    state.board.on_train_end()
     parts.model.set_weights(state.best)
     folder.write(WEIGHTS, lambda path: save_weights(parts.model, path))
     return state.history
 
 
-def in_order(examples, taught=None):
-    """Batches in a fixed order, sequences of like length together; what the model reads of them as `taught` says."""
-    batches = batching.batches(examples, 256, batching.boundaries(batching.lengths(examples)))
-    return batches.map(taught) if taught else batches
+def in_order(examples, teacher_forcing=None):
+    """Batches in a fixed order, sequences of like length together, as the model reads them."""
+    return forced(batching.batches(examples, 256, batching.bounds_of(examples)), teacher_forcing)
+
+
+def forced(batches, teacher_forcing):
+    """Batches of which the model reads the targets too, if `teacher_forcing` says how."""
+    return batches.map(teacher_forcing) if teacher_forcing else batches
 
 
 def save_weights(model, path):
@@ -83,13 +89,17 @@ def save_weights(model, path):
 class State:
     """All that training depends on, beside the configuration and the data."""
 
-    def __init__(self, model, folder, examples):
-        self.model, self.folder, self.examples = model, folder, examples
+    def __init__(self, parts, folder, examples, config):
+        self.parts, self.model, self.folder, self.examples = parts, parts.model, folder, examples
+        self.averaged = config.ema > 0
+        tensorboard = keras.callbacks.TensorBoard(str(folder / TENSORBOARD), write_graph=False)
+        self.board = tensorboard if config.tensorboard else keras.callbacks.Callback()
+        self.board.set_model(self.model)
         self.epoch, self.step, self.history = 0, 0, []
         self.best, self.best_epoch = None, None
         self.seconds = 0.0
         self.metrics = None  # of an epoch that was interrupted
-        model.optimizer.build(model.trainable_variables)
+        self.model.optimizer.build(self.model.trainable_variables)
 
     def variables(self):
         return [*self.model.variables, *self.model.optimizer.variables]
@@ -124,15 +134,40 @@ class State:
         """Whether the last `patience` epochs were no better than the best one before them."""
         return bool(patience and self.history and len(self.history) - 1 - self.best_epoch >= patience)
 
-    def end_epoch(self, results, validation, averaged, settle):
+    @functools.cached_property
+    def _validate(self):
+        """One batch's part in the loss and the metrics, from scores that the network's one inference graph gives."""
+        model, loss = self.model, keras.metrics.Mean("loss")
+
+        def step(features, target, weights=None):
+            scores = self.parts.forward(features)
+            found = model.compute_loss(features, target, scores, sample_weight=weights, training=False)
+            loss.update_state(found, sample_weight=tf.shape(keras.tree.flatten(target)[0])[0])
+            model.compute_metrics(features, target, scores, sample_weight=weights)
+
+        return loss, tf.function(step, reduce_retracing=True, autograph=False)
+
+    def validate(self, batches):
+        """The loss and the metrics on `batches`, as `model.evaluate` gives them, without tracing the network again."""
+        loss, step = self._validate
+        loss.reset_state()
+        self.model.reset_metrics()
+        for batch in batches:
+            step(*batch)
+        found = self.model.get_metrics_result()
+        found["loss"] = loss.result()
+        self.model.reset_metrics()
+        return {name: float(found[name]) for name in sorted(found, key="loss".__eq__)}
+
+    def end_epoch(self, results, validation):
         """Evaluates (the averaged weights, if there are any), remembers the best, writes the checkpoint."""
         model = self.model
         own = values(model.trainable_variables)
-        if averaged:
+        if self.averaged:
             model.optimizer.finalize_variable_values(model.trainable_variables)
-        if settle:
-            settle(validation)
-        found = model.evaluate(validation, verbose=0, return_dict=True)
+        if self.parts.extras.calibrate:
+            self.parts.extras.calibrate(self.parts.forward, validation)
+        found = self.validate(validation)
         row = {"epoch": self.epoch + 1, **results, **{f"validation_{name}": value for name, value in found.items()}}
         row["seconds"] = round(self.seconds, 1)
         self.history.append(row)
@@ -146,6 +181,7 @@ class State:
         writer.writeheader()
         writer.writerows(self.history)
         self.folder.write_text(HISTORY, table.getvalue())
+        self.board.on_epoch_end(self.epoch - 1, {**results, **{f"val_{name}": value for name, value in found.items()}})
         shown = "  ".join(f"{name} {value:.4f}" for name, value in row.items() if isinstance(value, float))
         say(f"epoch {self.epoch}  {shown}")
 

@@ -1,4 +1,4 @@
-"""What a classifier of texts or sequences is worth, and what a person sees of it; the judge of such tasks."""
+"""What a classifier of texts or sequences is worth, and what a person sees of it."""
 
 import itertools
 
@@ -13,14 +13,15 @@ import sklearn.pipeline
 
 from data.transforms.words import UNKNOWN
 from pipelines.engine.training import in_order, say
-from pipelines.evaluation import pictures as report
+from pipelines.evaluation import pictures
 
 PICTURES = ("curves.png", "confusion.png", "words.png")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
+COLOURED = 20  # answers whose words are coloured on a terminal, at most
 SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
 
 
-def measure(parts, data, examples):
+def evaluate(parts, data, examples):
     """Metrics on prepared examples `data`, all shares in [0, 1]; the raw `examples` are not looked at.
 
     Returns:
@@ -33,12 +34,12 @@ def measure(parts, data, examples):
         probabilities.append(np.asarray(parts.answer(parts.scores(features), None)["probabilities"]))
         truth.append(np.asarray(target))
     probabilities, truth = np.concatenate(probabilities), np.concatenate(truth)
-    labels = parts.constants["labels"]
-    return judged(probabilities, truth, labels)
+    labels = parts.extras.constants["labels"]
+    return metrics_of(probabilities, truth, labels)
 
 
-def judged(probabilities, truth, labels):
-    """As `measure`, from `(examples, classes)` probabilities and `(examples,)` numbers of the true classes."""
+def metrics_of(probabilities, truth, labels):
+    """As `evaluate`, from `(examples, classes)` probabilities and `(examples,)` numbers of the true classes."""
     guess = probabilities.argmax(axis=1)
     classes = range(len(labels))
     metrics = {
@@ -61,7 +62,7 @@ def baselines(parts, splits):
     """Accuracy of the majority class and of TF-IDF with logistic regression, from the same raw examples."""
     say("fitting the linear baseline")
     rows = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items() if split != "train"}
-    known = {label.encode() for label in parts.constants["labels"]}
+    known = {label.encode() for label in parts.extras.constants["labels"]}
     train = (row for row in splits["train"].as_numpy_iterator() if row[1] in known)
     fitted_on = list(itertools.islice(train, BASELINE_ROWS))
     texts, labels = zip(*fitted_on, strict=True)
@@ -87,7 +88,7 @@ def _decoded(texts):
     return [text.decode("utf-8", errors="replace") for text in texts]
 
 
-def told(metrics, splits=("validation", "test")):
+def format_metrics(metrics, splits=("validation", "test")):
     """The metrics of these splits, those there are, as a table for people."""
     lines = []
     for split in splits:
@@ -173,10 +174,10 @@ def shares(paths, target):
 def answers(parts, inputs):
     """For each raw input: `label`, `probability` of it, and `probabilities` by label."""
     found = []
-    labels = parts.constants["labels"]
+    labels = parts.extras.constants["labels"]
     for start in range(0, len(inputs), 64):
         batch = inputs[start : start + 64]
-        answer = parts.serve(np.array(batch, dtype=object))
+        answer = parts.ask(batch)
         for text, row in zip(batch, np.asarray(answer["probabilities"]), strict=True):
             best = int(row.argmax())
             probabilities = {label: float(p) for label, p in zip(labels, row, strict=True)}
@@ -193,7 +194,7 @@ def influence(parts, text):
         List of (word, loss), losses in [-1, 1]; at most `SHOWN_WORDS` words.
     """
     raw = np.array([text], dtype=object)
-    words = [word.decode("utf-8", errors="replace") for word in parts.words(raw)[0][:SHOWN_WORDS].numpy()]
+    words = [word.decode("utf-8", errors="replace") for word in parts.extras.tokens(raw)[0][:SHOWN_WORDS].numpy()]
     ids = np.asarray(parts.prepare(raw))[:, :SHOWN_WORDS]
     without = np.repeat(ids, len(words) + 1, axis=0)
     without[np.arange(len(words)) + 1, np.arange(len(words))] = UNKNOWN
@@ -209,7 +210,7 @@ def influence(parts, text):
 
 
 def strips(parts, texts):
-    """For `report.words`: (title, [(word, influence)]) of each text."""
+    """For `pictures.words`: (title, [(word, influence)]) of each text."""
     found = []
     for text, answer in zip(texts, answers(parts, texts), strict=True):
         title = f"{answer['label']}  {answer['probability']:.2f}"
@@ -217,22 +218,27 @@ def strips(parts, texts):
     return found
 
 
-def printed(parts, found, colours):
+def format_answers(parts, found, colours):
     """A line for each of `answers`: label, probability and text; in colours its words by how much they moved it."""
-    shown = strips(parts, [answer["text"] for answer in found]) if colours and len(found) <= 20 else []
-    for number, answer in enumerate(found):
-        text = report.coloured(shown[number][1]) if shown else " ".join(answer["text"].split())
+    found = iter(found)
+    first = list(itertools.islice(found, COLOURED + 1)) if colours else []
+    shown = strips(parts, [answer["text"] for answer in first]) if len(first) <= COLOURED else []
+    for number, answer in enumerate(itertools.chain(first, found)):
+        text = pictures.coloured(shown[number][1]) if shown else " ".join(answer["text"].split())
         yield f"{answer['label']}\t{answer['probability']:.4f}\t{text}"
 
 
-def draw(parts, found, path):
+def plot_answers(parts, found, path):
     """A PNG of the texts of `answers`, their words coloured by how much they moved the answer."""
-    report.words(strips(parts, [answer["text"] for answer in found]), path)
+    pictures.words(strips(parts, [answer["text"] for answer in found]), path)
 
 
-def pictures(parts, folder, history, metrics, splits):
+WRITERS = {".png": plot_answers}
+
+
+def plot_run(parts, folder, history, metrics, splits):
     """Curves, the confusion matrix and some validation texts with the words that moved the answer."""
-    folder.write("curves.png", lambda path: report.curves(history, path))
-    folder.write("confusion.png", lambda path: report.confusion(metrics["confusion"], metrics["labels"], path))
+    folder.write("curves.png", lambda path: pictures.curves(history, path))
+    folder.write("confusion.png", lambda path: pictures.confusion(metrics["confusion"], metrics["labels"], path))
     texts = [text.decode("utf-8", errors="replace") for text, _ in splits["validation"].take(6).as_numpy_iterator()]
-    folder.write("words.png", lambda path: report.words(strips(parts, texts), path))
+    folder.write("words.png", lambda path: pictures.words(strips(parts, texts), path))

@@ -1,4 +1,4 @@
-"""What a tagger of entities is worth, and what a person sees of it; the judge of such tasks."""
+"""What a tagger of entities is worth, and what a person sees of it."""
 
 import keras
 import numpy as np
@@ -9,7 +9,7 @@ from data.transforms.words import located
 from layers import Viterbi
 from layers.crf import allowed
 from pipelines.engine.training import say
-from pipelines.evaluation import pictures as report
+from pipelines.evaluation import pictures
 
 PICTURES = ("curves.png", "confusion.png", "transitions.png", "entities.html")
 SHOWN = 200  # validation sentences in entities.html
@@ -17,7 +17,7 @@ NONE = "none"
 AT_ONCE, BYTES_AT_ONCE = 256, 250_000  # texts in a batch, and bytes with those that pad them to the longest
 
 
-def measure(parts, data, examples):
+def evaluate(parts, data, examples):
     """Metrics on raw examples, all shares in [0, 1]; what is prepared of them, `data`, is not looked at.
 
     An entity is right where its first character, its last one and its label are: what `conlleval` counts.
@@ -29,7 +29,7 @@ def measure(parts, data, examples):
         last row and column are for none.
     """
     truth, guess, right, words = [], [], 0, 0
-    tags = tf.constant(parts.constants["tags"])
+    tags = tf.constant(parts.extras.constants["tags"])
     for texts, entities in portions(examples):
         answer = parts.serve(texts)
         true_tags = tf.gather(tags, parts.target(texts, entities))
@@ -38,7 +38,7 @@ def measure(parts, data, examples):
         words += int(tf.size(true_tags.flat_values))
         guess += listed(answer, texts)
         truth += given(texts, entities)
-    return judged(truth, guess, parts.constants["labels"], parts.known["entities"]) | {
+    return metrics_of(truth, guess, parts.extras.constants["labels"], parts.extras.known["entities"]) | {
         "token_accuracy": right / max(1, words)
     }
 
@@ -62,8 +62,8 @@ def _stacked(texts, tables):
     return tf.constant(texts), rows
 
 
-def judged(truth, guess, labels, known):
-    """As `measure`, from lists of entities for each text; `known` are texts of entities that are not unseen."""
+def metrics_of(truth, guess, labels, known):
+    """As `evaluate`, from lists of entities for each text; `known` are texts of entities that are not unseen."""
     metrics = {"examples": len(truth), "entities": sum(map(len, truth)), **scores(truth, guess, labels)}
     unseen = [[[one for one in some if one["text"] not in known] for some in side] for side in (truth, guess)]
     metrics["unseen"] = {"entities": sum(map(len, unseen[0])), **scores(*unseen, labels)}
@@ -124,7 +124,7 @@ def listed(answer, texts):
 def baselines(parts, splits):
     """F1 of looking entities of the training data up, the longest that fits first, from the same raw examples."""
     say("looking entities of the training data up")
-    known = list(parts.known["entities"].items())
+    known = list(parts.extras.known["entities"].items())
     keys = located(tf.constant([text for text, _ in known], tf.string))[0]
     label_of = {tuple(words.numpy()): label for words, (_, label) in zip(keys, known, strict=True)}
     longest = max(map(len, label_of), default=0)
@@ -137,7 +137,7 @@ def baselines(parts, splits):
             words, starts, ends = (part.to_list() for part in located(texts))
             truth += given(texts, entities)
             guess += [_looked_up(label_of, longest, *row) for row in zip(words, starts, ends, strict=True)]
-        found[split] = {"lookup": scores(truth, guess, parts.constants["labels"])}
+        found[split] = {"lookup": scores(truth, guess, parts.extras.constants["labels"])}
     return found
 
 
@@ -155,7 +155,7 @@ def _looked_up(label_of, longest, words, starts, ends):
     return found
 
 
-def told(metrics, splits=("validation", "test")):
+def format_metrics(metrics, splits=("validation", "test")):
     """The metrics of these splits, those there are, as a table for people."""
     lines = []
     for split in splits:
@@ -169,7 +169,7 @@ def told(metrics, splits=("validation", "test")):
             rows["looking them up"] = base["lookup"] | {"entities": found["entities"]}
         for name, one in rows.items():
             shares = "".join(f"{one[kind]:10.4f}" for kind in ("precision", "recall", "f1"))
-            lines.append(f"  {report.shortened(name, 26):28}{shares}{one['entities']:10,}")
+            lines.append(f"  {pictures.shortened(name, 26):28}{shares}{one['entities']:10,}")
         lines.append(f"  {'words tagged right':28}{found['token_accuracy']:10.4f}")
     return "\n".join(lines)
 
@@ -216,36 +216,41 @@ def answers(parts, inputs):
     return found
 
 
-def printed(parts, found, colours):
+def format_answers(parts, found, colours):
     """A line for each of `answers`: the text, then its entities; in colours the text with its entities marked."""
-    labels = parts.constants["labels"]
+    labels = parts.extras.constants["labels"]
     for answer in found:
         if colours:
-            yield report.coloured_entities(answer["text"], answer["entities"], labels)
+            yield pictures.coloured_entities(answer["text"], answer["entities"], labels)
         else:
             entities = (f"{one['text']} ({one['label']})" for one in answer["entities"])
             yield "\t".join(" ".join(part.split()) for part in (answer["text"], ", ".join(entities)))
 
 
-def draw(parts, found, path):
+def plot_answers(parts, found, path):
     """An HTML page of the texts of `answers` with their entities coloured."""
     rows = [(answer["text"], answer["entities"], None) for answer in found]
-    report.entities(rows, parts.constants["labels"], path)
+    pictures.entities(rows, parts.extras.constants["labels"], path)
 
 
-def pictures(parts, folder, history, metrics, splits):
+WRITERS = {".html": plot_answers}
+
+
+def plot_run(parts, folder, history, metrics, splits):
     """Curves, confusion by type, what the transitions learnt, and validation sentences with their entities coloured."""
-    folder.write("curves.png", lambda path: report.curves(history, path))
+    folder.write("curves.png", lambda path: pictures.curves(history, path))
     names = [*metrics["labels"], NONE]
-    folder.write("confusion.png", lambda path: report.confusion(metrics["confusion"], names, path))
+    folder.write("confusion.png", lambda path: pictures.confusion(metrics["confusion"], names, path))
     field = parts.model.get_layer("crf")
     transitions = field.transitions.numpy()
     if field.scheme:
         transitions = np.where(allowed(field.names, field.scheme)[1], transitions, np.nan)
-    folder.write("transitions.png", lambda path: report.transitions(transitions, parts.constants["tags"], path))
+    folder.write(
+        "transitions.png", lambda path: pictures.transitions(transitions, parts.extras.constants["tags"], path)
+    )
     texts, entities = next(iter(splits["validation"].take(SHOWN).ragged_batch(SHOWN)))
     found = answers(parts, [text.decode("utf-8", errors="replace") for text in texts.numpy()])
     rows = [
         (answer["text"], answer["entities"], true) for answer, true in zip(found, given(texts, entities), strict=True)
     ]
-    folder.write("entities.html", lambda path: report.entities(rows, metrics["labels"], path))
+    folder.write("entities.html", lambda path: pictures.entities(rows, metrics["labels"], path))

@@ -1,4 +1,4 @@
-"""What translations are worth, and what a person sees of them; the judge of such tasks."""
+"""What translations are worth, and what a person sees of them."""
 
 import collections
 import math
@@ -10,7 +10,7 @@ from sacrebleu.metrics import BLEU, CHRF, TER
 
 from layers import TokenCrossentropy
 from pipelines.engine.training import in_order, say
-from pipelines.evaluation import pictures as report
+from pipelines.evaluation import pictures
 
 PICTURES = ("curves.png", "lengths.png", "alignment.png")
 AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and bytes with those that pad them to the longest
@@ -19,7 +19,7 @@ LENGTHS = (8, 12, 16, 24, 40)  # words of a source, where the bars of lengths.pn
 BASELINE_PAIRS, EPOCHS = 30_000, 5  # pairs that the dictionary is made of, at most, and passes over them
 
 
-def measure(parts, data, examples):
+def evaluate(parts, data, examples):
     """Metrics on raw pairs `examples`, and of the prepared `data` the perplexity.
 
     Returns:
@@ -33,11 +33,11 @@ def measure(parts, data, examples):
     begun = time.monotonic()
     guesses = [answer["translation"] for answer in answers(parts, sources)]
     seconds = time.monotonic() - begun
-    return judged(sources, guesses, references) | {"perplexity": perplexity(parts, data), "seconds": seconds}
+    return metrics_of(sources, guesses, references) | {"perplexity": perplexity(parts, data), "seconds": seconds}
 
 
-def judged(sources, guesses, references):
-    """As `measure`, from lists of texts."""
+def metrics_of(sources, guesses, references):
+    """As `evaluate`, from lists of texts."""
     bleu = BLEU()
     metrics = {"examples": len(guesses), **scores(guesses, references, bleu), "signature": str(bleu.get_signature())}
     metrics["lengths"], low = [], 1
@@ -64,9 +64,9 @@ def scores(guesses, references, bleu=None):
 def perplexity(parts, data):
     """exp of the mean of -log p over the pieces of the references, each told those before it."""
     mean, total, tokens = TokenCrossentropy(), 0.0, 0
-    for given, targets in in_order(data, parts.taught):
+    for given, targets in in_order(data, parts.extras.teacher_forcing):
         count = int(tf.reduce_sum(tf.cast(targets >= 0, "int32")))
-        total += count * float(mean(targets, parts.model(given, training=False)))
+        total += count * float(mean(targets, parts.forward(given)))
         tokens += count
     return math.exp(min(total / max(tokens, 1), 700))
 
@@ -189,7 +189,7 @@ def learnt(pairs, epochs=EPOCHS):
 # What a person looks at.
 
 
-def told(metrics, splits=("validation", "test")):
+def format_metrics(metrics, splits=("validation", "test")):
     """The metrics of these splits, those there are, as a table for people."""
     lines = []
     for split in splits:
@@ -206,16 +206,19 @@ def told(metrics, splits=("validation", "test")):
     return "\n".join(lines)
 
 
-def printed(parts, found, colours):
+def format_answers(parts, found, colours):
     """A line for each of `answers`: its translation."""
     for answer in found:
         yield " ".join(answer["translation"].splitlines())
 
 
-def draw(parts, found, path):
+def plot_answers(parts, found, path):
     """A heat map for each of `answers` of where each word of the translation looked."""
     shown = [answer for answer in found if answer.get("alignment") and answer["translation"]]
-    report.alignments([words_of(answer) for answer in shown[:SHOWN]], path)
+    pictures.alignments([words_of(answer) for answer in shown[:SHOWN]], path)
+
+
+WRITERS = {".png": plot_answers}
 
 
 def words_of(answer):
@@ -241,11 +244,11 @@ def grouped(pieces):
     return [word.removeprefix("▁") or "␣" for word in words], number
 
 
-def pictures(parts, folder, history, metrics, splits):
+def plot_run(parts, folder, history, metrics, splits):
     """Curves, BLEU by length of the sentence, and where each word of a few translations looked."""
-    folder.write("curves.png", lambda path: report.curves(history, path))
-    folder.write("lengths.png", lambda path: report.lengths(metrics["lengths"], path))
+    folder.write("curves.png", lambda path: pictures.curves(history, path))
+    folder.write("lengths.png", lambda path: pictures.lengths(metrics["lengths"], path))
     sources = [source.decode() for source, _ in splits["validation"].take(200).as_numpy_iterator()]
     middling = sorted(sources, key=lambda source: abs(len(source.split()) - 9))[:SHOWN]
     found = answers(parts, middling)
-    folder.write("alignment.png", lambda path: draw(parts, found, path))
+    folder.write("alignment.png", lambda path: plot_answers(parts, found, path))

@@ -17,7 +17,7 @@ def test_metrics_are_those_of_their_definitions():
     probabilities = rng.dirichlet([1, 1, 1], 200)
     truth = rng.integers(0, 3, 200)
 
-    found = classification.judged(probabilities, truth, ["a", "b", "c"])
+    found = classification.metrics_of(probabilities, truth, ["a", "b", "c"])
 
     guess = probabilities.argmax(axis=1)
     assert found["accuracy"] == pytest.approx(np.mean(guess == truth))
@@ -38,10 +38,10 @@ def test_two_classes_have_an_area_under_the_curve():
     rng = np.random.default_rng(1)
     p = rng.random(100)
     truth = (rng.random(100) < p).astype(int)
-    found = classification.judged(np.stack([1 - p, p], axis=1), truth, ["no", "yes"])
+    found = classification.metrics_of(np.stack([1 - p, p], axis=1), truth, ["no", "yes"])
     pairs = [(a > b) + 0.5 * (a == b) for a in p[truth == 1] for b in p[truth == 0]]
     assert found["auroc"] == pytest.approx(np.mean(pairs))
-    assert "auroc" not in classification.judged(np.stack([1 - p, p], axis=1), np.ones(100, int), ["no", "yes"])
+    assert "auroc" not in classification.metrics_of(np.stack([1 - p, p], axis=1), np.ones(100, int), ["no", "yes"])
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])

@@ -22,7 +22,7 @@ from layers import CRF
 from pipelines import ner
 from pipelines.engine import command, task
 from pipelines.engine.folder import RunFolder
-from pipelines.evaluation import pictures as report
+from pipelines.evaluation import pictures
 from pipelines.evaluation import tagging
 
 SMALL = ["--units", "24", "--embedding", "16", "--letter-filters", "12", "--epochs", "6", "--batch-size", "16"]
@@ -87,12 +87,12 @@ def test_unseen_entities_types_and_confusion_are_counted_apart():
     one = lambda text, label, start: {"text": text, "label": label, "start": start, "end": start + len(text)}
     truth = [[one("Ann", "PER", 0), one("Oslo", "LOC", 8)], [one("Bo", "PER", 0)], []]
     guess = [[one("Ann", "PER", 0), one("Oslo", "PER", 8)], [], [one("It", "LOC", 0)]]
-    found = tagging.judged(truth, guess, ["LOC", "PER"], {"Ann"})
+    found = tagging.metrics_of(truth, guess, ["LOC", "PER"], {"Ann"})
     assert (found["entities"], found["precision"], found["recall"], found["f1"]) == (3, 1 / 3, 1 / 3, 1 / 3)
     assert found["unseen"] == {"entities": 2, "precision": 0, "recall": 0, "f1": 0}
     assert found["types"]["PER"] == {"entities": 2, "precision": 0.5, "recall": 0.5, "f1": 0.5}
     assert found["confusion"] == [[0, 1, 0], [0, 1, 1], [1, 0, 0]]
-    assert tagging.judged([[]], [[]], ["PER"], set())["f1"] == 0
+    assert tagging.metrics_of([[]], [[]], ["PER"], set())["f1"] == 0
 
 
 def test_the_metric_of_training_counts_as_spans_do():
@@ -274,18 +274,18 @@ def test_the_page_marks_what_is_right_wrong_and_missed_and_shows_markup_as_text(
     text = "<script>Ann</script> met Bo & Lee"
     found = [one("<P>", 8, 11, score=0.5), one("LOC", 25, 27, score=0.4)]
     true = [one("<P>", 8, 11), one("<P>", 25, 27), one("<P>", 30, 33)]
-    report.entities([(text, found, true)], ["<P>", "LOC"], tmp_path / "a.html")
+    pictures.entities([(text, found, true)], ["<P>", "LOC"], tmp_path / "a.html")
     page = (tmp_path / "a.html").read_text()
     marks = Marks()
     marks.feed(page)
     assert marks.found[4:] == [["e0"], ["e1", "wrong"], ["e0", "missed"]]  # after the key
     assert "script" not in marks.tags and "&lt;script&gt;" in page and "http" not in page
-    shown = report.coloured_entities(text, found, ["<P>", "LOC"])
+    shown = pictures.coloured_entities(text, found, ["<P>", "LOC"])
     assert shown.count("\x1b[0m") == 2 and "Bo" in shown and shown.endswith("& Lee")
 
 
 def test_transitions_are_drawn(tmp_path):
     names = Tags(["PER", "LOC"]).names
-    report.transitions(np.random.default_rng(0).normal(size=(9, 9)), names, tmp_path / "a.png")
+    pictures.transitions(np.random.default_rng(0).normal(size=(9, 9)), names, tmp_path / "a.png")
     height, width = keras.utils.img_to_array(keras.utils.load_img(tmp_path / "a.png")).shape[:2]
     assert min(height, width) > 300

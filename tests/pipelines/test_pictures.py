@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipelines.evaluation import pictures as report
+from pipelines.evaluation import pictures
 
 
 @pytest.mark.parametrize("epochs", [1, 30])
@@ -12,7 +12,7 @@ def test_curves_show_every_metric(tmp_path, epochs):
     rng = np.random.default_rng(0)
     names = ("accuracy", "loss", "validation_accuracy", "validation_loss")
     history = [{"epoch": e + 1, **{name: rng.random() for name in names}, "seconds": 1.0} for e in range(epochs)]
-    report.curves(history, tmp_path / "curves.png")
+    pictures.curves(history, tmp_path / "curves.png")
     picture = matplotlib.image.imread(tmp_path / "curves.png")
     assert picture.shape[1] > 1.5 * picture.shape[0]
 
@@ -20,7 +20,7 @@ def test_curves_show_every_metric(tmp_path, epochs):
 @pytest.mark.parametrize("classes", [2, 7, 40])
 def test_confusion_grows_with_the_classes(tmp_path, classes):
     counts = np.random.default_rng(0).integers(0, 50, (classes, classes))
-    report.confusion(counts.tolist(), [f"label {i}" * (i + 1) for i in range(classes)], tmp_path / "confusion.png")
+    pictures.confusion(counts.tolist(), [f"label {i}" * (i + 1) for i in range(classes)], tmp_path / "confusion.png")
     assert matplotlib.image.imread(tmp_path / "confusion.png").shape[0] > 40 * min(classes, 20)
 
 
@@ -30,16 +30,16 @@ def test_any_words_can_be_drawn(tmp_path, text):
     strip = [(word, float(value)) for word, value in zip(text.split(), rng.normal(size=len(text.split())), strict=True)]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        report.words([("positive  0.98", strip)] * 2, tmp_path / "words.png")
+        pictures.words([("positive  0.98", strip)] * 2, tmp_path / "words.png")
     assert matplotlib.image.imread(tmp_path / "words.png").shape[0] > 50
-    assert report.coloured(strip).count(" ") == max(0, len(strip) - 1)
+    assert pictures.coloured(strip).count(" ") == max(0, len(strip) - 1)
 
 
 def test_the_word_that_matters_most_is_the_darkest(tmp_path):
-    report.words([("positive", [("but", 0.01), ("wonderful", 0.9), ("dull", -0.4)])], tmp_path / "words.png")
+    pictures.words([("positive", [("but", 0.01), ("wonderful", 0.9), ("dull", -0.4)])], tmp_path / "words.png")
     picture = matplotlib.image.imread(tmp_path / "words.png")[..., :3]
     blue = (picture[..., 2] - picture[..., 0] > 0.3).sum()
     red = (picture[..., 0] - picture[..., 2] > 0.1).sum()
     assert blue > red > 100
-    shown = report.coloured([("but", 0.0), ("wonderful", 0.9), ("dull", -0.4)])
+    shown = pictures.coloured([("but", 0.0), ("wonderful", 0.9), ("dull", -0.4)])
     assert shown.startswith("but \x1b[48;5;26;97mwonderful")

@@ -81,7 +81,7 @@ def test_scores_are_those_of_sacrebleus_command(tmp_path):
         )
         return float(found.stdout)
 
-    found = translating.judged(["a b c", "d e", "f"], guesses, references)
+    found = translating.metrics_of(["a b c", "d e", "f"], guesses, references)
 
     assert found["bleu"] == pytest.approx(by_command("bleu"), abs=1e-4)
     assert found["chrf"] == pytest.approx(by_command("chrf"), abs=1e-4)

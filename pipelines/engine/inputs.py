@@ -1,0 +1,134 @@
+"""What `predict` is asked: texts, files such as images, or tables of numbers, each with the name of its answer.
+
+A reader is `(flags, config)` -> iterator of (name, raw input). The name of a file is its path, of a line its path and
+number; what was typed on the command line has none (None).
+"""
+
+import functools
+import glob
+import pathlib
+import sys
+
+import numpy as np
+import pandas as pd
+
+from data.files import SUFFIXES, InputError, read_lines, read_table
+
+
+def texts(flags, config, column=None):
+    """Texts: the arguments themselves, the lines of files, or the rows of tables.
+
+    Args:
+        flags: A `settings.Predict`.
+        config: The run's configuration.
+        column: Name of the setting that names the column of the text in a table; without one tables are read as lines.
+    """
+    yield from ((None, text) for text in flags.inputs)
+
+    for path in paths(flags.input, "--input"):
+        if path == "-":
+            lines = (line.decode("utf-8", errors="replace") for line in sys.stdin.buffer)
+            yield from ((None, line.rstrip("\r\n")) for line in lines)
+        elif column and is_table(path):
+            wanted = getattr(config, column)
+            for frame in read_table(path, [wanted]):
+                yield from ((f"{path}:{line}", text) for line, text in frame[wanted].items())
+        else:
+            yield from ((f"{path}:{line}", text.rstrip("\r\n")) for line, text in read_lines(path))
+
+
+def is_table(path):
+    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
+    return bool(suffixes) and suffixes[-1] in SUFFIXES
+
+
+def files(suffixes):
+    """A reader of whole files, such as images: the raw input is a file's bytes.
+
+    Args:
+        suffixes: Those of the files that are taken from a folder, in lower case.
+
+    Returns:
+        A reader whose arguments are files, folders and patterns.
+    """
+    return functools.partial(_read, read=lambda path: pathlib.Path(path).read_bytes(), suffixes=suffixes)
+
+
+def numbers(columns=()):
+    """A reader of tables of numbers, CSV, TSV, Parquet or NumPy's `.npy`: a row is a timestep.
+
+    Args:
+        columns: Those wanted, in their order; none: all, which must be numbers.
+
+    Returns:
+        A reader whose raw inputs are `(timesteps, features)` float32.
+    """
+    return functools.partial(
+        _read, read=lambda path: _numbers(path, list(columns)), suffixes=(".csv", ".tsv", ".parquet", ".npy")
+    )
+
+
+def _read(flags, config, read, suffixes):
+    given = [(path, "predict") for path in flags.inputs] + [(path, "--input") for path in flags.input]
+    for argument, flag in given:
+        listed = (line.strip() for line in sys.stdin) if argument == "-" else [argument]
+        for path in paths(listed, flag, suffixes):
+            try:
+                yield path, read(path)
+            except OSError as error:
+                raise InputError(path, f"expected a readable file, received: {error.strerror or error}.") from None
+
+
+def _numbers(path, columns):
+    suffix = pathlib.Path(path).suffix.lower()
+    try:
+        if suffix == ".npy":
+            values = np.load(path, allow_pickle=False)
+        else:
+            table = pd.read_parquet(path) if suffix == ".parquet" else pd.read_csv(path, sep=None, engine="python")
+            missing = [column for column in columns if column not in table]
+            if missing:
+                raise InputError(path, f"expected a column {missing[0]!r}, received {', '.join(map(repr, table))}.")
+            values = (table[columns] if columns else table).to_numpy("float32")
+        values = np.asarray(values, "float32")
+    except (ValueError, TypeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(path, f"expected a table of numbers, received: {str(error).splitlines()[0]}.") from None
+    if values.ndim != 2 or not len(values):
+        raise InputError(path, f"expected (timesteps, features) numbers, received the shape {values.shape}.")
+    return values
+
+
+def paths(given, flag, suffixes=None):
+    """The files that arguments name: files, all files of folders, patterns such as `photos/*.jpg`, each in order.
+
+    Args:
+        given: The arguments.
+        flag: What an error calls them.
+        suffixes: Suffixes of the files taken from a folder; None takes all.
+
+    Raises:
+        InputError: if there is no such file, or none in a folder.
+    """
+    for name in given:
+        path = pathlib.Path(name)
+        if name == "-" or path.is_file():
+            yield name
+            continue
+        if path.is_dir():
+            inside = sorted(some for some in path.rglob("*") if some.is_file() and not some.name.startswith("."))
+            found = [str(some) for some in inside if suffixes is None or some.suffix.lower() in suffixes]
+            expected = "files" if suffixes is None else f"files that end in {', '.join(suffixes)}"
+        else:
+            found, expected = (
+                sorted(some for some in glob.glob(name, recursive=True) if pathlib.Path(some).is_file()),
+                "",
+            )
+        if not found and expected:
+            raise InputError(name, f"expected a folder with {expected}, received one without.")
+        if not found:
+            raise InputError(
+                name, f"expected a file, a folder or a pattern for {flag}, received a path where there is none."
+            )
+        yield from found

@@ -1,0 +1,156 @@
+"""The verbs, once for all tasks: train, evaluate, predict and export are functions over a task's record."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from data import batching
+from data.files import InputError
+from pipelines.engine import exporting
+from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, VOCABULARIES, WEIGHTS, RunFolder
+from pipelines.engine.optimizer import optimizer
+from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
+
+AT_ONCE = 1024  # raw inputs that are answered at a time
+
+
+def train(task, config):
+    """Trains, evaluates, plots; returns the metrics. A run that was killed goes on where it was with `resume`."""
+    folder = RunFolder(config.run)
+    resumed = config.resume and folder.has(CONFIG)
+    if resumed and folder.has(METRICS):
+        say(f"{folder} is finished already; see {folder / 'README.md'}")
+        return folder.read_json(METRICS)
+    if not resumed:
+        folder.check_free(config.overwrite)
+    share_cores()
+    repeatable(config.seed)
+    splits = task.load(config)
+    for split in ("train", "validation"):
+        if not some(splits[split]):
+            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
+    if task.choose and not resumed:
+        config = task.choose(config, batching.count(splits["train"]))
+    vocabularies = folder.read_json(VOCABULARIES) if resumed else task.vocabularies(config, splits["train"])
+    parts = assembled(task, config, vocabularies)
+    with folder.begun(config, vocabularies, resumed):
+        data = prepared(parts, splits, config, folder)
+        say(", ".join(f"{split}: {len(found):,} examples" for split, found in data.items()))
+        say(f"{parts.model.count_params():,} weights to learn; the run will be in {folder}")
+        # The loop is faster in the plain graph than under XLA on a CPU, and compiles for no shape in particular.
+        steps = config.epochs * -(-len(data["train"]) // config.batch_size)
+        parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
+        if parts.extras.adapt and not folder.has(CHECKPOINT):
+            parts.extras.adapt(in_order(data["train"], parts.extras.teacher_forcing))
+    history = fit(parts, config, folder, data["train"], data["validation"])
+
+    evaluation = task.evaluation
+    metrics = {"seconds_training": round(sum(row["seconds"] for row in history), 1), "epochs": len(history)}
+    metrics |= {split: evaluation.evaluate(parts, data[split], splits[split]) for split in data if split != "train"}
+    if config.baselines:
+        metrics["baselines"] = evaluation.baselines(parts, splits)
+    evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
+    folder.write_text("README.md", described(task, config, metrics))
+    folder.write_json(METRICS, metrics)  # with it the run is finished
+    folder.finish()
+    say(f"{evaluation.format_metrics(metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
+    return metrics
+
+
+def some(examples):
+    """Whether there is at least one example."""
+    return next(iter(examples.take(1)), None) is not None
+
+
+def prepared(parts, splits, config, folder):
+    """The prepared examples of each split, in memory or, where they are too large for it, in the run's folder."""
+    limit = int(config.memory * 2**30)
+    return {
+        split: batching.cached(
+            batching.prepared(examples, parts.prepare, parts.target), limit, folder / PREPARED, name=split
+        )
+        for split, examples in splits.items()
+    }
+
+
+def evaluate(task, run, data):
+    """Metrics of a trained run on a file of labelled examples."""
+    config, vocabularies, parts = restored(task, run)
+    examples = task.labelled(data, config, vocabularies)
+    if not some(examples):
+        raise InputError(data, "expected examples, received none.")
+    made = batching.prepared(examples, parts.prepare, parts.target)
+    with batching.temporary() as folder:
+        return task.evaluation.evaluate(parts, batching.cached(made, int(config.memory * 2**30), folder), examples)
+
+
+def predict(task, run, inputs, **settings):
+    """Answers to raw inputs, a list of dictionaries in their order; `settings` replace those of the run."""
+    parts = restored(task, run, **settings)[2]
+    return list(answers(task, parts, ((None, raw) for raw in inputs)))
+
+
+def answers(task, parts, inputs):
+    """The answers to pairs of a name or None and a raw input, in their order; a name is part of its answer."""
+    for names, raws in grouped(inputs, AT_ONCE):
+        for name, answer in zip(names, task.evaluation.answers(parts, raws), strict=True):
+            yield answer if name is None else {"name": name, **answer}
+
+
+def grouped(inputs, size):
+    """Lists of names and of raw inputs, `size` and the rest at the end."""
+    names, raws = [], []
+    for name, raw in inputs:
+        names.append(name)
+        raws.append(raw)
+        if len(raws) == size:
+            yield names, raws
+            names, raws = [], []
+    if raws:
+        yield names, raws
+
+
+def export(task, run, to, format):
+    """Writes the trained model for others to run; returns the path."""
+    parts = restored(task, run)[2]
+    return exporting.export(parts, pathlib.Path(to or RunFolder(run) / "export"), format)
+
+
+def assembled(task, config, vocabularies):
+    policy = "float32" if config.mixed_precision == "none" else f"mixed_{config.mixed_precision}"
+    keras.config.set_dtype_policy(policy)
+    return task.build(config, vocabularies)
+
+
+def restored(task, run, **settings):
+    """`(config, vocabularies, parts)` of a trained run; `settings` replace those that it was trained with."""
+    folder = RunFolder(run)
+    if not folder.path.is_dir():
+        raise InputError(folder, "expected the folder of a run, received a path where there is none; train first.")
+    config, vocabularies = folder.read_config(task.config), folder.read_json(VOCABULARIES)
+    config = dataclasses.replace(config, **settings)
+    parts = assembled(task, config, vocabularies)
+    if not folder.has(WEIGHTS):
+        raise InputError(folder, f"expected {WEIGHTS}, received a run that is not finished; go on with train --resume.")
+    try:
+        parts.model.load_weights(folder / WEIGHTS)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(folder / WEIGHTS, f"expected the weights of this run, received others ({reason}).") from None
+    return config, vocabularies, parts
+
+
+def described(task, config, metrics):
+    """README.md of a run: what was trained on what, with which result."""
+    source = config.dataset or config.data or "the built-in data"
+    default = {field.name: field.default for field in dataclasses.fields(config)}
+    changed = {name: value for name, value in dataclasses.asdict(config).items() if value != default[name]}
+    settings = ", ".join(f"`{name}` {value}" for name, value in changed.items()) or "all as they come"
+    return (
+        f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
+        f"Settings: {settings}; all of them are in `config.json`.\n\n"
+        f"```\n{task.evaluation.format_metrics(metrics)}\n```\n\n"
+        + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in task.evaluation.PICTURES)
+        + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
+    )

@@ -1,0 +1,96 @@
+"""Answers as files: the suffix says which kind. What was there is replaced only when the new file is whole."""
+
+import csv
+import html
+import itertools
+import json
+import os
+import pathlib
+
+from data.files import InputError
+
+
+def write(task, parts, answers, path):
+    """Writes answers to a file of the kind that its suffix names; returns how many there were.
+
+    `.jsonl` and `.csv` are written as the answers come; the other kinds keep all answers in memory.
+
+    Args:
+        task: A `Task`; its writers and those of its evaluation are known too.
+        parts: Its `Parts`.
+        answers: Iterator of dictionaries.
+        path: The file.
+
+    Raises:
+        InputError: if no writer knows the suffix, or the file cannot be written.
+    """
+    path = pathlib.Path(path)
+    writer = writer_of(task, path)
+    temporary = path.with_name(f".{os.getpid()}.{path.name}")
+    counted = itertools.count()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        writer(parts, (answer for answer, _ in zip(answers, counted, strict=False)), temporary)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise InputError(path, f"expected a place to write to, received: {error.strerror or error}.") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return next(counted)
+
+
+def writer_of(task, path):
+    known = {".jsonl": jsonl, ".csv": table, ".html": page, **task.evaluation.WRITERS, **task.writers}
+    suffix = pathlib.Path(path).suffix.lower()
+    if suffix not in known:
+        kinds = ", ".join(sorted(known))
+        raise InputError(path, f"expected a file that ends in one of {kinds}, received {suffix or 'no suffix'!r}.")
+    return known[suffix]
+
+
+def jsonl(parts, answers, path):
+    with open(path, "w", encoding="utf-8") as file:
+        file.writelines(json.dumps(answer, ensure_ascii=False) + "\n" for answer in answers)
+
+
+def table(parts, answers, path):
+    """CSV; what is no text or number stands as JSON in its cell."""
+    answers = iter(answers)
+    first = next(answers, None)
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        if first is None:
+            return
+        writer = csv.DictWriter(file, list(first), restval="", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(
+            {name: cell(value) for name, value in one.items()} for one in itertools.chain([first], answers)
+        )
+
+
+def page(parts, answers, path):
+    """A page with a table of the answers' texts and numbers, for light and dark screens."""
+    answers = list(answers)
+    names = [name for name in (answers[0] if answers else {}) if not isinstance(answers[0][name], list | dict)]
+    line = lambda tag, cells: "<tr>" + "".join(f"<{tag}>{html.escape(str(one))}</{tag}>" for one in cells) + "</tr>"
+    rows = [line("th", names), *(line("td", (shown(one.get(name, "")) for name in names)) for one in answers)]
+    style = (
+        ":root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;"
+        "padding:0 1rem}table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;vertical-align:top;"
+        "border-bottom:1px solid rgb(128 128 128/.4);overflow-wrap:anywhere;white-space:pre-wrap}"
+    )
+    head = (
+        '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">'
+    )
+    body = "\n".join(rows)
+    pathlib.Path(path).write_text(
+        f"{head}\n<title>answers</title>\n<style>{style}</style>\n<table>\n{body}\n</table>\n</html>\n",
+        encoding="utf-8",
+    )
+
+
+def cell(value):
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, list | dict) else value
+
+
+def shown(value):
+    return f"{value:.4f}" if isinstance(value, float) else value
