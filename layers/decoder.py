@@ -8,12 +8,18 @@ from layers.attention import Attention
 from layers.attention_cell import AttentionCell
 from layers.backend import backend
 from layers.recurrent import Recurrent
-from layers.scores import SCORES, token_scores
+from layers.scores import MOST_TOKENS, SCORES, token_scores
 
 
 @keras.saving.register_keras_serializable(package="layers")
 class Decoder(keras.layers.Layer):
     r"""Writes a sequence from a summary of what it is about, and from a memory that it attends to.
+
+    In training it is called with the target sequence itself, which is the target of the loss as well:
+    `model.fit([source, targets], targets)`. Do not shift the targets: the decoder puts `begin` before the first and
+    leaves out the last, so that each token is predicted from those before it (teacher forcing). Its outputs are scores
+    of the targets, for `TokenCrossentropy` and `TokenAccuracy`. Where these are given other targets, they raise an
+    error, or give NaN where compiled code cannot raise one.
 
         carry_0 = tanh(W_0 summary + b_0)                   for each tensor of each level's carry
         s_i = f(s_{i-1}, y_{i-1}, c_i)                      `levels`, the first an `AttentionCell`
@@ -21,7 +27,6 @@ class Decoder(keras.layers.Layer):
         t_i = tanh(W_s [s_i; c_i] + W_y y_{i-1} + b_t)      deep output
         p(y_i) = softmax(E t_i + b)                         E: the embedding of the tokens, or a matrix of its own
 
-    Called with the sequence that is wanted, it is told at each timestep what should have come before (teacher forcing).
     `begin` and `step` write one token after the other, for `layers.decode`.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section A.2.2, with tanh for the maxout there; without attention:
@@ -32,7 +37,7 @@ class Decoder(keras.layers.Layer):
     2019, arXiv:1906.04331, at one rate.
 
     Args:
-        vocabulary: Number of tokens, a positive integer.
+        vocabulary: Number of tokens, a positive integer, at most 2**24.
         levels: List of `Cell`s, the lowest first; the first may be an `AttentionCell`.
         embedding: Width of a token's vector, a positive integer.
         attention: An `Attention` that the highest level's outputs ask, where no level is an `AttentionCell`; or None.
@@ -43,7 +48,7 @@ class Decoder(keras.layers.Layer):
         seed: An integer or None.
 
     Call arguments:
-        targets: `(batch, timesteps)` tokens that are wanted; negative ones are padding.
+        targets: `(batch, timesteps)` target tokens, integers in [0, vocabulary), not shifted; negative: padding.
         summary: `(batch, features)`.
         memory: `(batch, source timesteps, features)`, or None without attention.
         mask: `(batch, source timesteps)` booleans, False where the memory is padding; or None.
@@ -51,13 +56,14 @@ class Decoder(keras.layers.Layer):
         training: Whether dropout is on.
 
     Returns:
-        Scores `(batch, timesteps, 3)` of the tokens wanted, which `TokenCrossentropy` and `TokenAccuracy` read: see
+        Scores `(batch, timesteps, 4)` of the target tokens, which `TokenCrossentropy` and `TokenAccuracy` read: see
         `layers.scores.token_scores`. With `logits` the logits `(batch, timesteps, vocabulary)`, in training the largest
         tensor there is.
 
     Raises:
-        ValueError: if a size is not a positive integer, a rate is outside [0, 1), there are no levels, or `attention`
-            is none, stands beside an `AttentionCell`, or feeds its weights back.
+        ValueError: if a size is not a positive integer, a rate is outside [0, 1), there are no levels, `attention` is
+            none, stands beside an `AttentionCell`, or feeds its weights back, or `targets` is not `(batch, timesteps)`
+            or was rounded to 16 bits.
 
     Example:
 
@@ -66,7 +72,7 @@ class Decoder(keras.layers.Layer):
     >>> memory = np.ones((2, 7, 4))
     >>> targets = np.array([[3, 4, 2], [5, 2, -1]])
     >>> tuple(decoder(targets, memory[:, 0], memory).shape)
-    (2, 3, 3)
+    (2, 3, 4)
     >>> tuple(decoder(targets, memory[:, 0], memory, logits=True).shape)
     (2, 3, 20)
     """
@@ -85,7 +91,7 @@ class Decoder(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.vocabulary = arguments.positive("Decoder", "vocabulary", vocabulary)
+        self.vocabulary = arguments.positive("Decoder", "vocabulary", vocabulary, most=MOST_TOKENS)
         self.embedding = arguments.positive("Decoder", "embedding", embedding)
         if not levels:
             raise ValueError(f"Decoder: `levels` must be a list of cells. Received: levels={levels!r}.")
@@ -135,6 +141,7 @@ class Decoder(keras.layers.Layer):
         self.output_bias = self.add_weight(name="output_bias", shape=(self.vocabulary,), initializer="zeros")
 
     def call(self, targets, summary, memory=None, mask=None, logits=False, training=False):
+        check(targets)
         first = ops.full_like(targets[:, :1], self.begin_token)
         tokens = ops.maximum(targets, 0)
         told = ops.concatenate([first, tokens[:, :-1]], axis=1)
@@ -216,6 +223,7 @@ class Decoder(keras.layers.Layer):
         return (self.logits(self.deep_output(output, y)), after, *weights)
 
     def compute_output_spec(self, targets, *given, logits=False, **more):
+        check(targets)
         width, dtype = (self.vocabulary, self.compute_dtype) if logits else (len(SCORES), "float32")
         return keras.KerasTensor((*targets.shape, width), dtype)
 
@@ -231,6 +239,15 @@ class Decoder(keras.layers.Layer):
         read = lambda cell: keras.saving.deserialize_keras_object(cell, custom_objects=custom_objects)
         attention = config["attention"] and read(config["attention"])
         return cls(**{**config, "levels": [read(cell) for cell in config["levels"]], "attention": attention})
+
+
+def check(targets):
+    dtype = keras.backend.standardize_dtype(targets.dtype)
+    if len(targets.shape) != 2 or dtype in ("float16", "bfloat16"):
+        raise ValueError(
+            "Decoder: `targets` must be integers (batch, timesteps); a layer with a 16-bit dtype rounds floats, so a "
+            f"keras.Input of tokens needs dtype='int32'. Received: targets.shape={tuple(targets.shape)}, dtype={dtype}."
+        )
 
 
 def with_mask(memory, mask):

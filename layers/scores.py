@@ -1,4 +1,4 @@
-"""How good a network finds a sequence of tokens: their log probabilities, and the loss and the metric made of these."""
+"""Log probabilities of the tokens of a sequence, and the loss and the metric that are made of them."""
 
 import math
 
@@ -8,7 +8,8 @@ from keras import ops
 from layers import arguments
 from layers.backend import backend
 
-SCORES = ("log_p", "mean_log_p", "right")
+SCORES = ("log_p", "mean_log_p", "right", "token")
+MOST_TOKENS = 2**24  # float32 holds each integer below this
 
 
 def token_scores(parts, kernel, bias):
@@ -17,8 +18,8 @@ def token_scores(parts, kernel, bias):
         logits_v = kernel_v · hidden + bias_v
         log p_v = logits_v - log Σ_v' exp(logits_v')
 
-    Logits of a large vocabulary are the largest tensor of a training step. What is kept of them is p, and what they get
-    as a gradient is never written down: products take p to the hidden layer and to the kernel.
+    Logits of a large vocabulary are the largest tensor of a training step. Only p is kept of them, and their gradient
+    is never stored: products take p to the hidden layer and to the kernel.
 
     Args:
         parts: List of `(hidden (batch, timesteps, width), tokens (batch, timesteps))`, each for some of the sentences;
@@ -27,8 +28,9 @@ def token_scores(parts, kernel, bias):
         bias: `(vocabulary,)`.
 
     Returns:
-        float32 `(batch, timesteps, 3)`, of all parts: of each token log p (nats); the mean of log p over the
-        vocabulary; and 1 where no token is more probable, else 0, which has no gradient.
+        float32 `(batch, timesteps, 4)`, of all parts. For each token: log p (nats); the mean of log p over the
+        vocabulary; 1 where no token is more probable, else 0; and the token itself, NaN where it is outside the
+        vocabulary. The last two have no gradient.
     """
     middle = ops.mean(kernel, axis=0), ops.mean(bias)  # the mean of all logits is the logit of the mean
     return ops.concatenate([_part_scores(hidden, tokens, kernel, bias, *middle) for hidden, tokens in parts])
@@ -39,7 +41,8 @@ def _part_scores(hidden, tokens, kernel, bias, mean_kernel, mean_bias):
     places = ops.cast(ops.reshape(tokens, (-1,)), "float32")  # JAX wants gradients of floats
     logit, normalizer, right = backend.with_gradient(_scored, _gradient, True, [rows, kernel, bias, places])
     mean = ops.cast(ops.matmul(rows, mean_kernel) + mean_bias, "float32")
-    scores = ops.stack([logit - normalizer, mean - normalizer, right], axis=-1)
+    token = ops.where(places < kernel.shape[0], places, math.nan)
+    scores = ops.stack([logit - normalizer, mean - normalizer, right, token], axis=-1)
     return ops.reshape(scores, (*ops.shape(hidden)[:-1], len(SCORES)))
 
 
@@ -82,15 +85,19 @@ class TokenCrossentropy(keras.losses.Loss):
         smoothing: ε, the share of the target spread over all V tokens, in [0, 1).
 
     Call arguments:
-        targets: `(batch, timesteps)` tokens; negative ones are padding.
-        scores: `(batch, timesteps, 3)`, what a `Decoder` gives.
+        targets: `(batch, timesteps)` or `(batch, timesteps, 1)` tokens, the same that the `Decoder` was called with,
+            not shifted; negative ones are padding.
+        scores: `(batch, timesteps, 4)`, the output of a `Decoder`.
         sample_weight: What the loss is multiplied by, `(batch,)` or, for each token, `(batch, timesteps)`.
 
     Returns:
-        A scalar, in nats a token: of all real tokens, whatever their weights, as Keras's losses.
+        A scalar, in nats a token: of all real tokens, whatever their weights, as Keras's losses. Where a real target is
+        not the token that the `Decoder` was called with, there is no score of it: the loss is NaN, and outside of XLA
+        and of JAX's compiled functions, which cannot raise errors, there is an error.
 
     Raises:
-        ValueError: if `smoothing` is outside [0, 1), or the scores are something else.
+        ValueError: if `smoothing` is outside [0, 1), the scores are something else, or `targets` has another shape or
+            other tokens than the scores; within a graph of TensorFlow, `tf.errors.InvalidArgumentError` for the tokens.
     """
 
     def __init__(self, smoothing=0.0, name="token_crossentropy", **kwargs):
@@ -98,9 +105,8 @@ class TokenCrossentropy(keras.losses.Loss):
         self.smoothing = arguments.within("TokenCrossentropy", "smoothing", smoothing, 0, 1)
 
     def __call__(self, targets, scores, sample_weight=None):
-        log_p, mean_log_p, _ = parts_of(scores, "TokenCrossentropy")
+        log_p, mean_log_p, _, real = compared(targets, scores, "TokenCrossentropy")
         loss = (self.smoothing - 1) * log_p - self.smoothing * mean_log_p
-        real = real_tokens(targets)
         return ops.sum(loss * weighted(real, sample_weight)) / ops.maximum(ops.sum(real), 1.0)
 
     def get_config(self):
@@ -115,28 +121,48 @@ class TokenAccuracy(keras.metrics.Mean):
         super().__init__(name=name, **kwargs)
 
     def update_state(self, targets, scores, sample_weight=None):
-        _, _, right = parts_of(scores, "TokenAccuracy")
-        super().update_state(right, sample_weight=weighted(real_tokens(targets), sample_weight))
+        _, _, right, real = compared(targets, scores, "TokenAccuracy")
+        super().update_state(right, sample_weight=weighted(real, sample_weight))
 
 
-def real_tokens(targets):
-    """`(batch, timesteps)`: 1, and 0 at padding."""
-    return ops.cast(ops.convert_to_tensor(targets) >= 0, "float32")
+def compared(targets, scores, name):
+    """Scores and targets, which must be of the same tokens.
 
-
-def weighted(real, sample_weight):
-    """The same times what the user said of sentences or of tokens, if anything."""
-    if sample_weight is None:
-        return real
-    weights = ops.cast(sample_weight, "float32")
-    return real * (ops.expand_dims(weights, -1) if len(weights.shape) == 1 else weights)
-
-
-def parts_of(scores, name):
-    scores = ops.convert_to_tensor(scores)
-    if scores.shape[-1] != len(SCORES):
+    Returns:
+        log p, mean log p and right, `(batch, timesteps)`; and of the same shape 1, with 0 at padding and NaN where a
+        target is another token than the one scored.
+    """
+    scores, targets = ops.convert_to_tensor(scores), ops.convert_to_tensor(targets)
+    if len(scores.shape) != 3 or scores.shape[-1] != len(SCORES):
         raise ValueError(
             f"{name}: expected the scores (batch, timesteps, {len(SCORES)}) that a Decoder gives when called without "
             f"logits=True. Received: shape {tuple(scores.shape)}."
         )
-    return [scores[..., place] for place in range(len(SCORES))]
+    log_p, mean_log_p, right, token = (scores[..., place] for place in range(len(SCORES)))
+    expected, received = tuple(token.shape), tuple(targets.shape)
+    fits = all(None in pair or pair[0] == pair[1] for pair in zip((*expected, 1), received, strict=False))
+    if len(received) not in (2, 3) or not fits:
+        raise ValueError(
+            f"{name}: `targets` must be the tokens that the Decoder was called with, integers (batch, timesteps) or "
+            f"(batch, timesteps, 1), not one-hot. Received: targets.shape={received} and scores of {expected} tokens."
+        )
+    targets = ops.reshape(targets, ops.shape(token))
+    padding = targets < 0
+    agrees = ops.logical_or(padding, ops.cast(targets, token.dtype) == token)
+    backend.expect(
+        ops.all(agrees),
+        f"{name}: `targets` must be the tokens that the Decoder was called with, within its vocabulary, and negative "
+        "at padding. Call the Decoder with the targets themselves: it puts `begin` before the first by itself.",
+        {"targets": targets, "tokens of the Decoder": token},
+    )
+    return log_p, mean_log_p, right, ops.where(agrees, ops.cast(ops.logical_not(padding), "float32"), math.nan)
+
+
+def weighted(real, sample_weight):
+    """The same times the user's weights of sentences or of tokens, if there are any."""
+    if sample_weight is None:
+        return real
+    weights = ops.cast(sample_weight, "float32")
+    if len(weights.shape) == 3:  # (batch, timesteps, 1)
+        weights = ops.reshape(weights, ops.shape(real))
+    return real * (ops.expand_dims(weights, -1) if len(weights.shape) == 1 else weights)

@@ -5,7 +5,7 @@ import itertools
 import jax
 from keras import ops
 
-from layers.backend.written import joined
+from layers.backend.written import first_values, joined
 
 VENDOR_MASKS = False
 
@@ -20,6 +20,11 @@ def compiled(run, jit_compile, training, shape, tensors):
 
 def under_xla():
     return True
+
+
+def expect(holds, message, received):
+    if not isinstance(holds, jax.core.Tracer) and not holds:
+        raise ValueError(f"{message} Received: {first_values(received)}.")
 
 
 def value(x):

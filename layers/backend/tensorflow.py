@@ -12,7 +12,7 @@ from tensorflow.python.framework import ops as tensorflow_ops
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 
-from layers.backend.written import joined
+from layers.backend.written import first_values, joined
 
 PORTIONS = 2  # each with half of the cores, as the two directions of a network have; four gain nothing on two cores
 VENDOR_MASKS = True  # whether a GPU vendor's kernel takes right padding
@@ -53,6 +53,20 @@ def compiled(run, jit_compile, training, shape, tensors):
 
 def under_xla():
     return FOR_XLA.get() or control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
+
+
+def expect(holds, message, received):
+    """An error where `holds`, one boolean, is False: at once, or when the graph runs. XLA cannot raise errors.
+
+    Args:
+        received: Name -> tensor, whose first values are shown.
+    """
+    if tf.executing_eagerly():
+        if not holds:
+            raise ValueError(f"{message} Received: {first_values(received)}.")
+    elif not under_xla():
+        shown = [part for name, x in received.items() for part in (f"{name}:", x)]
+        tf.debugging.Assert(holds, [message, "Received:", *shown], summarize=12)
 
 
 def value(x):

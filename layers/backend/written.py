@@ -1,4 +1,4 @@
-"""What a `scan` writes, on any backend."""
+"""What a `scan` writes, and what an error shows, on any backend."""
 
 import dataclasses
 
@@ -22,3 +22,9 @@ def joined(blocks):
     """`(count, block, batch, ...)` -> `(count * block, batch, ...)`."""
     count, block, *rest = ops.shape(blocks)
     return ops.reshape(blocks, (count * block, *rest))
+
+
+def first_values(tensors):
+    """`{name: tensor}` as text for an error: the first twelve values of each."""
+    shown = {name: ops.convert_to_numpy(x).ravel()[:12].tolist() for name, x in tensors.items()}
+    return ", ".join(f"{name}: {values}" for name, values in shown.items())

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cells import filled, gradients, short_blocks
+from cells import TENSORFLOW, filled, gradients, short_blocks
 from keras import ops
 
 from layers import (
@@ -67,7 +67,7 @@ def test_scores_are_those_of_the_logits(tied):
     scores = decoder(TARGETS, *data())
 
     wanted = np.take_along_axis(log_p, tokens[..., None], axis=-1)[..., 0]
-    expected = np.stack([wanted, log_p.mean(axis=-1), logits.argmax(axis=-1) == tokens], axis=-1)
+    expected = np.stack([wanted, log_p.mean(axis=-1), logits.argmax(axis=-1) == tokens, tokens], axis=-1)
     np.testing.assert_allclose(scores, expected, atol=1e-5)
 
 
@@ -119,7 +119,8 @@ def test_a_model_with_a_decoder_learns_to_copy_and_is_read_back(tmp_path, monkey
     decoder = Decoder(10, [cell], embedding=16, dropout=0.1, seed=0)
     model = keras.Model([source, wanted], decoder(wanted, memory[:, 0], memory, source > 0))
     assert decoder(wanted, memory[:, 0], memory, source > 0, logits=True).shape == (None, None, 10)
-    model.compile(keras.optimizers.Adam(0.01), TokenCrossentropy(0.1), metrics=[TokenAccuracy()], jit_compile=False)
+    compiling = {"loss": TokenCrossentropy(0.1), "metrics": [TokenAccuracy()], "jit_compile": not TENSORFLOW}
+    model.compile(keras.optimizers.Adam(0.01), **compiling)
 
     before = model.evaluate([words, targets], targets, verbose=0, return_dict=True)
     model.fit([words, targets], targets, epochs=4, batch_size=32, verbose=0)
@@ -129,6 +130,12 @@ def test_a_model_with_a_decoder_learns_to_copy_and_is_read_back(tmp_path, monkey
 
     assert after["accuracy"] > before["accuracy"] + 0.15
     np.testing.assert_allclose(read([words, targets]), model([words, targets]), atol=1e-5)
+    shifted = np.concatenate([np.ones((256, 1), int), targets[:, :-1]], axis=1)
+    if TENSORFLOW:
+        with pytest.raises(Exception, match="`targets` must be the tokens that the Decoder was called with"):
+            model.evaluate([words, shifted], targets, verbose=0)
+    else:  # compiled code raises nothing
+        assert np.isnan(model.evaluate([words, shifted], targets, verbose=0)).all()
 
 
 def test_a_decoder_whose_attention_feeds_nothing_back_is_made_again_from_its_configuration():
@@ -140,14 +147,22 @@ def test_a_decoder_whose_attention_feeds_nothing_back_is_made_again_from_its_con
     np.testing.assert_allclose(again(TARGETS, *data(), logits=True), decoder(TARGETS, *data(), logits=True), atol=1e-6)
 
 
+def sixteen_bits():
+    return Decoder(5, [GRUCell(3)], 4, dtype="mixed_bfloat16")
+
+
 @pytest.mark.parametrize(
     "make, message",
     [
         (lambda: Decoder(0, [GRUCell(3)], 4), "`vocabulary` must be a positive integer"),
+        (lambda: Decoder(2**24 + 1, [GRUCell(3)], 4), "`vocabulary` must be .* at most 16777216"),
         (lambda: Decoder(5, [], 4), "`levels` must be a list of cells"),
         (lambda: Decoder(5, [GRUCell(3)], 4, guessing=1.5), "`guessing`"),
         (lambda: Decoder(5, [GRUCell(3)], 4, attention=MonotonicAttention(3)), "`attention` must be .* nothing back"),
         (lambda: Decoder(5, FORMS["luong"](), 4, attention=AdditiveAttention(3)), "`attention` must be"),
+        (lambda: Decoder(5, [GRUCell(3)], 4)(np.eye(5)[TARGETS % 5], data()[0]), r"`targets` must be .*=\(3, 4, 5\)"),
+        (lambda: sixteen_bits()(TARGETS.astype("float32"), data()[0]), "`targets` must be integers .* dtype=bfloat16"),
+        (lambda: sixteen_bits()(keras.Input([None]), keras.Input([5])), "`targets` must be integers .* dtype=bfloat16"),
     ],
 )
 def test_wrong_arguments_are_named(make, message):
