@@ -39,11 +39,11 @@ class Config(Words):
     label_column: str = "label"
     """column or key of the label, text or a number"""
     neutral: str = ""
-    """label of examples that belong to no class: the network learns to be undecided there, and never answers it"""
+    """label of examples of no class; it is never answered"""
     pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
-    """how the timesteps become one vector"""
+    """how timesteps become one vector"""
     bag: bool = True
-    """whether naive Bayes over words and pairs answers too, with the weight that it earns on validation data"""
+    """whether naive Bayes over words and pairs votes too"""
     bag_pairs: int = 2**18
     """numbers that the pairs share"""
     lower: bool = True

@@ -9,8 +9,8 @@ import typing
 
 from pipelines.engine.settings import helped
 
-LEFT = 30  # columns of the flags
-SHOWN_CHOICES = 6  # more of them than that are counted
+LEFT = 28  # columns of the flags
+SHOWN_CHOICES = 8  # more of them than that are counted
 
 
 def text(program, config, title, everything=False):
@@ -43,9 +43,10 @@ def entry(field, described, width):
     name = "--" + field.name.replace("_", "-")
     kind, default = field.type, field.default
     choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
-    if kind is bool:
+    if typing.get_origin(kind) is typing.Annotated:  # a positional argument
+        left = f"[{field.name.upper()} ...]"
+    elif kind is bool:
         left = f"--no-{name[2:]}" if default else name
-        described = f"do not {described}" if default and not described.startswith("whether ") else described
     elif default in ("", (), None) or default is dataclasses.MISSING:
         left = f"{name} {'X' if kind in (int, float) else field.name.rsplit('_', 1)[-1].upper()}"
     else:

@@ -23,7 +23,7 @@ class Training:
     test_data: str = ""
     """file to test on when training is over"""
     dataset: str = ""
-    """public set of TensorFlow Datasets, instead of --data"""
+    """public set of TensorFlow Datasets by name"""
     encoding: str = ""
     """encoding of text files, such as cp1252; else UTF-8, or what a byte order mark says"""
     separator: str = ""
@@ -33,11 +33,11 @@ class Training:
     run: str = ""
     """folder of the run; else runs/TASK"""
     config: str = ""
-    """JSON or TOML file of these settings, such as a run's config.json; flags win"""
+    """JSON or TOML file of these settings; flags win"""
     resume: bool = False
     """go on with the run that is in the folder"""
     overwrite: bool = False
-    """replace the run in the folder, once the new one is finished"""
+    """replace the run in the folder when this one is done"""
     tensorboard: bool = True
     """leave TensorBoard's event files in the run's folder"""
     memory: float = 0.5
@@ -61,9 +61,9 @@ class Training:
     weight_decay: float = 0.0
     """decoupled weight decay a step, times the learning rate"""
     patience: int = 3
-    """epochs without a better validation score before training stops; 0: all"""
+    """epochs that may be no better than the best; 0: all"""
     baselines: bool = True
-    """measure simple methods on the same data beside the network"""
+    """whether simple methods are measured on the same data"""
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
     """dtype of the products, where 16 bits are enough"""
     checkpoint_minutes: float = 5.0
@@ -120,7 +120,7 @@ class Words(Network):
     """Settings of tasks whose vocabulary is one of words."""
 
     vectors: str = ""
-    """pretrained word vectors, GloVe or word2vec text format, gzip too"""
+    """pretrained word vectors, a text file as GloVe's"""
     vocabulary: int = 20_000
     """words kept, the most frequent first"""
     minimum_count: int = 1

@@ -83,14 +83,18 @@ class Parts:
 
     def features(self, raw):
         """Raw inputs to what the model reads: prepared, and ragged features padded."""
-        return batching.dense(self.prepare(raw))
+        return batching.dense(self.once[0](raw))
+
+    @functools.cached_property
+    def once(self):
+        """`prepare` and `target`, traced once for training, validation, test and answers."""
+        return [tf.function(graph, autograph=False) for graph in (self.prepare, self.target)]
 
     @functools.cached_property
     def forward(self):
         """The model in inference, traced once for all shapes: validation, calibration and answers share it."""
-        spec = lambda x: tf.TensorSpec(x.shape, x.dtype, x.name)
-        signature = [keras.tree.map_structure(spec, self.model.input)]
-        return tf.function(lambda x: self.model(x, training=False), input_signature=signature, autograph=False)
+        run = lambda given: self.model(given, training=False)
+        return tf.function(run, input_signature=[specs(self.model.input)], autograph=False)
 
     @functools.cached_property
     def scores(self):
@@ -98,14 +102,19 @@ class Parts:
         if not self.extras.search:
             return self.forward
         read = self.model.input[0] if self.extras.teacher_forcing else self.model.input
-        features = keras.tree.map_structure(lambda x: tf.TensorSpec(x.shape, x.dtype, x.name), read)
-        return tf.function(self.extras.search, input_signature=[features], autograph=False)
+        return tf.function(self.extras.search, input_signature=[specs(read)], autograph=False)
 
     @functools.cached_property
     def serve(self):
         """Raw inputs -> answer, traced once: what is exported."""
         serve = lambda raw: self.answer(self.scores(self.features(raw)), raw)
         return tf.function(serve, input_signature=[self.signature], autograph=False)
+
+
+def specs(inputs):
+    """The `tf.TensorSpec` of each of a model's inputs; several are a tuple, as they come in a batch."""
+    spec = lambda x: tf.TensorSpec(x.shape, x.dtype, x.name)
+    return keras.tree.map_structure(spec, tuple(inputs) if isinstance(inputs, list) else inputs)
 
 
 def stacked(raws, signature):

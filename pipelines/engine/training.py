@@ -3,7 +3,6 @@
 import contextlib
 import csv
 import ctypes
-import functools
 import io
 import os
 import signal
@@ -99,6 +98,7 @@ class State:
         self.best, self.best_epoch = None, None
         self.seconds = 0.0
         self.metrics = None  # of an epoch that was interrupted
+        self.validation = None
         self.model.optimizer.build(self.model.trainable_variables)
 
     def variables(self):
@@ -134,30 +134,31 @@ class State:
         """Whether the last `patience` epochs were no better than the best one before them."""
         return bool(patience and self.history and len(self.history) - 1 - self.best_epoch >= patience)
 
-    @functools.cached_property
-    def _validate(self):
-        """One batch's part in the loss and the metrics, from scores that the network's one inference graph gives."""
-        model, loss = self.model, keras.metrics.Mean("loss")
-
-        def step(features, target, weights=None):
-            scores = self.parts.forward(features)
-            found = model.compute_loss(features, target, scores, sample_weight=weights, training=False)
-            loss.update_state(found, sample_weight=tf.shape(keras.tree.flatten(target)[0])[0])
-            model.compute_metrics(features, target, scores, sample_weight=weights)
-
-        return loss, tf.function(step, reduce_retracing=True, autograph=False)
-
     def validate(self, batches):
         """The loss and the metrics on `batches`, as `model.evaluate` gives them, without tracing the network again."""
-        loss, step = self._validate
+        if self.validation is None:
+            self.validation = keras.metrics.Mean("loss"), self._step(batches.element_spec)
+        loss, step = self.validation
         loss.reset_state()
         self.model.reset_metrics()
         for batch in batches:
-            step(*batch)
+            found = step(*batch)
+            loss.update_state(found, sample_weight=len(keras.tree.flatten(batch)[0]))
         found = self.model.get_metrics_result()
         found["loss"] = loss.result()
         self.model.reset_metrics()
         return {name: float(found[name]) for name in sorted(found, key="loss".__eq__)}
+
+    def _step(self, spec):
+        """A batch's loss; the metrics take it in. Scores come from the network's one inference graph."""
+        model, forward = self.model, self.parts.forward
+
+        def step(features, target, weights=None):
+            scores = forward(features)
+            model.compute_metrics(features, target, scores, sample_weight=weights)
+            return model.compute_loss(features, target, scores, sample_weight=weights, training=False)
+
+        return tf.function(step, input_signature=spec, autograph=False)
 
     def end_epoch(self, results, validation):
         """Evaluates (the averaged weights, if there are any), remembers the best, writes the checkpoint."""

@@ -67,9 +67,7 @@ def prepared(parts, splits, config, folder):
     """The prepared examples of each split, in memory or, where they are too large for it, in the run's folder."""
     limit = int(config.memory * 2**30)
     return {
-        split: batching.cached(
-            batching.prepared(examples, parts.prepare, parts.target), limit, folder / PREPARED, name=split
-        )
+        split: batching.cached(batching.prepared(examples, *parts.once), limit, folder / PREPARED, name=split)
         for split, examples in splits.items()
     }
 
@@ -80,7 +78,7 @@ def evaluate(task, run, data):
     examples = task.labelled(data, config, vocabularies)
     if not some(examples):
         raise InputError(data, "expected examples, received none.")
-    made = batching.prepared(examples, parts.prepare, parts.target)
+    made = batching.prepared(examples, *parts.once)
     with batching.temporary() as folder:
         return task.evaluation.evaluate(parts, batching.cached(made, int(config.memory * 2**30), folder), examples)
 

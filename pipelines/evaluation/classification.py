@@ -4,16 +4,10 @@ import itertools
 
 import keras
 import numpy as np
-import scipy.optimize
-import scipy.special
-import sklearn.feature_extraction.text
-import sklearn.linear_model
-import sklearn.metrics
-import sklearn.pipeline
 
 from data.transforms.words import UNKNOWN
 from pipelines.engine.training import in_order, say
-from pipelines.evaluation import pictures
+from pipelines.evaluation import markup
 
 PICTURES = ("curves.png", "confusion.png", "words.png")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
@@ -40,6 +34,8 @@ def evaluate(parts, data, examples):
 
 def metrics_of(probabilities, truth, labels):
     """As `evaluate`, from `(examples, classes)` probabilities and `(examples,)` numbers of the true classes."""
+    import sklearn.metrics
+
     guess = probabilities.argmax(axis=1)
     classes = range(len(labels))
     metrics = {
@@ -60,6 +56,10 @@ def metrics_of(probabilities, truth, labels):
 
 def baselines(parts, splits):
     """Accuracy of the majority class and of TF-IDF with logistic regression, from the same raw examples."""
+    import sklearn.feature_extraction.text
+    import sklearn.linear_model
+    import sklearn.pipeline
+
     say("fitting the linear baseline")
     rows = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items() if split != "train"}
     known = {label.encode() for label in parts.extras.constants["labels"]}
@@ -155,6 +155,9 @@ def shares(paths, target):
         `(paths,)` shares, none negative. They are drawn to equal ones with the force of one example, which matters
         when there are few.
     """
+    import scipy.optimize
+    import scipy.special
+
     target = np.asarray(target)
     logits = np.stack(paths, axis=1)[target >= 0].astype("float64")  # (examples, paths, classes)
     target = target[target >= 0]
@@ -224,12 +227,14 @@ def format_answers(parts, found, colours):
     first = list(itertools.islice(found, COLOURED + 1)) if colours else []
     shown = strips(parts, [answer["text"] for answer in first]) if len(first) <= COLOURED else []
     for number, answer in enumerate(itertools.chain(first, found)):
-        text = pictures.coloured(shown[number][1]) if shown else " ".join(answer["text"].split())
+        text = markup.coloured(shown[number][1]) if shown else " ".join(answer["text"].split())
         yield f"{answer['label']}\t{answer['probability']:.4f}\t{text}"
 
 
 def plot_answers(parts, found, path):
     """A PNG of the texts of `answers`, their words coloured by how much they moved the answer."""
+    from pipelines.evaluation import pictures
+
     pictures.words(strips(parts, [answer["text"] for answer in found]), path)
 
 
@@ -238,6 +243,8 @@ WRITERS = {".png": plot_answers}
 
 def plot_run(parts, folder, history, metrics, splits):
     """Curves, the confusion matrix and some validation texts with the words that moved the answer."""
+    from pipelines.evaluation import pictures
+
     folder.write("curves.png", lambda path: pictures.curves(history, path))
     folder.write("confusion.png", lambda path: pictures.confusion(metrics["confusion"], metrics["labels"], path))
     texts = [text.decode("utf-8", errors="replace") for text, _ in splits["validation"].take(6).as_numpy_iterator()]

@@ -3,13 +3,12 @@
 import keras
 import numpy as np
 import tensorflow as tf
-from nervaluate.evaluator import Evaluator
 
 from data.transforms.words import located
 from layers import Viterbi
 from layers.crf import allowed
 from pipelines.engine.training import say
-from pipelines.evaluation import pictures
+from pipelines.evaluation import markup
 
 PICTURES = ("curves.png", "confusion.png", "transitions.png", "entities.html")
 SHOWN = 200  # validation sentences in entities.html
@@ -82,6 +81,8 @@ def metrics_of(truth, guess, labels, known):
 
 def scores(truth, guess, labels):
     """Precision, recall and F1 of entities, for each text a list of dictionaries with start, end and label."""
+    from nervaluate.evaluator import Evaluator
+
     # The library counts ends that are included.
     sides = [
         [[{"label": one["label"], "start": one["start"], "end": one["end"] - 1} for one in some] for some in side]
@@ -169,7 +170,7 @@ def format_metrics(metrics, splits=("validation", "test")):
             rows["looking them up"] = base["lookup"] | {"entities": found["entities"]}
         for name, one in rows.items():
             shares = "".join(f"{one[kind]:10.4f}" for kind in ("precision", "recall", "f1"))
-            lines.append(f"  {pictures.shortened(name, 26):28}{shares}{one['entities']:10,}")
+            lines.append(f"  {markup.shortened(name, 26):28}{shares}{one['entities']:10,}")
         lines.append(f"  {'words tagged right':28}{found['token_accuracy']:10.4f}")
     return "\n".join(lines)
 
@@ -221,7 +222,7 @@ def format_answers(parts, found, colours):
     labels = parts.extras.constants["labels"]
     for answer in found:
         if colours:
-            yield pictures.coloured_entities(answer["text"], answer["entities"], labels)
+            yield markup.coloured_entities(answer["text"], answer["entities"], labels)
         else:
             entities = (f"{one['text']} ({one['label']})" for one in answer["entities"])
             yield "\t".join(" ".join(part.split()) for part in (answer["text"], ", ".join(entities)))
@@ -230,7 +231,7 @@ def format_answers(parts, found, colours):
 def plot_answers(parts, found, path):
     """An HTML page of the texts of `answers` with their entities coloured."""
     rows = [(answer["text"], answer["entities"], None) for answer in found]
-    pictures.entities(rows, parts.extras.constants["labels"], path)
+    markup.entities(rows, parts.extras.constants["labels"], path)
 
 
 WRITERS = {".html": plot_answers}
@@ -238,6 +239,8 @@ WRITERS = {".html": plot_answers}
 
 def plot_run(parts, folder, history, metrics, splits):
     """Curves, confusion by type, what the transitions learnt, and validation sentences with their entities coloured."""
+    from pipelines.evaluation import pictures
+
     folder.write("curves.png", lambda path: pictures.curves(history, path))
     names = [*metrics["labels"], NONE]
     folder.write("confusion.png", lambda path: pictures.confusion(metrics["confusion"], names, path))
@@ -253,4 +256,4 @@ def plot_run(parts, folder, history, metrics, splits):
     rows = [
         (answer["text"], answer["entities"], true) for answer, true in zip(found, given(texts, entities), strict=True)
     ]
-    folder.write("entities.html", lambda path: pictures.entities(rows, metrics["labels"], path))
+    folder.write("entities.html", lambda path: markup.entities(rows, metrics["labels"], path))

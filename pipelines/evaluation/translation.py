@@ -6,11 +6,9 @@ import time
 
 import numpy as np
 import tensorflow as tf
-from sacrebleu.metrics import BLEU, CHRF, TER
 
 from layers import TokenCrossentropy
 from pipelines.engine.training import in_order, say
-from pipelines.evaluation import pictures
 
 PICTURES = ("curves.png", "lengths.png", "alignment.png")
 AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and bytes with those that pad them to the longest
@@ -38,6 +36,8 @@ def evaluate(parts, data, examples):
 
 def metrics_of(sources, guesses, references):
     """As `evaluate`, from lists of texts."""
+    from sacrebleu.metrics import BLEU
+
     bleu = BLEU()
     metrics = {"examples": len(guesses), **scores(guesses, references, bleu), "signature": str(bleu.get_signature())}
     metrics["lengths"], low = [], 1
@@ -53,6 +53,8 @@ def metrics_of(sources, guesses, references):
 
 def scores(guesses, references, bleu=None):
     """BLEU, chrF and TER in percent, and the share of guesses that are the reference."""
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
     return {
         "bleu": (bleu or BLEU()).corpus_score(guesses, [references]).score,
         "chrf": CHRF().corpus_score(guesses, [references]).score,
@@ -214,6 +216,8 @@ def format_answers(parts, found, colours):
 
 def plot_answers(parts, found, path):
     """A heat map for each of `answers` of where each word of the translation looked."""
+    from pipelines.evaluation import pictures
+
     shown = [answer for answer in found if answer.get("alignment") and answer["translation"]]
     pictures.alignments([words_of(answer) for answer in shown[:SHOWN]], path)
 
@@ -246,6 +250,8 @@ def grouped(pieces):
 
 def plot_run(parts, folder, history, metrics, splits):
     """Curves, BLEU by length of the sentence, and where each word of a few translations looked."""
+    from pipelines.evaluation import pictures
+
     folder.write("curves.png", lambda path: pictures.curves(history, path))
     folder.write("lengths.png", lambda path: pictures.lengths(metrics["lengths"], path))
     sources = [source.decode() for source, _ in splits["validation"].take(200).as_numpy_iterator()]

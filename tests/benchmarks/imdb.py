@@ -22,7 +22,7 @@ import tensorflow as tf
 from data.sets import reviews
 from data.transforms import words as text
 from pipelines import sentiment
-from pipelines.engine import task
+from pipelines.engine import verbs
 from tests.benchmarks.sentiment import SETTINGS
 
 OURS = SETTINGS["imdb"]
@@ -65,7 +65,7 @@ def stock(train, validation):
 def ours(folder, run):
     """Trains as the command line does; rows of (seconds, validation accuracy)."""
     files = {"data": f"{folder}/train.csv.gz", "validation_data": f"{folder}/valid.csv.gz"}
-    task.train(sentiment.TASK, sentiment.Config(run=run, baselines=False, **files, **OURS))
+    verbs.train(sentiment.TASK, sentiment.Config(run=run, baselines=False, **files, **OURS))
     with open(pathlib.Path(run) / "history.csv", encoding="utf-8") as file:
         return [(float(row["seconds"]), float(row["validation_accuracy"])) for row in csv.DictReader(file)]
 

@@ -13,7 +13,7 @@ import tempfile
 import time
 
 from pipelines import ner
-from pipelines.engine import task
+from pipelines.engine import verbs
 
 FILES = {"conll2003": ("train.txt", "valid.txt"), "wnut17": ("train.conll", "valid.conll")}
 SETTINGS = {"conll2003": {}, "wnut17": {"batch_size": 16}}
@@ -46,7 +46,7 @@ def main():
                     baselines=seed == flags.seeds[0] and kind == "whole",
                     **SETTINGS[flags.name] | WITHOUT[kind],
                 )
-                metrics = task.train(ner.TASK, config)
+                metrics = verbs.train(ner.TASK, config)
             seconds.append(time.perf_counter() - begun)
             found.append(metrics["validation"]["f1"])
             unseen.append(metrics["validation"]["unseen"]["f1"])

@@ -20,7 +20,7 @@ import tensorflow as tf
 from data.sets import reviews
 from layers import CELLS
 from pipelines import sentiment
-from pipelines.engine import command, task
+from pipelines.engine import command, verbs
 
 
 def tried(name, folder, data, texts):
@@ -38,7 +38,7 @@ def tried(name, folder, data, texts):
             raise RuntimeError(f"{name}: {arguments[0]} ended with status {status}: {told.getvalue()}")
     served = tf.saved_model.load(str(run / "export"))
     found = served.signatures["serve"](text=tf.constant(texts))["probabilities"].numpy()
-    answers = task.predict(sentiment.TASK, run, texts)
+    answers = verbs.predict(sentiment.TASK, run, texts)
     expected = np.array([list(answer["probabilities"].values()) for answer in answers])
     return time.perf_counter() - begun, float(np.abs(found - expected).max())
 

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 
 from data.sets import reviews
 from pipelines import sentiment
-from pipelines.engine import task
+from pipelines.engine import verbs
 
 SHARED = {"dropout": 0.5, "units": 32}
 SETTINGS = {
@@ -106,7 +106,7 @@ def main():
                 baselines=seed == flags.seeds[0],
                 **SETTINGS[flags.name],
             )
-            metrics = task.train(sentiment.TASK, config)
+            metrics = verbs.train(sentiment.TASK, config)
             found.append(metrics["validation"]["accuracy"])
             seconds.append(time.perf_counter() - begun)
             if config.baselines:

@@ -45,7 +45,7 @@ WITHOUT = {"attention": {}, "none": {"attention": "none"}}
 
 
 def quality(flags):
-    from pipelines.engine import task
+    from pipelines.engine import verbs
     from pipelines.translation import TASK, Config
 
     folder, train, validation, source, target = SETS[flags.name]
@@ -59,7 +59,7 @@ def quality(flags):
                 typed = {name: type(getattr(Config, name))(value) for name, value in settings.items()}
                 config = Config(**files, source=source, target=target, run=str(run), seed=seed, **typed)
                 begun = time.monotonic()
-                metrics = task.train(TASK, config)
+                metrics = verbs.train(TASK, config)
                 minutes = (time.monotonic() - begun) / 60
                 wide, narrow = metrics["validation"], with_beam(TASK, config, run, 1)
                 base = metrics["baselines"]["validation"]["word_by_word"]["bleu"]
@@ -76,13 +76,13 @@ def quality(flags):
 def with_beam(task_record, config, run, beam):
     """What a run is worth on its validation data with another beam."""
     from data import batching
-    from pipelines.engine import task
+    from pipelines.engine import verbs
 
-    _, vocabularies, trained = task.restored(task_record, run)
+    _, vocabularies, trained = verbs.restored(task_record, run)
     parts = task_record.build(dataclasses.replace(config, beam=beam), vocabularies)
     parts.model.set_weights(trained.model.get_weights())
     examples = task_record.labelled(config.validation_data, config, vocabularies)
-    prepared = batching.cached(batching.prepared(examples, parts.prepare, parts.target))
+    prepared = batching.cached(batching.prepared(examples, *parts.once))
     return task_record.judge.measure(parts, prepared, examples)
 
 
@@ -240,16 +240,16 @@ def decoding(flags):
     import numpy as np
     import tensorflow as tf
 
-    from pipelines.engine import task
+    from pipelines.engine import verbs
     from pipelines.translation import TASK
 
-    config, _, parts = task.restored(TASK, flags.run)
+    config, _, parts = verbs.restored(TASK, flags.run)
     sources = [source.decode() for source, _ in TASK.load(config)["validation"].take(1000).as_numpy_iterator()]
     texts = sorted(sources, key=len)
     batches = [texts[start : start + 64] for start in range(0, len(texts), 64)]
     with tempfile.TemporaryDirectory() as place:
         place = pathlib.Path(place)
-        exported = task.export(TASK, flags.run, place / "export", "savedmodel")
+        exported = verbs.export(TASK, flags.run, place / "export", "savedmodel")
         (place / "batches.json").write_text(json.dumps(batches))
         given = [str(exported), str(place / "batches.json"), str(place / "found.npz")]
         environment = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"}

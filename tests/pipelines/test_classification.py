@@ -8,7 +8,7 @@ from scipy.special import log_softmax
 
 from data.sets import reviews
 from pipelines import sentiment
-from pipelines.engine import task
+from pipelines.engine import verbs
 from pipelines.evaluation import classification
 
 
@@ -67,7 +67,7 @@ def test_without_a_class_the_target_is_spread_and_nothing_is_right_or_wrong():
 
 
 def test_influence_is_what_the_answer_loses_without_the_word(trained):
-    parts = task.restored(sentiment.TASK, trained)[2]
+    parts = verbs.restored(sentiment.TASK, trained)[2]
     text = "the plot is not dull"
     found = classification.influence(parts, text)
     assert [word for word, _ in found] == text.split()
@@ -81,14 +81,14 @@ def test_influence_is_what_the_answer_loses_without_the_word(trained):
 
 @pytest.mark.parametrize("text", ["", "   ", "😀", "\x00\x07", "xyzzy " * 3, "a" * 1_000_000, "long " * 200_000])
 def test_any_text_gets_an_answer(trained, text):
-    parts = task.restored(sentiment.TASK, trained)[2]
+    parts = verbs.restored(sentiment.TASK, trained)[2]
     (answer,) = classification.answers(parts, [text])
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert len(classification.influence(parts, text)) <= classification.SHOWN_WORDS
 
 
 def test_baselines_see_what_counting_words_can_see(trained, reviews_csv):
-    parts = task.restored(sentiment.TASK, trained)[2]
+    parts = verbs.restored(sentiment.TASK, trained)[2]
     splits = {"train": reviews.load(reviews_csv), "validation": reviews.load(reviews_csv)}
     found = classification.baselines(parts, splits)
     assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on

@@ -14,6 +14,7 @@ from conftest import SMALL, typed
 from pipelines import ner, sentiment
 from pipelines.engine import command
 from pipelines.engine.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
+from pipelines.engine.settings import ranges
 
 GOOD = "text,label\n" + "".join(f"a {'good' if i % 2 else 'bad'} film {i},{i % 2}\n" for i in range(30))
 
@@ -83,7 +84,7 @@ def test_a_setting_out_of_its_range_is_named(tmp_path, capsys, flags, message):
 @pytest.mark.parametrize("config", [ner.Config, sentiment.Config], ids=lambda config: config.__module__)
 def test_every_number_among_the_settings_has_a_range(config):
     numbers = {field.name for field in dataclasses.fields(config) if field.type in (int, float)}
-    assert numbers == {*command.RANGES, *config.RANGES}
+    assert numbers == set(ranges(config))
 
 
 @pytest.mark.parametrize("arguments", [["train", "--unit", "3"], ["train", "--units", "x"], ["predict", "--cell", "a"]])
@@ -165,7 +166,7 @@ def test_json_is_all_that_standard_output_holds(trained, reviews_csv):
 def test_the_commands_of_the_module_s_own_help_run(trained, tmp_path, capsys):
     text = "There is nothing to like in this movie."
     picture = tmp_path / "words.png"
-    assert command.run(sentiment.TASK, ["predict", "--run", str(trained), text, "--picture", str(picture)]) == 0
+    assert command.run(sentiment.TASK, ["predict", "--run", str(trained), text, "--to", str(picture)]) == 0
     label, probability, shown = capsys.readouterr().out.strip().split("\t")
     assert label in ("negative", "positive")
     assert 0.5 <= float(probability) <= 1

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pipelines import sentiment
-from pipelines.engine import command, task
+from pipelines.engine import command, verbs
 
 TEXTS = [
     "There is nothing to like in this movie.",
@@ -50,7 +50,7 @@ def test_the_saved_model_answers_as_the_run_does_with_tensorflow_alone(trained, 
 
     assert done.returncode == 0, done.stderr.decode()
     found = json.loads(done.stdout)
-    expected = task.predict(sentiment.TASK, trained, TEXTS)
+    expected = verbs.predict(sentiment.TASK, trained, TEXTS)
     assert not set(found["ours"]) & {"layers", "data", "pipelines"}
     assert found["label"] == [answer["label"] for answer in expected]
     probabilities = [[answer["probabilities"][label] for label in found["labels"]] for answer in expected]

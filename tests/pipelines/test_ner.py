@@ -20,10 +20,9 @@ from data.transforms.tags import Tags, convert, spans
 from data.transforms.words import located
 from layers import CRF
 from pipelines import ner
-from pipelines.engine import command, task
+from pipelines.engine import command, verbs
 from pipelines.engine.folder import RunFolder
-from pipelines.evaluation import pictures
-from pipelines.evaluation import tagging
+from pipelines.evaluation import markup, pictures, tagging
 
 SMALL = ["--units", "24", "--embedding", "16", "--letter-filters", "12", "--epochs", "6", "--batch-size", "16"]
 SMALL += ["--learning-rate", "0.01", "--dropout", "0.1"]
@@ -69,8 +68,8 @@ def test_f1_is_what_the_conlleval_script_says(tagger, tmp_path, capsys):
     path = write_columns(tmp_path / "more.conll", entities.built_in("validation"), 60)
     assert command.run(ner.TASK, ["evaluate", "--run", str(tagger), "--data", str(path), "--json"]) == 0
     metrics = json.loads(capsys.readouterr().out)
-    parts = task.restored(ner.TASK, tagger)[2]
-    names, lines = parts.constants["tags"], []
+    parts = verbs.restored(ner.TASK, tagger)[2]
+    names, lines = parts.extras.constants["tags"], []
     for texts, table in entities.load(path).ragged_batch(60):
         true = parts.target(texts, table)
         answer = parts.answer(parts.scores(parts.prepare(texts)), texts)
@@ -159,7 +158,7 @@ def test_the_saved_model_finds_the_same_with_tensorflow_alone(tagger, tmp_path):
         env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
     )
     assert done.returncode == 0, done.stderr.decode()
-    found, expected = json.loads(done.stdout), task.predict(ner.TASK, tagger, texts)
+    found, expected = json.loads(done.stdout), verbs.predict(ner.TASK, tagger, texts)
     assert found["ours"] == [] and found["token_counts"][1] == 0 and found["token_counts"][3] == 3000
     names = ("entities", "labels", "starts", "ends")
     for row, answer in enumerate(expected):
@@ -247,7 +246,7 @@ def test_every_part_of_the_network_trains_from_json_lines(tmp_path, flags, capsy
     metrics = RunFolder(run).read_json("metrics.json")
     assert metrics["test"]["examples"] == 40 and ("baselines" in metrics) == ("--no-baselines" not in flags)
     if "--no-crf" in flags:
-        parts = task.restored(ner.TASK, run)[2]
+        parts = verbs.restored(ner.TASK, run)[2]
         assert not parts.model.get_layer("crf").transitions.numpy().any()
 
 
@@ -274,13 +273,13 @@ def test_the_page_marks_what_is_right_wrong_and_missed_and_shows_markup_as_text(
     text = "<script>Ann</script> met Bo & Lee"
     found = [one("<P>", 8, 11, score=0.5), one("LOC", 25, 27, score=0.4)]
     true = [one("<P>", 8, 11), one("<P>", 25, 27), one("<P>", 30, 33)]
-    pictures.entities([(text, found, true)], ["<P>", "LOC"], tmp_path / "a.html")
+    markup.entities([(text, found, true)], ["<P>", "LOC"], tmp_path / "a.html")
     page = (tmp_path / "a.html").read_text()
     marks = Marks()
     marks.feed(page)
     assert marks.found[4:] == [["e0"], ["e1", "wrong"], ["e0", "missed"]]  # after the key
     assert "script" not in marks.tags and "&lt;script&gt;" in page and "http" not in page
-    shown = pictures.coloured_entities(text, found, ["<P>", "LOC"])
+    shown = markup.coloured_entities(text, found, ["<P>", "LOC"])
     assert shown.count("\x1b[0m") == 2 and "Bo" in shown and shown.endswith("& Lee")
 
 

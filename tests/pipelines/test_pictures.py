@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipelines.evaluation import pictures
+from pipelines.evaluation import markup, pictures
 
 
 @pytest.mark.parametrize("epochs", [1, 30])
@@ -32,7 +32,7 @@ def test_any_words_can_be_drawn(tmp_path, text):
         warnings.simplefilter("error")
         pictures.words([("positive  0.98", strip)] * 2, tmp_path / "words.png")
     assert matplotlib.image.imread(tmp_path / "words.png").shape[0] > 50
-    assert pictures.coloured(strip).count(" ") == max(0, len(strip) - 1)
+    assert markup.coloured(strip).count(" ") == max(0, len(strip) - 1)
 
 
 def test_the_word_that_matters_most_is_the_darkest(tmp_path):
@@ -41,5 +41,5 @@ def test_the_word_that_matters_most_is_the_darkest(tmp_path):
     blue = (picture[..., 2] - picture[..., 0] > 0.3).sum()
     red = (picture[..., 0] - picture[..., 2] > 0.1).sum()
     assert blue > red > 100
-    shown = pictures.coloured([("but", 0.0), ("wonderful", 0.9), ("dull", -0.4)])
+    shown = markup.coloured([("but", 0.0), ("wonderful", 0.9), ("dull", -0.4)])
     assert shown.startswith("but \x1b[48;5;26;97mwonderful")

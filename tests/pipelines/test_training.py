@@ -16,7 +16,7 @@ from pipelines.engine.folder import CHECKPOINT, HISTORY, METRICS, WEIGHTS, RunFo
 
 
 def weights(folder):
-    from pipelines.engine.task import restored
+    from pipelines.engine.verbs import restored
 
     return restored(sentiment.TASK, folder)[2].model.get_weights()
 
@@ -111,7 +111,7 @@ def test_ctrl_c_before_training_begins_leaves_nothing(tmp_path, arguments):
 
 def test_a_resumed_run_is_refused_other_settings_and_names_them(tmp_path, arguments, capsys, monkeypatch):
     folder = tmp_path / "run"
-    monkeypatch.setattr("pipelines.engine.task.fit", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr("pipelines.engine.verbs.fit", lambda *given: (_ for _ in ()).throw(KeyboardInterrupt))
     assert command.run(sentiment.TASK, [*arguments, "--run", str(folder)]) == 130
     assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume", "--units", "9"]) == 2
     assert "error: --units: expected 4, as when the run" in capsys.readouterr().err

@@ -17,7 +17,7 @@ from data.sets import bitext
 from data.transforms.subwords import BEGIN, END
 from layers.decode import greedy
 from pipelines import translation
-from pipelines.engine import command, task
+from pipelines.engine import command, verbs
 from pipelines.engine.folder import RunFolder
 from pipelines.evaluation import translation as translating
 
@@ -49,7 +49,7 @@ def translator(tmp_path_factory, parallel):
 
 @pytest.fixture(scope="session")
 def parts(translator):
-    return task.restored(translation.TASK, translator)[2]
+    return verbs.restored(translation.TASK, translator)[2]
 
 
 TEXTS = ["I see him.", "", "Paul doesn't want to sing with me.", "Do you", "🙂 zzz", "the " * 300]
@@ -139,7 +139,7 @@ def test_perplexity_is_that_of_the_pieces_one_by_one(parts, parallel):
             total += np.log(np.exp(logits - logits.max()).sum()) + logits.max() - logits[token]
             count += 1
 
-    found = translating.perplexity(parts, batching.Cached(batching.prepared(examples, parts.prepare, parts.target)))
+    found = translating.perplexity(parts, batching.Cached(batching.prepared(examples, *parts.once)))
 
     assert found == pytest.approx(np.exp(total / count), rel=1e-3)
 
@@ -201,7 +201,7 @@ def test_every_form_of_the_network_trains_and_translates(form, tmp_path, capsys)
 def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("I see him.\nPaul\u2028 sings\n\n".encode())))
     picture = tmp_path / "alignment.png"
-    flags = ["predict", "--run", str(translator), "--input", "-", "--picture", str(picture)]
+    flags = ["predict", "--run", str(translator), "--input", "-", "--to", str(picture)]
     assert command.run(translation.TASK, flags) == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
     assert picture.read_bytes()[:4] == b"\x89PNG"
@@ -251,7 +251,7 @@ def test_pieces_are_put_together_to_words_in_the_picture():
 
 
 def test_greedy_decoding_is_a_beam_of_one(translator):
-    config, vocabularies, trained = task.restored(translation.TASK, translator)
+    config, vocabularies, trained = verbs.restored(translation.TASK, translator)
     config.beam, config.length_penalty = 1, 0.0
     parts = translation.build(config, vocabularies)
     parts.model.set_weights(trained.model.get_weights())
