@@ -1,6 +1,7 @@
 """A trained model for others to run: a SavedModel from raw input, or the network alone as ONNX or LiteRT."""
 
 import contextlib
+import re
 import shutil
 import sys
 import warnings
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.files import InputError
+from pipelines.engine.task import stacked
 
 FORMATS = ("savedmodel", "onnx", "litert")
 
@@ -21,17 +23,18 @@ class ExportError(RuntimeError):
 def export(parts, to, format="savedmodel"):
     """Writes `parts` to the folder `to`; returns the path written.
 
-    The SavedModel takes raw input and needs nothing but TensorFlow. ONNX and LiteRT hold the network after the text
-    processing, features -> scores; what was written is run and compared with the model before this returns.
+    The SavedModel takes raw input and needs nothing but TensorFlow. ONNX and LiteRT hold the network after the
+    preparation of its input, features -> scores; what was written is run and compared with the model before this
+    returns.
 
     Raises:
         ExportError: if the format cannot hold the model or its library is not installed.
         InputError: if `to` cannot be written.
     """
     write = {"savedmodel": _savedmodel, "onnx": _onnx, "litert": _litert}[format]
-    if parts.decode and format != "savedmodel":
+    if parts.extras.search and format != "savedmodel":
         raise ExportError(
-            f"{format} holds a network, and what this task answers is found by a search; --format savedmodel"
+            f"{format} holds a network, and the answers of this task come from a search over it; --format savedmodel"
         )
     names = {"savedmodel": to, "onnx": to.with_suffix(".onnx"), "litert": to.with_suffix(".tflite")}
     target = names[format]
@@ -81,7 +84,7 @@ def _savedmodel(parts, path):
     archive.track(parts.model)
     archive.track(parts.prepare)
     archive.add_endpoint("serve", parts.serve.python_function, input_signature=[parts.signature])
-    for constant, values in parts.constants.items():
+    for constant, values in parts.extras.constants.items():
         archive.add_endpoint(constant, lambda values=tuple(values): tf.constant(values), input_signature=[])
     archive.write_out(str(path), verbose=False)
 
@@ -97,9 +100,10 @@ def _onnx(parts, path):
             parts.scores, input_signature=parts.scores.input_signature, opset=18, output_path=str(path)
         )
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        names = [given.name for given in session.get_inputs()]
     except Exception as error:  # whatever the converter or the runtime does not know
         raise ExportError(f"ONNX cannot hold this network: {_first_line(error)}") from None
-    _compare(parts, "ONNX", lambda features: session.run(None, {session.get_inputs()[0].name: features})[0])
+    _compare(parts, "ONNX", lambda features: session.run(None, _by_name(features, names))[0])
 
 
 def _litert(parts, path):
@@ -113,10 +117,13 @@ def _litert(parts, path):
         raise ExportError(f"LiteRT cannot hold this network: {_first_line(error)}") from None
 
     def run(features):
-        given = interpreter.get_input_details()[0]["index"]
-        interpreter.resize_tensor_input(given, features.shape)
+        places = {given["name"]: given["index"] for given in interpreter.get_input_details()}
+        given = {places[name]: value for name, value in _by_name(features, list(places)).items()}
+        for place, value in given.items():
+            interpreter.resize_tensor_input(place, value.shape)
         interpreter.allocate_tensors()
-        interpreter.set_tensor(given, features)
+        for place, value in given.items():
+            interpreter.set_tensor(place, value)
         interpreter.invoke()
         return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
@@ -125,8 +132,8 @@ def _litert(parts, path):
 
 def _compare(parts, format, run):
     """What was written must give the model's numbers."""
-    for raw in (parts.samples, *([sample] for sample in parts.samples)):
-        features = np.asarray(parts.prepare(tf.constant(raw, parts.signature.dtype)))
+    for raws in (parts.samples, *([sample] for sample in parts.samples)):
+        features = parts.features(stacked(raws, parts.signature))
         expected = np.asarray(parts.scores(features))
         try:
             found = run(features)
@@ -135,6 +142,16 @@ def _compare(parts, format, run):
         worst = float(np.abs(found - expected).max())
         if not worst < 1e-4:
             raise ExportError(f"{format} gives other numbers than the model: they differ by {worst:.2g}.")
+
+
+def _by_name(features, names):
+    """Name of an input -> array; a converter may have added to the names of the features, `x` to `serving_x:0`."""
+    if not isinstance(features, dict):
+        return {names[0]: np.asarray(features)}
+    place = lambda feature: max(
+        names, key=lambda name: (feature in re.split(r"[:/]|serving_default_", name), feature in name)
+    )
+    return {place(feature): np.asarray(value) for feature, value in features.items()}
 
 
 def _first_line(error):

@@ -27,12 +27,12 @@ def train(task, config):
     share_cores()
     repeatable(config.seed)
     splits = task.load(config)
-    for split in ("train", "validation"):
-        if not some(splits[split]):
-            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
     if task.choose and not resumed:
         config = task.choose(config, batching.count(splits["train"]))
     vocabularies = folder.read_json(VOCABULARIES) if resumed else task.vocabularies(config, splits["train"])
+    for split in ("train", "validation"):
+        if not some(splits[split]):
+            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
     parts = assembled(task, config, vocabularies)
     with folder.begun(config, vocabularies, resumed):
         data = prepared(parts, splits, config, folder)

@@ -167,6 +167,8 @@ def test_the_commands_of_the_module_s_own_help_run(trained, tmp_path, capsys):
     text = "There is nothing to like in this movie."
     picture = tmp_path / "words.png"
     assert command.run(sentiment.TASK, ["predict", "--run", str(trained), text, "--to", str(picture)]) == 0
+    assert capsys.readouterr().out == ""
+    assert command.run(sentiment.TASK, ["predict", "--run", str(trained), text]) == 0
     label, probability, shown = capsys.readouterr().out.strip().split("\t")
     assert label in ("negative", "positive")
     assert 0.5 <= float(probability) <= 1
