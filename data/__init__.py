@@ -7,7 +7,7 @@ import importlib
 
 _FOLDERS = {
     "sets": ("bitext", "entities", "reviews"),
-    "transforms": ("normal_form", "spelling", "subwords", "tags", "words"),
+    "transforms": ("normal_form", "numbers", "spelling", "subwords", "tags", "words"),
 }
 
 
