@@ -1,0 +1,215 @@
+"""What an example may hold: features and a target of any kind, prepared in chunks and padded to batches.
+
+A sequence is a `tf.RaggedTensor` `(batch, None, ...)` with one ragged dimension. An array of a fixed shape is a
+`tf.Tensor` whose dimensions are all known but the first. Features are one of these or a flat dictionary of them,
+targets are one of these.
+
+Padding must be told from data. In sequences of signed integers 0 is padding (`NO_TARGET` in targets). Numbers of any
+other dtype may be 0 themselves: with features goes a boolean mask, with targets go sample weights.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+NO_TARGET = -1  # at padding, where a target is a sequence of signed integers
+AT_ONCE = 2**22  # bytes of large examples that are prepared at a time, about
+SUPPOSED = 256  # timesteps of a sequence, where memory is planned before lengths are known
+
+
+class Leaf(NamedTuple):
+    """One array of each example.
+
+    Attributes:
+        name: Its name in the dictionary of features; None for features without names and for targets.
+        dtype: A `tf.DType`.
+        shape: Of a timestep where it is a sequence, else of the whole, a tuple of integers.
+        sequence: Whether examples differ in their number of timesteps.
+    """
+
+    name: str | None
+    dtype: tf.DType
+    shape: tuple
+    sequence: bool
+
+
+def prepared(examples, prepare, target, *, chunk=512):
+    """Raw examples to features and targets, a chunk at a time, so that `chunk` examples share what a call costs.
+
+    Args:
+        examples: `tf.data.Dataset` of (input, label). An input is a scalar string or numbers `(timesteps, features)`.
+        prepare: Maps inputs, strings `(chunk,)` or ragged numbers `(chunk, timesteps, features)`, to features:
+            sequences, as ragged tensors; arrays of a fixed shape; or a flat dictionary of both. Sequences of signed
+            integers may also be dense, `(chunk, timesteps, ...)`, padded with 0 at the right, if the shape leaves
+            `timesteps` open.
+        target: Maps inputs and labels `(chunk, ...)`, ragged where they differ in size, to targets: arrays of a fixed
+            shape, such as a class `(chunk,)` or several `(chunk, classes)`; or sequences of as many timesteps as the
+            features or of others, such as tags or values `(chunk, None)` or rows `(chunk, None, classes)`.
+        chunk: Examples at a time; fewer where they are large.
+
+    Returns:
+        `tf.data.Dataset` of (features, targets) of a chunk of examples, in the order of `examples`.
+
+    Raises:
+        ValueError: if features or targets are of another kind.
+    """
+
+    def transform(inputs, labels):
+        return _checked(prepare(inputs)), _checked_leaf(target(inputs, labels), "the result of `target`")
+
+    chunks = examples.ragged_batch(chunk).map(transform, num_parallel_calls=2)
+    fewer = _at_once(chunks.element_spec, chunk)
+    return chunks if fewer == chunk else examples.ragged_batch(fewer).map(transform, num_parallel_calls=2)
+
+
+def dense(features, timesteps=None):
+    """Features to what a model reads; a graph operation, the same in training and in an exported model.
+
+    Sequences are padded with 0. A sequence `x` of floats or of unsigned integers also gives `x_mask`, `(batch,
+    timesteps)` booleans, True where there is data. int32 becomes int64, every other dtype stays.
+
+    Args:
+        features: What `prepare` gives for a batch, see `prepared`.
+        timesteps: Dictionary from names to the timesteps that these sequences are padded to; None stands for features
+            without names. The others are padded to the longest in the batch.
+
+    Returns:
+        A tensor, or a dictionary of tensors.
+
+    Raises:
+        ValueError: if a sequence needs a mask and has no name, or if the mask's name is taken.
+
+    Example:
+        >>> found = dense({"x": tf.ragged.constant([[[0.5]], [[1.0], [0.0]]], ragged_rank=1)})
+        >>> found["x"].shape.as_list(), found["x_mask"].numpy().tolist()
+        ([2, 2, 1], [[True, False], [True, True]])
+    """
+    timesteps = timesteps or {}
+    if not isinstance(features, dict):
+        _check_masks({None: features})
+        return _padded(features, 0, timesteps.get(None))
+    _check_masks(features)
+    found = {}
+    for name, value in features.items():
+        found[name] = _padded(value, 0, timesteps.get(name))
+        if _wants_mask(value):
+            found[f"{name}_mask"] = _real(value, found[name])
+    return found
+
+
+def dense_targets(targets, timesteps=None):
+    """Targets to what `fit` takes, as a tuple: `(targets,)`, or `(targets, sample weights)`.
+
+    Sequences of signed integers are padded with `NO_TARGET`. Other sequences are padded with 0, and the sample weights
+    are `(batch, timesteps)` float32, 1 where there is a target and 0 at padding. One value for each timestep is then
+    `(batch, timesteps, 1)`, since Keras's losses take the mean over the last axis before they weigh.
+
+    Args:
+        targets: What `target` gives for a batch, see `prepared`.
+        timesteps: Timesteps to pad sequences to; None pads to the longest in the batch.
+    """
+    if not isinstance(targets, tf.RaggedTensor):
+        return (targets,)
+    if not _wants_mask(targets):
+        return (_padded(targets, NO_TARGET, timesteps, targets.dtype),)
+    found = _padded(targets, 0, timesteps, targets.dtype)
+    weights = tf.cast(_real(targets, found), "float32")
+    return found[..., None] if found.shape.rank == 2 else found, weights
+
+
+def leaves(element_spec):
+    """The leaves of prepared examples: those of the features in their order, then that of the target."""
+    features, target = element_spec
+    named = features.items() if isinstance(features, dict) else [(None, features)]
+    return [_leaf(name, spec) for name, spec in [*named, (None, target)]]
+
+
+def _leaf(name, spec):
+    sequence = isinstance(spec, tf.RaggedTensorSpec)
+    return Leaf(name, spec.dtype, tuple(spec.shape[2 if sequence else 1 :]), sequence)
+
+
+def _at_once(element_spec, most):
+    """How many examples are prepared at a time: `most`, or fewer where an example is large; at least one."""
+    size = 0
+    for leaf in leaves(element_spec):
+        if not (leaf.sequence and _signed(leaf.dtype)):  # ids are small
+            size += math.prod(leaf.shape) * leaf.dtype.size * (SUPPOSED if leaf.sequence else 1)
+    return max(1, min(most, AT_ONCE // max(1, size)))
+
+
+def _signed(dtype):
+    return dtype.is_integer and not dtype.is_unsigned
+
+
+def _wants_mask(values):
+    """Whether 0 may be data, so that padding has to be told apart by a mask."""
+    return isinstance(values, tf.RaggedTensor) and not _signed(values.dtype)
+
+
+def _padded(values, padding, timesteps=None, dtype=None):
+    """Dense values: ragged ones padded to `timesteps`, or to the longest where that is None."""
+    dtype = dtype or (tf.int64 if values.dtype == tf.int32 else values.dtype)
+    if isinstance(values, tf.RaggedTensor):
+        inner = values.flat_values.shape[1:]
+        shape = None if timesteps is None else tf.stack([-1, tf.cast(timesteps, "int64"), *inner])
+        values = values.to_tensor(tf.cast(padding, values.dtype), shape=shape)
+        values.set_shape([None, None, *inner])
+    return tf.cast(values, dtype)
+
+
+def _real(values, padded):
+    return tf.sequence_mask(values.row_lengths(), tf.shape(padded, "int64")[1])
+
+
+def _check_masks(features):
+    for name, value in features.items():
+        if not _wants_mask(value):
+            continue
+        if name is None:
+            raise ValueError(
+                f"Features without a name cannot be a sequence of {value.dtype.name}, as a mask goes with it: "
+                f"`prepare` must return a dictionary, such as {{'x': ...}}, and the model has inputs 'x' and 'x_mask' "
+                f"(or it must return int32 or int64, in which 0 is padding). Received: shape={value.shape}."
+            )
+        if f"{name}_mask" in features:
+            raise ValueError(
+                f"The feature '{name}_mask' must have another name: so is the mask of the sequence '{name}' called. "
+                f"Received: {', '.join(features)}."
+            )
+
+
+def _checked(features):
+    """What `prepare` returned, with sequences as ragged tensors."""
+    if isinstance(features, dict):
+        features = {name: _checked_leaf(value, f"the feature '{name}'", True) for name, value in features.items()}
+        _check_masks(features)
+        return features
+    features = _checked_leaf(features, "the result of `prepare`", True)
+    _check_masks({None: features})
+    return features
+
+
+def _checked_leaf(values, name, ids_may_be_dense=False):
+    wrong = f"{name} must be a ragged tensor (batch, None, ...) with one ragged dimension, or an array of a fixed shape"
+    if isinstance(values, (dict, list, tuple)):
+        raise ValueError(f"{wrong}. Received: a {type(values).__name__}.")
+    if isinstance(values, tf.RaggedTensor):
+        if values.ragged_rank != 1 or not values.flat_values.shape[1:].is_fully_defined():
+            raise ValueError(f"{wrong}. Received: shape={values.shape}, ragged_rank={values.ragged_rank}.")
+        known = True
+    else:
+        values = tf.convert_to_tensor(values)
+        known = values.shape.rank is not None and values.shape[1:].is_fully_defined()
+    if not (values.dtype.is_integer or values.dtype.is_floating or values.dtype.is_bool):
+        raise ValueError(f"{name} must be numbers or booleans. Received: {values.dtype.name}.")
+    if known:
+        return values
+    timesteps_alone = values.shape.rank is not None and values.shape[2:].is_fully_defined()
+    if ids_may_be_dense and timesteps_alone and _signed(values.dtype):
+        return tf.RaggedTensor.from_tensor(values, padding=tf.zeros(values.shape[2:], values.dtype))
+    raise ValueError(
+        f"{wrong}; where TensorFlow does not know that a shape is fixed, `tf.ensure_shape` says so. Received: "
+        f"shape={values.shape}, {values.dtype.name}, not ragged."
+    )
