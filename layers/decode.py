@@ -452,9 +452,9 @@ def run(owner, step, tokens, carry, end, start, write, unfinished):
 def bounds(owner, carry, max_length, room):
     """The most tokens of each sentence, `(batch,)` int32, and room for them all; the batch is that of `carry`."""
     if isinstance(max_length, (int, np.integer, list, tuple, np.ndarray)):
-        most = arguments.positive(owner, "max_length", np.max(max_length).item())
+        most = arguments.positive(owner, "max_length", np.max(max_length).item() if np.size(max_length) else 1)
     else:
-        most = ops.maximum(ops.max(ops.cast(max_length, "int32")), 1)
+        most = ops.max(ops.cast(max_length, "int32"), initial=1)
     room = most if room is None else arguments.positive(owner, "room", room)
     limits = ops.clip(ops.cast(max_length, "int32"), 1, room)
     return ops.broadcast_to(limits, (ops.shape(keras.tree.flatten(carry)[0])[0],)), room
@@ -515,12 +515,13 @@ def draw(logits, number, temperature, top_k, top_p):
     count, tokens = logits.shape[1], None
     if top_k or top_p:
         logits, tokens = ops.top_k(logits, min(top_k or count, count))
-    p = ops.exp((logits - ops.max(logits, axis=1, keepdims=True)) / temperature)  # need not sum to 1
+    largest = ops.max(logits, axis=1, keepdims=True, initial=-math.inf)  # of no rows too
+    p = ops.exp((logits - largest) / temperature)  # need not sum to 1
     if top_p:
         before = ops.cumsum(p, axis=1) - p
         p = ops.where(before < top_p * ops.sum(p, axis=1, keepdims=True), p, 0.0)
     up_to = ops.where(p > 0, ops.cumsum(p, axis=1), 0.0)  # a token without probability passes nothing
-    number = ops.expand_dims(ops.cast(number, p.dtype), 1) * ops.max(up_to, axis=1, keepdims=True)
+    number = ops.expand_dims(ops.cast(number, p.dtype), 1) * ops.max(up_to, axis=1, keepdims=True, initial=0)
     place = ops.argmax(up_to > number, axis=1)
     return ops.cast(place if tokens is None else pick(tokens, ops.expand_dims(place, 1))[:, 0], "int32")
 
@@ -539,4 +540,7 @@ def pick(x, index):
 
 def put(x, t, row):
     """`x`, `(timesteps, ...)`, with `row` at timestep `t`."""
-    return ops.scatter_update(x, ops.reshape(t, (1, 1)), ops.expand_dims(row, 0))
+    at, row = ops.reshape(t, (1, 1)), ops.expand_dims(row, 0)
+    if None in x.shape or 0 in x.shape:  # TensorFlow writes nothing into a tensor without elements, of no sentences
+        at, row = (given[: ops.minimum(ops.size(row), 1)] for given in (at, row))
+    return ops.scatter_update(x, at, row)

@@ -14,14 +14,17 @@ SavedModel from strings to strings with their scores and alignments, the beam se
 
 import dataclasses
 import functools
+import math
 from typing import ClassVar, Literal
 
 import keras
 import tensorflow as tf
 from keras import ops
 
+from data.files import InputError
 from data.sets import bitext
 from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
+from data.transforms.words import visible
 from layers import (
     CELLS,
     AdditiveAttention,
@@ -57,8 +60,8 @@ class Config(Network):
     """language to translate: end of a parallel file's name, column of a table, or language of a public set"""
     target: str = "1"
     """language to translate into, named likewise"""
-    vocabulary: int = 4000
-    """pieces of words in a vocabulary, learnt from the training data"""
+    vocabulary: int | None = None
+    """pieces of words in a vocabulary; else by the number of pairs"""
     joint: bool = True
     """whether both languages share one vocabulary, and their pieces one vector"""
     max_length: int = 80
@@ -74,8 +77,8 @@ class Config(Network):
     """whether the source is read from its end"""
     tied: bool = True
     """whether the vectors of the pieces read and of those written are the same"""
-    dropout: float = 0.1
-    """share of the features dropped before and after the recurrent levels"""
+    dropout: float | None = None
+    """share of the features dropped; else by the number of pairs"""
     smoothing: float = 0.1
     """share of the target spread over all pieces"""
     guessing: float = 0.0
@@ -91,12 +94,14 @@ class Config(Network):
     # What suits translation better than the settings that tasks have in common.
     cell: Literal[tuple(CELLS)] = "gru"
     """recurrent cell"""
-    units: int = 128
-    """width of the carry, in each direction"""
-    embedding: int = 128
-    """width of a piece's vector"""
-    epochs: int = 8
-    """passes over the training data"""
+    units: int | None = None
+    """width of the carry, in each direction; else by the number of pairs"""
+    embedding: int | None = None
+    """width of a piece's vector; else by the number of pairs"""
+    epochs: int | None = None
+    """passes over the training data; else by the number of pairs"""
+    learning_rate: float | None = None
+    """largest learning rate of Adam's schedule; else by the number of pairs"""
 
     RANGES: ClassVar = {
         "vocabulary": (260, None),
@@ -111,6 +116,24 @@ class Config(Network):
         "data": ("source", "target"),
         "network": ("vocabulary", "max_length", "attention", "decoder_depth", "dropout", "smoothing", "beam"),
     }
+
+
+# The settings that serve so many pairs or more, as `tests.benchmarks.translation` measured them.
+CHOSEN = {
+    0: {"units": 128, "embedding": 128, "vocabulary": 4000, "dropout": 0.1, "epochs": 8, "learning_rate": 0.004},
+    20_000: {"units": 256, "embedding": 192, "vocabulary": 4000, "dropout": 0.3, "epochs": 14, "learning_rate": 0.002},
+    100_000: {"units": 256, "embedding": 192, "vocabulary": 6000, "dropout": 0.2, "epochs": 4, "learning_rate": 0.002},
+}
+
+
+def choose(config, pairs):
+    """The settings that were not given, by the number of training pairs."""
+    chosen = CHOSEN[max(least for least in CHOSEN if least <= pairs)]
+    chosen = {name: value for name, value in chosen.items() if getattr(config, name) is None}
+    if chosen:
+        said = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in chosen.items())
+        say(f"{said}: for {pairs:,} pairs")
+    return dataclasses.replace(config, **chosen)
 
 
 @dataclasses.dataclass
@@ -151,10 +174,15 @@ def checked(path, config):
 
 def vocabularies(config, train):
     sides = [train.map(lambda source, target, side=side: (source, target)[side]) for side in (0, 1)]
-    if config.joint:
-        pieces = learn(sides[0].concatenate(sides[1]), config.vocabulary)
-        return {"source": pieces, "target": pieces}
-    return {name: learn(side, config.vocabulary) for name, side in zip(("source", "target"), sides, strict=True)}
+    try:
+        if config.joint:
+            pieces = learn(sides[0].concatenate(sides[1]), config.vocabulary)
+            return {"source": pieces, "target": pieces}
+        return {name: learn(side, config.vocabulary) for name, side in zip(("source", "target"), sides, strict=True)}
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError("--vocabulary", f"{error}") from None
 
 
 def build(config, vocabularies):
@@ -235,15 +263,20 @@ def attention(config):
 
 
 class Prepare(tf.Module):
-    """Texts to ids of pieces, END after the last, cut to `max_length`, padded with 0; in reverse if that is wanted."""
+    """Texts to ids of pieces, END after the last, cut to `max_length`, padded with 0; in reverse if that is wanted.
+
+    A text with nothing to see, only spaces and characters without width, is END alone, as an empty one is. There is one
+    timestep at least, of no texts too.
+    """
 
     def __init__(self, subwords, max_length, reverse):
         super().__init__()
         self.subwords, self.max_length, self.reverse = subwords, max_length, reverse
 
     def __call__(self, texts):
-        ids = ended(self.subwords(texts), self.max_length)
+        ids = ended(self.subwords(visible(texts)), self.max_length)
         dense = ids.to_tensor()
+        dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, "int32")]])
         return tf.reverse_sequence(dense, ids.row_lengths(), seq_axis=1) if self.reverse else dense
 
 
@@ -279,23 +312,25 @@ def answer(read, write, found):
     """The translations of each text, the best first, with what they were chosen by.
 
     Returns:
-        Dictionary of `translations` `(batch, beam)` strings, empty for an empty text; `scores` and `log_probabilities`
-        (nats) `(batch, beam)`; `pieces` `(batch, beam, timesteps)` and `source_pieces` `(batch, source timesteps)`,
-        strings padded with ""; with attention `alignments` `(batch, beam, timesteps, source timesteps)`, shares that
-        sum to 1.
+        Dictionary of `translations` `(batch, beam)` strings; `scores` and `log_probabilities` (nats) `(batch, beam)`,
+        minus infinity where there are fewer translations; `pieces` `(batch, beam, timesteps)` and `source_pieces`
+        `(batch, source timesteps)`, strings padded with ""; with attention `alignments` `(batch, beam, timesteps,
+        source timesteps)`, shares that sum to 1. An empty text has one translation, the empty one, with certainty.
     """
-    tokens = found["tokens"]
+    is_text = tf.reduce_sum(tf.cast(found["source"] != PADDING, "int32"), axis=1) > 1  # more than END
+    tokens = tf.where(is_text[:, None, None], found["tokens"], PADDING)
     shape = tf.shape(tokens)
-    flat = tf.reshape(tokens, [-1, shape[2]])
-    says_something = tf.reduce_sum(tf.cast(found["source"] != PADDING, "int32"), axis=1, keepdims=True) > 1
+    certain = tf.where(tf.range(shape[1]) == 0, 0.0, -math.inf)
     answer = {
-        "translations": tf.where(says_something, tf.reshape(write.text(flat), shape[:2]), ""),
-        "scores": found["scores"],
-        "log_probabilities": found["log_probabilities"],
+        "translations": tf.reshape(write.text(tf.reshape(tokens, [shape[0] * shape[1], shape[2]])), shape[:2]),
+        "scores": tf.where(is_text[:, None], found["scores"], certain),
+        "log_probabilities": tf.where(is_text[:, None], found["log_probabilities"], certain),
         "pieces": write.pieces(tokens),
         "source_pieces": read.pieces(found["source"]),
     }
-    return answer | {name: found[name] for name in ("alignments",) if name in found}
+    if "alignments" in found:
+        answer["alignments"] = tf.where(is_text[:, None, None, None], found["alignments"], 0.0)
+    return answer
 
 
 def labelled(path, config, vocabularies):
@@ -311,6 +346,7 @@ TASK = Task(
     build,
     translating,
     labelled,
+    choose=choose,
     predict=Search,
     inputs=functools.partial(inputs.texts, column="source"),
 )

@@ -13,6 +13,12 @@ UNKNOWN_WORD = "<unk>"
 
 # Control characters and every space but the plain one, with those of no width.
 _SPACE = r"[\p{Cc}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200C}\x{202F}\x{205F}\x{2060}\x{3000}\x{FEFF}]"
+# Characters that show nothing: spaces, control characters, those that Unicode calls ignorable, an empty braille cell.
+_NOTHING = (
+    r"[\pZ\p{Cc}\x{AD}\x{34F}\x{61C}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180B}-\x{180F}\x{200B}-\x{200F}\x{202A}-\x{202E}"
+    r"\x{2060}-\x{206F}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FEFF}\x{FFA0}\x{FFF0}-\x{FFF8}\x{1BCA0}-\x{1BCA3}"
+    r"\x{1D173}-\x{1D17A}\x{E0000}-\x{E0FFF}]+"
+)
 # One character each: Chinese, Japanese.
 _IDEOGRAPH = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 # A flag is two letters; a family or a coloured hand is several symbols, joined.
@@ -51,11 +57,22 @@ _WORD = "|".join(
 _ABBREVIATION = r"(?:\pL\.){2,}"  # U.S.
 
 
+def visible(texts):
+    """The texts as they are, and "" for those in which there is nothing to see: spaces and characters without width.
+
+    Example:
+        >>> visible([" a ", " \u200b"]).numpy().tolist()
+        [b' a ', b'']
+    """
+    return tf.where(tf.strings.regex_full_match(texts, _NOTHING), "", texts)
+
+
 def split(texts, *, lower=True):
     """Words of each text: what carries meaning is kept, such as "n't", "!" and "8/10".
 
     "Don't!" is do, n't, !; punctuation, Chinese characters and emoji are words of their own; `<br />` is dropped;
-    hyphenated words come apart; invalid UTF-8 becomes U+FFFD. Text that is split already stays as it is.
+    hyphenated words come apart; invalid UTF-8 becomes U+FFFD. Text that is split already stays as it is. A text with
+    nothing to see has no words.
 
     Args:
         texts: `(batch,)` strings.
@@ -74,7 +91,7 @@ def split(texts, *, lower=True):
         texts = tf.strings.lower(texts, encoding="utf-8")
     for pattern, replacement in _REWRITES:
         texts = tf.strings.regex_replace(texts, pattern, replacement)
-    return tf.strings.split(tf.strings.regex_replace(texts, _WORD, r" \0 "))
+    return tf.strings.split(tf.strings.regex_replace(visible(texts), _WORD, r" \0 "))
 
 
 def located(texts):
@@ -95,7 +112,7 @@ def located(texts):
         >>> [word.decode() for word in words[0].numpy()], starts[0].numpy().tolist(), ends[0].numpy().tolist()
         (['Ann', 'ca', "n't", '.'], [0, 4, 6, 9], [3, 6, 9, 10])
     """
-    texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
+    texts = visible(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace"))
     texts = tf.strings.regex_replace(texts, _SPACE, " ")  # a character for a character
     spaced = texts
     for pattern, replacement in (_CONTRACTION, (_IDEOGRAPH, r" \0 "), (rf"{_ABBREVIATION}|{_WORD}", r" \0 ")):
@@ -176,7 +193,7 @@ class Tokenizer(tf.Module):
 
     Returns:
         `(batch, timesteps)` int64, padded with 0 at the right. A text without words is one unknown word, so that
-        every row has at least one timestep.
+        every row has at least one timestep; of no texts there is one timestep too.
 
     Raises:
         ValueError: if a word is there twice, `max_length` is not positive or `keep` is neither.
@@ -221,7 +238,8 @@ class Tokenizer(tf.Module):
         return tf.ragged.map_flat_values(self.table.lookup, self.shown(texts))
 
     def __call__(self, texts):
-        return self.ragged(texts).to_tensor(PADDING)
+        ids = self.ragged(texts).to_tensor(PADDING)
+        return tf.pad(ids, [[0, 0], [0, tf.cast(tf.shape(ids)[1] == 0, "int32")]])
 
     def inverse(self, ids):
         """The words of ids, joined by a space; padding is dropped and an unknown word is `<unk>`.

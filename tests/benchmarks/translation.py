@@ -35,18 +35,12 @@ SETS = {
     "multi30k_fr": ("multi30k", "train", "valid", "en", "fr"),
     "tatoeba_fra": ("tatoeba_fra", "train.tsv.gz", "valid.tsv", "1", "0"),
 }
-WIDE = {"units": 256, "embedding": 192, "learning_rate": 0.002}
-SETTINGS = {
-    "multi30k_de": {**WIDE, "dropout": 0.3, "epochs": 14},
-    "multi30k_fr": {**WIDE, "dropout": 0.3, "epochs": 14},
-    "tatoeba_fra": {**WIDE, "vocabulary": 6000, "dropout": 0.2, "epochs": 4},
-}
 WITHOUT = {"attention": {}, "none": {"attention": "none"}}
 
 
 def quality(flags):
     from pipelines.engine import verbs
-    from pipelines.translation import TASK, Config
+    from pipelines.translation import CHOSEN, TASK, Config
 
     folder, train, validation, source, target = SETS[flags.name]
     data = pathlib.Path(flags.data) / folder
@@ -55,8 +49,9 @@ def quality(flags):
             with tempfile.TemporaryDirectory() as place:
                 run = pathlib.Path(flags.keep or place) / f"{flags.name}-{kind}-{seed}"
                 files = {"data": str(data / train), "validation_data": str(data / validation)}
-                settings = {**SETTINGS[flags.name], **WITHOUT[kind], **dict(pair.split("=") for pair in flags.set)}
-                typed = {name: type(getattr(Config, name))(value) for name, value in settings.items()}
+                settings = {**WITHOUT[kind], **dict(pair.split("=") for pair in flags.set)}
+                defaults = {**{name: getattr(Config, name) for name in settings}, **CHOSEN[0]}
+                typed = {name: type(defaults[name])(value) for name, value in settings.items()}
                 config = Config(**files, source=source, target=target, run=str(run), seed=seed, **typed)
                 begun = time.monotonic()
                 metrics = verbs.train(TASK, config)

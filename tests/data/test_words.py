@@ -11,7 +11,7 @@ import tensorflow as tf
 from hypothesis import strategies
 
 from data.files import InputError
-from data.transforms.words import Tokenizer, learn_words, load_vectors, located, split
+from data.transforms.words import Tokenizer, learn_words, load_vectors, located, split, visible
 
 
 def words_of(text, **settings):
@@ -81,6 +81,25 @@ def test_long_texts_are_cut_at_the_end_that_is_not_kept(keep, expected):
     tokenizer = Tokenizer(["a", "b", "c"], max_length=2, keep=keep)
     assert tokenizer(["a b c"]).numpy().tolist() == expected
     assert tokenizer.shown(["a b c"]).row_lengths().numpy().tolist() == [2]
+
+
+@pytest.mark.parametrize(
+    "text", ["", " \t", "\u200b", "\u200d\ufeff", "\u00ad", "\u3000\u00a0", "\u200e", "\u3164\ufe0f"]
+)
+def test_a_text_with_nothing_to_see_has_no_words_and_one_timestep(text):
+    assert visible([text]).numpy() == [b""]
+    assert words_of(text) == [] and located([text])[0].flat_values.shape == (0,)
+    np.testing.assert_array_equal(Tokenizer(["a"])([text]), [[1]])
+
+
+def test_what_shows_something_is_left_alone():
+    texts = ["a", " \u00ad.", "👨\u200d👩", "\u0301", "\ufffd", "〇", "_"]
+    assert [text.decode() for text in visible(texts).numpy()] == texts
+    assert visible([b"\xff"]).numpy() == [b"\xff"]  # to become U+FFFD
+
+
+def test_of_no_texts_there_is_one_timestep():
+    assert Tokenizer(["a"])(np.array([], str)).shape == (0, 1)
 
 
 def test_an_empty_vocabulary_knows_no_word():
@@ -180,7 +199,11 @@ def places_of(texts):
     return [[(word.decode(), start, end) for word, start, end in zip(*row, strict=True)] for row in rows]
 
 
-@hypothesis.given(strategies.lists(strategies.text(max_size=30), min_size=1, max_size=3))
+# Hangul fillers are letters that show nothing.
+SHOWN = strategies.characters(exclude_characters="\u115f\u1160\u3164\uffa0", exclude_categories=["Cs"])
+
+
+@hypothesis.given(strategies.lists(strategies.text(SHOWN, max_size=30), min_size=1, max_size=3))
 @hypothesis.settings(deadline=None)
 def test_a_word_is_the_text_from_its_start_to_its_end(texts):
     for text, found in zip(texts, places_of(texts), strict=True):

@@ -444,6 +444,32 @@ def test_a_wrong_argument_is_named(how, settings, message):
         getattr(decode, how)(step, np.zeros((2, 1)), **{"begin": BEGIN, "end": END, "max_length": 4, **settings})
 
 
+@pytest.mark.parametrize(
+    "how, best",
+    [
+        (functools.partial(decode.greedy, min_length=1), 1),
+        (functools.partial(decode.sample, seed=1, top_k=3), 1),
+        (functools.partial(decode.beam_search, width=2, best=2, coverage_penalty=0.5, no_repeat_ngram=2), 2),
+    ],
+    ids=["greedy", "sample", "beam search"],
+)
+def test_of_no_sentences_there_are_no_sequences(how, best):
+    toy = Toy()
+    step, settings = toy.step(toy.memory[:0], MASK[:0]), {"begin": BEGIN, "end": END, "max_length": 4}
+
+    found = how(step, toy.carry(slice(0, 0)), **settings)
+
+    assert [tuple(x.shape) for x in found] == [(0, best, 4), *[(0, best)] * 3, (0, best, 4, SOURCE)]
+    if TENSORFLOW and best > 1:  # a graph that knows no sizes
+        import tensorflow as tf
+
+        kind = keras.tree.map_structure(lambda x: tf.TensorSpec([None, *x.shape[1:]], x.dtype), toy.carry())
+        memory, mask = tf.TensorSpec([None, None, UNITS]), tf.TensorSpec([None, None], tf.bool)
+        run = lambda carry, memory, mask: how(toy.step(memory, mask), carry, **settings).tokens
+        run = tf.function(run, input_signature=[kind, memory, mask], autograph=False)
+        assert run(toy.carry(slice(0, 0)), toy.memory[:0], MASK[:0]).shape == (0, best, 4)
+
+
 def test_logits_of_another_shape_are_named():
     step = lambda tokens, carry: (ops.zeros((2, 3, 6)), carry)
     with pytest.raises(ValueError, match=r"`step` must return logits of \(rows, vocabulary\).*=\(2, 3, 6\)"):

@@ -5,13 +5,14 @@ import gzip
 import json
 import subprocess
 import sys
+import typing
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import SMALL, typed
 
-from pipelines import ner, sentiment
+from pipelines import ner, sentiment, translation
 from pipelines.engine import command
 from pipelines.engine.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
 from pipelines.engine.settings import ranges
@@ -81,9 +82,11 @@ def test_a_setting_out_of_its_range_is_named(tmp_path, capsys, flags, message):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("config", [ner.Config, sentiment.Config], ids=lambda config: config.__module__)
+@pytest.mark.parametrize(
+    "config", [ner.Config, sentiment.Config, translation.Config], ids=lambda config: config.__module__
+)
 def test_every_number_among_the_settings_has_a_range(config):
-    numbers = {field.name for field in dataclasses.fields(config) if field.type in (int, float)}
+    numbers = {one.name for one in dataclasses.fields(config) if {one.type, *typing.get_args(one.type)} & {int, float}}
     assert numbers == set(ranges(config))
 
 

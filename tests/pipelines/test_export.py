@@ -15,6 +15,8 @@ TEXTS = [
     "There is nothing to like in this movie.",
     "",
     "   ",
+    "\u200b\ufeff",
+    "\u200d\u00ad",
     "🙂 🇳🇴 très bien",
     "xyzzy plugh",
     "dull " * 700,
@@ -26,6 +28,7 @@ import json, sys
 import tensorflow as tf
 served = tf.saved_model.load(sys.argv[1])
 texts = json.load(sys.stdin)
+assert all(len(value) == 0 for value in served.signatures["serve"](text=tf.constant([], tf.string)).values())
 answer = served.signatures["serve"](text=tf.constant(texts))
 print(json.dumps({
     "labels": [label.decode() for label in served.labels().numpy()],
@@ -56,6 +59,7 @@ def test_the_saved_model_answers_as_the_run_does_with_tensorflow_alone(trained, 
     probabilities = [[answer["probabilities"][label] for label in found["labels"]] for answer in expected]
     np.testing.assert_allclose(found["probabilities"], probabilities, atol=1e-6)
     np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(probabilities[2:5], [probabilities[1]] * 3, atol=1e-6)  # as the empty text's
 
 
 @pytest.mark.parametrize("format, suffix", [("onnx", ".onnx"), ("litert", ".tflite")])

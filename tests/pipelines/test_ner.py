@@ -134,12 +134,19 @@ def test_offsets_give_the_text_of_an_entity_whatever_the_text(random_answers, te
             last = one["end"]
 
 
+def test_a_text_with_nothing_to_see_has_no_words_and_no_entities(random_answers):
+    assert random_answers([]) == []
+    for answer in random_answers(["", "  ", "\u200b", "\ufeff\u00ad", "\u00a0\u3000", "\u200d\u200e", "\ufe0f"]):
+        assert answer["entities"] == answer["tokens"] == []
+
+
 READER = """
 import json, sys
 import tensorflow as tf
 served = tf.saved_model.load(sys.argv[1])
 answer = served.signatures["serve"](text=tf.constant(json.load(sys.stdin)))
 found = {name: value.numpy().tolist() for name, value in answer.items()}
+assert all(len(value) == 0 for value in served.signatures["serve"](text=tf.constant([], tf.string)).values())
 text = lambda x: [text(one) for one in x] if isinstance(x, list) else x.decode() if isinstance(x, bytes) else x
 ours = sorted({name.split(".")[0] for name in sys.modules} & {"layers", "data", "pipelines"})
 print(json.dumps({name: text(value) for name, value in found.items()} | {"ours": ours}))

@@ -53,6 +53,7 @@ def parts(translator):
 
 
 TEXTS = ["I see him.", "", "Paul doesn't want to sing with me.", "Do you", "🙂 zzz", "the " * 300]
+NOTHING = ["", "   ", "\u200b", "\ufeff \u00ad", "\u00a0\u3000\t", "\u200d\u2060\u200e"]
 
 
 def test_it_learns_and_shows_what_it_learnt(translator):
@@ -100,8 +101,23 @@ def test_a_batch_of_texts_is_translated_as_each_of_them_alone(parts):
         assert one["text"] == text and alone["translation"] == one["translation"]
         assert bool(text) or one["translation"] == ""
         assert alone["score"] == pytest.approx(one["score"], abs=1e-4)
-        np.testing.assert_allclose(np.sum(one["alignment"], axis=1), 1, atol=0.01)
-        assert np.shape(one["alignment"]) == (len(one["pieces"]), len(one["source_pieces"]))
+        assert bool(text) == bool(one["pieces"]) == bool(one["alignment"])
+        if text:
+            np.testing.assert_allclose(np.sum(one["alignment"], axis=1), 1, atol=0.01)
+            assert np.shape(one["alignment"]) == (len(one["pieces"]), len(one["source_pieces"]))
+
+
+def test_of_nothing_there_is_one_translation_which_is_nothing(parts):
+    for one in translating.answers(parts, [*NOTHING, "I see him."])[:-1]:
+        assert one["translations"] == [{"translation": "", "score": 0.0, "log_probability": 0.0}]
+        assert (one["pieces"], one["source_pieces"], one["alignment"]) == ([], ["</s>"], [])
+
+
+def test_of_no_texts_there_are_no_translations(parts):
+    assert translating.answers(parts, []) == []
+    sizes = {name: tuple(value.shape) for name, value in parts.serve(tf.constant([], tf.string)).items()}
+    assert sizes.pop("pieces")[:2] == sizes.pop("alignments")[:2] == sizes.pop("translations") == (0, 3)
+    assert sizes == {"scores": (0, 3), "log_probabilities": (0, 3), "source_pieces": (0, 1)}
 
 
 def test_a_text_that_is_too_long_is_read_so_far_and_that_is_told(parts, capsys):
@@ -116,7 +132,7 @@ def test_a_text_that_is_too_long_is_read_so_far_and_that_is_told(parts, capsys):
 
 
 def test_the_best_come_first_and_are_different(parts):
-    for one in translating.answers(parts, TEXTS[:3]):
+    for one in translating.answers(parts, [text for text in TEXTS[:3] if text]):
         scores = [other["score"] for other in one["translations"]]
         assert scores == sorted(scores, reverse=True) and len(scores) == 3
         assert one["translation"] == one["translations"][0]["translation"]
@@ -152,6 +168,7 @@ answer = served.signatures["serve"](text=tf.constant(json.load(sys.stdin)))
 print(json.dumps({name: value.numpy().tolist() for name, value in answer.items()
                   if value.dtype != tf.string} | {"translations": [
                   [one.decode() for one in row] for row in answer["translations"].numpy()]}))
+assert all(len(value) == 0 for value in served.signatures["serve"](text=tf.constant([], tf.string)).values())
 assert not {"layers", "data", "pipelines"} & set(sys.modules)
 """
 
@@ -161,13 +178,14 @@ def test_the_saved_model_translates_the_same_with_tensorflow_alone(translator, p
     assert command.run(translation.TASK, ["export", "--run", str(translator), "--to", str(place)]) == 0
     done = subprocess.run(
         [sys.executable, "-c", READER, str(place)],
-        input=json.dumps(TEXTS),
+        input=json.dumps(TEXTS + NOTHING),
         capture_output=True,
         text=True,
         cwd=tmp_path,
     )
     assert done.returncode == 0, done.stderr
-    found, inside = json.loads(done.stdout), parts.serve(tf.constant(TEXTS))
+    found, inside = json.loads(done.stdout), parts.serve(tf.constant(TEXTS + NOTHING))
+    assert found["translations"][len(TEXTS) :] == [[""] * 3] * len(NOTHING)
     assert found["translations"] == [[one.decode() for one in row] for row in inside["translations"].numpy()]
     np.testing.assert_allclose(found["scores"], inside["scores"], atol=1e-5)
     np.testing.assert_allclose(found["alignments"], inside["alignments"], atol=1e-5)
@@ -193,9 +211,23 @@ def test_every_form_of_the_network_trains_and_translates(form, tmp_path, capsys)
     flags += ["--epochs", "1", "--units", "8", "--no-baselines", *FORMS[form]]
     assert command.run(translation.TASK, ["train", *flags]) == 0
     capsys.readouterr()
-    assert command.run(translation.TASK, ["predict", "--run", str(tmp_path / "run"), "--json", "I see him."]) == 0
-    answer = json.loads(capsys.readouterr().out)
+    assert command.run(translation.TASK, ["predict", "--run", str(tmp_path / "run"), "--json", "I see him.", " "]) == 0
+    answer, nothing = map(json.loads, capsys.readouterr().out.splitlines())
     assert answer["text"] == "I see him." and ("alignment" in answer) == (form != "sutskever")
+    assert nothing["translation"] == "" and len(nothing["translations"]) == 1
+
+
+@pytest.mark.parametrize("beam", [1, 2])
+@pytest.mark.parametrize("form", [["context"], ["attentional"], ["none"], ["context", "none"]])
+def test_no_form_of_the_network_fails_on_no_texts(form, beam, translator):
+    feeding, attention = form[0], form[-1] if len(form) > 1 else "additive"
+    _, vocabularies, _ = verbs.restored(translation.TASK, translator)
+    config = translation.Config(units=3, embedding=2, dropout=0.1, beam=beam, feeding=feeding, attention=attention)
+    made = translation.build(config, vocabularies)
+
+    found = made.answer(made.extras.search(made.features(tf.constant([], tf.string))), None)
+
+    assert {value.shape[0] for value in found.values()} == {0} and found["translations"].shape == (0, beam)
 
 
 def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatch, capsys):
@@ -203,7 +235,7 @@ def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatc
     picture = tmp_path / "alignment.png"
     flags = ["predict", "--run", str(translator), "--input", "-", "--to", str(picture)]
     assert command.run(translation.TASK, flags) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert "3 answers" in capsys.readouterr().err
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
@@ -279,5 +311,5 @@ def encoded(parts, ids):
 
 
 def test_help_names_the_flags_of_its_own():
-    status, out, _ = typed("train", "--help", task="translation")
+    status, out, _ = typed("train", "--help-all", task="translation")
     assert status == 0 and "--length-penalty" in out and "--vectors" not in out
