@@ -11,7 +11,7 @@ from layers.backend import Written, backend
 from layers.loop import BLOCK, in_blocks, like, whole_blocks
 
 FORBIDDEN = -1e6  # what a forbidden transition adds to a score, in nats
-PADDING = -1e30  # what stands at padding instead of logits
+PADDING = -(2.0**100)  # what stands at padding instead of logits, for every tag: the same in 16, 32 and 64 bits
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -43,10 +43,14 @@ class CRF(keras.layers.Layer):
 
     Call arguments:
         inputs: `(batch, timesteps, tags)`: u, the logits of the tags.
-        mask: `(batch, timesteps)` booleans, False where there is padding, anywhere.
+        mask: `(batch, timesteps)` booleans, False where there is padding, anywhere. What the inputs are there does not
+            matter, not even NaN.
 
     Returns:
-        Potentials, `(batch, tags + 2 + timesteps, tags)`; never in fewer than 32 bits.
+        Potentials, `(batch, tags + 2 + timesteps, tags)`; never in fewer than 32 bits. Where a logit or a weight is NaN
+        or infinity, nothing is known of the sequence: its log likelihood, its marginals and the scores of its decoded
+        tags are NaN. Minus infinity rules a tag or a transition out; where logits rule out all tags of a timestep, the
+        answers are NaN as well.
 
     Raises:
         ValueError: if `tags` is out of its range, `scheme` is not known or comes without names, a name does not fit it,
@@ -186,21 +190,30 @@ class Field:
 
     @classmethod
     def of(cls, potentials):
-        tags = potentials.shape[-1]
+        potentials, tags = wide(potentials), potentials.shape[-1]
         weights = ops.sum(potentials[:1, : tags + 2], axis=0)  # the same for all
+        # A transition may be forbidden by minus infinity; sums for a tag that nothing leads to would be NaN.
+        weights = ops.where(weights < 4 * FORBIDDEN, ops.cast(4 * FORBIDDEN, weights.dtype), weights)
         u = ops.transpose(potentials[:, tags + 2 :], (1, 0, 2))
         timesteps = ops.shape(u)[0]
         u = ops.pad(u, [[0, whole_blocks(timesteps) - timesteps], [0, 0], [0, 0]], constant_values=PADDING)
-        return cls.made(u, weights[:tags], weights[tags], weights[tags + 1], timesteps)
+        # One finite number for all tags, also where potentials were averaged or scaled; NaN and infinity are real.
+        one = u[:, :, :1]
+        marked = ops.logical_and(one <= PADDING / 2, one > -math.inf)
+        real = ops.logical_not(ops.logical_and(marked, ops.all(u == one, axis=2, keepdims=True)))
+        return cls.made(u, real, weights[:tags], weights[tags], weights[tags + 1], timesteps)
 
     @classmethod
-    def made(cls, u, transitions, start, end, timesteps=None):
-        """From logits of whole blocks, `PADDING` where there is padding."""
-        real = ops.any(u > PADDING / 2, axis=2, keepdims=True)
+    def made(cls, u, real, transitions, start, end, timesteps=None):
+        """From logits of whole blocks and where they are no padding."""
         count = ops.cumsum(ops.cast(real, "int32"), axis=0)
         first, last = ops.logical_and(real, count == 1), ops.logical_and(real, count == count[-1:])
         u = ops.where(real, u, ops.zeros_like(u))
         return cls(u, real, first, last, transitions, start, end, timesteps)
+
+    def having(self, logits, transitions, start, end):
+        """The same with other logits and weights."""
+        return dataclasses.replace(self, logits=logits, transitions=transitions, start=start, end=end)
 
     @property
     def some(self):
@@ -210,6 +223,18 @@ class Field:
     def by_batch(self, x):
         """`(timesteps, batch, ...)`, of whole blocks -> `(batch, timesteps, ...)` as given."""
         return ops.swapaxes(x, 0, 1)[:, : self.timesteps]
+
+
+def wide(potentials):
+    """Potentials in 32 bits or more; those of 16 bits were rounded on their way, and float16 holds no `PADDING`."""
+    potentials = ops.convert_to_tensor(potentials)
+    dtype = keras.backend.standardize_dtype(potentials.dtype)
+    potentials = ops.cast(potentials, wide_dtype(dtype))
+    return ops.where(potentials == -math.inf, PADDING, potentials) if dtype == "float16" else potentials
+
+
+def wide_dtype(dtype):
+    return keras.backend.result_type(dtype, "float32")
 
 
 def log_sum(x):
@@ -303,12 +328,15 @@ def log_normalizers(field):
     Their gradient is that of the sum.
     """
 
+    def again(u, *weights):  # JAX takes no values from around a custom gradient
+        return Field.made(u, ops.any(u != PADDING, axis=2, keepdims=True), *weights)
+
     def forward(keep, given):
-        logs, *kept = messages(Field.made(*given))
+        logs, *kept = messages(again(*given))
         return [logs], kept if keep else []
 
     def backward(given, kept, gradients):
-        field = Field.made(*given)
+        field = again(*given)
         at, *weights = posterior(field, *kept, gradients[0][0])
         return [ops.where(field.real, at, ops.zeros_like(at)), *weights]
 
@@ -327,43 +355,104 @@ def log_likelihood(potentials, tags):
 
     Args:
         potentials: What `CRF` returns.
-        tags: `(batch, timesteps)` integers, negative where the tag is not known; or `(batch, timesteps, tags)`,
-            positive where a tag is one of those that may be right. What stands at padding does not matter.
+        tags: `(batch, timesteps)` or `(batch, timesteps, 1)` ids of tags, negative where the tag is not known; or
+            `(batch, timesteps, tags)`, one-hot, or 1 for each of several tags that may be right and 0 for the others;
+            the tag is not known where none is 1. What stands at padding does not matter.
 
     Returns:
         `(batch,)`. Tags that a scheme forbids get about -1e6.
+
+    Raises:
+        ValueError: if `tags` has another shape, or an id or a number that is none of these; for a number within a graph
+            of TensorFlow `tf.errors.InvalidArgumentError`. What XLA or JAX compiles cannot raise errors: the log
+            likelihood of such a sequence is NaN there.
+
+    Example: of two words the first is known to be of tag 0.
+
+    >>> from layers import CRF
+    >>> from layers.crf import log_likelihood
+    >>> potentials = CRF(2)(np.log([[[0.6, 0.4], [0.1, 0.9]]]))
+    >>> round(float(ops.exp(log_likelihood(potentials, [[0, -1]]))[0]), 4)
+    0.6
     """
+    return likelihood("log_likelihood", potentials, tags)
+
+
+def likelihood(owner, potentials, tags):
+    """As `log_likelihood`; errors are those of `owner`."""
     field = Field.of(potentials)
-    tags = ops.swapaxes(tags, 0, 1)
-    missing = ops.shape(field.logits)[0] - field.timesteps
-    tags = ops.pad(tags, [[0, missing], *[[0, 0]] * (len(tags.shape) - 1)])
-    all_ways = log_normalizers(field)
-
-    # Differences are taken block by block, before the sum: what is left of two large numbers would be rounding.
-    def among(fits):
-        wrong = ops.where(ops.logical_or(fits, ops.logical_not(field.real)), 0.0, 4 * FORBIDDEN)
-        some = dataclasses.replace(field, logits=field.logits + ops.cast(wrong, field.logits.dtype))
-        return ops.sum(log_normalizers(some) - all_ways, axis=0)
-
-    if len(tags.shape) == 3:
-        return among(ops.cast(tags, field.logits.dtype) > 0)
-    tags = ops.expand_dims(ops.cast(tags, "int32"), 2)
-    known = ops.all(ops.logical_or(tags >= 0, ops.logical_not(field.real)))
-    begins = ops.logical_and(field.real[1:], ops.logical_not(field.real[:-1]))  # after padding
+    fits, known, valid = targets(owner, field, tags)
+    padding = ops.logical_not(field.real)
+    begins = ops.logical_and(field.real[1:], padding[:-1])  # after padding
     in_one_piece = ops.all(ops.sum(ops.cast(begins, "int32"), axis=0) + ops.cast(field.real[0], "int32") < 2)
-    return ops.cond(
-        ops.logical_and(known, in_one_piece),
-        lambda: ops.sum(scores(field, tags[:, :, 0]) - all_ways, axis=0),
-        lambda: among(ops.logical_or(tags == ops.arange(potentials.shape[-1]), tags < 0)),
+
+    def one_way(*given):
+        return scores(field.having(*given), fits)
+
+    def some_ways(u, *weights):
+        wrong = ops.where(ops.logical_or(fits, padding), 0.0, 4 * FORBIDDEN)
+        return log_normalizers(field.having(u + ops.cast(wrong, u.dtype), *weights))
+
+    given = [field.logits, field.transitions, field.start, field.end]
+    fitting = backend.choice(ops.logical_and(ops.all(known), in_one_piece), one_way, some_ways, given)
+    # Differences are taken block by block, before the sum: what is left of two large numbers would be rounding.
+    found = ops.sum(fitting - log_normalizers(field), axis=0)
+    return ops.where(valid, found, ops.cast(math.nan, found.dtype))
+
+
+def targets(owner, field, tags):
+    """Which tags may be right, of `tags` as `log_likelihood` takes them.
+
+    Returns:
+        `(fits, known, valid)`, booleans as in a `Field`: `(timesteps, batch, tags)`, all True where the tag is not
+        known; `(timesteps, batch, 1)`, whether there is one tag or padding; and `(batch,)`, False where a sequence has
+        a target that is none, and no error could be raised.
+    """
+    tags = ops.cast(tags, field.logits.dtype)
+    received, (_, batch, count) = tuple(tags.shape), field.logits.shape
+    if len(received) == 3 and received[2] == 1:
+        tags = tags[:, :, 0]
+    known = field.timesteps if isinstance(field.timesteps, int) else None
+    expected = (batch, known, count)[: len(tags.shape)]
+    message = (
+        f"{owner}: the tags must be ids (batch, timesteps) or (batch, timesteps, 1), or one-hot (batch, timesteps, "
+        f"{count}), of as many sequences and timesteps as the CRF was given."
     )
+    agree = [None in sizes or sizes[0] == sizes[1] for sizes in zip(tags.shape, expected, strict=False)]
+    if len(received) not in (2, 3) or not all(agree):
+        raise ValueError(f"{message} Received: tags of shape {received}, logits of shape {(batch, known, count)}.")
+    if None in (*tags.shape, *expected):
+        sizes = ops.shape(tags), (ops.shape(field.logits)[1], field.timesteps, count)[: len(tags.shape)]
+        shapes = [ops.stack([ops.cast(size, "int32") for size in one]) for one in sizes]
+        shown = dict(zip(("the tags' shape", "expected"), shapes, strict=True))
+        tags = backend.expect(ops.all(shapes[0] == shapes[1]), message, shown, tags)
+    tags = ops.swapaxes(tags, 0, 1)
+    tags = ops.pad(tags, [[0, ops.shape(field.logits)[0] - field.timesteps], *[[0, 0]] * (len(tags.shape) - 1)])
+    padding = ops.logical_not(field.real)
+    if len(tags.shape) == 2:
+        tags = ops.expand_dims(tags, 2)
+        known = tags >= 0
+        fits = ops.logical_or(tags == ops.arange(count, dtype=tags.dtype), tags < 0)
+        valid = ops.logical_and(tags < count, tags == ops.floor(tags))
+        message = f"{owner}: ids of tags must be whole numbers below {count}, the number of tags; negative: not known."
+    else:
+        known = ops.sum(ops.cast(tags > 0, "int32"), axis=2, keepdims=True) == 1
+        fits = ops.logical_or(tags > 0, ops.all(tags <= 0, axis=2, keepdims=True))
+        valid = ops.all(ops.logical_or(tags == 1, tags <= 0), axis=2, keepdims=True)
+        message = f"{owner}: where the tags are (batch, timesteps, {count}), each number must be 1 (may be right) or 0."
+    known, valid = (ops.logical_or(one, padding) for one in (known, valid))
+    wrong = ops.max(ops.where(valid, ops.zeros_like(tags), tags), initial=0)
+    backend.expect(ops.all(valid), message, {"tag" if tags.shape[2] == 1 else "number": wrong})
+    return fits, known, ops.all(valid, axis=(0, 2))
 
 
-def scores(field, tags):
-    """s(y) in parts as those of `log_normalizers`: all tags known, `(timesteps, batch)`, padding at the ends alone."""
-    chosen = ops.one_hot(tags, field.logits.shape[2], dtype=field.logits.dtype)
+def scores(field, fits):
+    """s(y) in parts as those of `log_normalizers`: all tags known, `fits` of `targets`, padding at the ends alone."""
+    chosen = ops.cast(fits, field.logits.dtype)
     before = ops.matmul(ops.pad(chosen, [[1, 0], [0, 0], [0, 0]])[:-1], field.transitions)
-    at = ops.where(field.real, field.logits + ops.where(field.first, field.start, before), 0)
-    (at,) = in_blocks([ops.sum(chosen * at, axis=2)], BLOCK)
+    at = field.logits + ops.where(field.first, field.start, before)
+    at = ops.where(ops.logical_and(fits, field.real), at, 0)  # chosen, not multiplied: 0 times infinity is NaN
+    (at,) = in_blocks([ops.sum(at, axis=2)], BLOCK)
     end = ops.sum(ops.where(field.last, chosen * field.end, 0), axis=(0, 2))
     return ops.concatenate([ops.sum(at, axis=1), ops.expand_dims(end, 0)])
 
@@ -392,10 +481,11 @@ def along(potentials, ids):
     field = Field.of(potentials)
     logs, before, into, last = messages(field)
     at = field.by_batch(posterior(field, before, into, last, ops.ones_like(logs[0]))[0])
-    tag = ops.one_hot(ids, potentials.shape[-1], dtype=at.dtype)
-    chosen = lambda x, tag: ops.sum(x * tag, axis=2)
+    tag = ops.expand_dims(ops.cast(ids, "int32"), 2) == ops.arange(potentials.shape[-1])
+    chosen = lambda x, tag: ops.sum(ops.where(tag, x, ops.zeros_like(x)), axis=2)
     tag_before = ops.pad(tag, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-    joined = chosen(field.by_batch(before) + ops.matmul(tag, ops.transpose(field.transitions)), tag_before)
+    into_tag = ops.matmul(ops.cast(tag, at.dtype), ops.transpose(field.transitions))
+    joined = chosen(field.by_batch(before) + into_tag, tag_before)
     alone = ops.log(ops.maximum(chosen(at, tag), 1e-30))
     return alone, ops.minimum(joined - chosen(field.by_batch(into), tag), 0.0)
 
@@ -493,7 +583,7 @@ class Viterbi(keras.layers.Layer):
     """
 
     def __init__(self, best=1, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(autocast=False, **kwargs)  # potentials rounded to 16 bits would give other tags
         self.best = arguments.positive("Viterbi", "best", best)
 
     def call(self, potentials):
@@ -504,7 +594,7 @@ class Viterbi(keras.layers.Layer):
         batch, timesteps = real_shape(potentials)
         middle = () if self.best == 1 else (self.best,)
         ids = keras.KerasTensor((batch, *middle, timesteps), dtype="int32")
-        return ids, keras.KerasTensor((batch, *middle), dtype=potentials.dtype)
+        return ids, keras.KerasTensor((batch, *middle), dtype=wide_dtype(potentials.dtype))
 
     def get_config(self):
         return {**super().get_config(), "best": self.best}
@@ -514,36 +604,101 @@ class Viterbi(keras.layers.Layer):
 class Marginals(keras.layers.Layer):
     """The probability of each tag at each timestep, from a `CRF`'s potentials: `(batch, timesteps, tags)`."""
 
+    def __init__(self, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+
     def call(self, potentials):
         return marginals(potentials)
 
     def compute_output_spec(self, potentials):
-        return keras.KerasTensor((*real_shape(potentials), potentials.shape[2]), dtype=potentials.dtype)
+        return keras.KerasTensor((*real_shape(potentials), potentials.shape[2]), dtype=wide_dtype(potentials.dtype))
 
 
 @keras.saving.register_keras_serializable(package="layers")
 class CRFLoss(keras.losses.Loss):
-    """-log p of the right tags, in nats a sequence; targets and potentials as for `log_likelihood`."""
+    """-log p of the right tags, in nats a sequence.
+
+    Args:
+        reduction, name, dtype: As for every `keras.losses.Loss`.
+
+    Call arguments:
+        tags: Ids `(batch, timesteps)` or `(batch, timesteps, 1)`, negative where the tag is not known; or one-hot
+            `(batch, timesteps, tags)`: see `log_likelihood`.
+        potentials: What `CRF` returns.
+        sample_weight: What the loss of each sequence is multiplied by, `(batch,)` or `(batch, 1)`. Words have no
+            weights of their own; where one is not to count, its tag is not known.
+
+    Returns:
+        A scalar; NaN where the potentials are, so that `TerminateOnNaN` sees it.
+
+    Raises:
+        ValueError: if `sample_weight` has another shape; and as `log_likelihood`. In compiled code, which cannot raise
+            errors, the loss is NaN where a tag is wrong.
+    """
 
     def __init__(self, reduction="sum_over_batch_size", name="crf_loss", dtype="float32"):
         super().__init__(name=name, reduction=reduction, dtype=dtype)
 
+    def __call__(self, tags, potentials, sample_weight=None):
+        potentials = wide(potentials)
+        if sample_weight is not None:
+            sample_weight = ops.convert_to_tensor(sample_weight)
+            shape, batch = tuple(sample_weight.shape), potentials.shape[0]
+            if shape[1:] not in ((), (1,)) or (shape and None not in (shape[0], batch) and shape[0] != batch):
+                raise ValueError(
+                    "CRFLoss: `sample_weight` must be (batch,) or (batch, 1), a weight for each sequence, whose log "
+                    "likelihood is no sum over its words. Give words that are not to count a negative tag id. "
+                    f"Received: sample_weight.shape={shape}, for {'any' if batch is None else batch} sequences."
+                )
+            sample_weight = ops.reshape(sample_weight, shape and (-1,))
+        return super().__call__(tags, potentials, sample_weight)
+
     def call(self, tags, potentials):
-        return -log_likelihood(potentials, tags)
+        return -likelihood("CRFLoss", potentials, tags)
 
 
 @keras.saving.register_keras_serializable(package="layers")
 class CRFAccuracy(keras.metrics.Mean):
-    """The share of real timesteps whose decoded tag is right; those whose tag is not known do not count."""
+    """The share of real timesteps whose decoded tag is right, or may be; those whose tag is not known do not count.
+
+    Call arguments:
+        tags, potentials: As for `CRFLoss`. What is decoded from potentials that are NaN is wrong.
+        sample_weight: What each sequence counts, `(batch,)` or `(batch, 1)`, or each word, `(batch, timesteps)` or
+            `(batch, timesteps, 1)`.
+
+    Raises:
+        ValueError: as `CRFLoss`. In compiled code the metric is NaN where a tag is wrong.
+    """
 
     def __init__(self, name="accuracy", **kwargs):
         super().__init__(name=name, **kwargs)
 
     def update_state(self, tags, potentials, sample_weight=None):
-        tags, (ids, _) = ops.cast(tags, "int32"), viterbi(potentials)
-        field = Field.of(potentials)
-        counts = ops.logical_and(field.by_batch(field.real)[:, :, 0], tags >= 0)
-        counts = ops.cast(counts, self.dtype)
+        field, (ids, logs) = Field.of(potentials), viterbi(potentials)
+        fits, _, valid = targets("CRFAccuracy", field, tags)
+        fits = field.by_batch(fits)
+        decoded = ops.expand_dims(ids[:, 0], 2) == ops.arange(fits.shape[2])
+        right = ops.logical_and(ops.any(ops.logical_and(fits, decoded), axis=2), logs == logs)
+        counts = ops.logical_and(field.by_batch(field.real)[:, :, 0], ops.logical_not(ops.all(fits, axis=2)))
+        counts = ops.where(ops.expand_dims(valid, 1), ops.cast(counts, self.dtype), math.nan)
         if sample_weight is not None:
-            counts = counts * ops.reshape(ops.cast(sample_weight, self.dtype), (-1, 1))
-        return super().update_state(ops.cast(ids[:, 0] == tags, self.dtype), counts)
+            counts = counts * self.weights_of(sample_weight, counts.shape)
+        return super().update_state(ops.cast(right, self.dtype), counts)
+
+    def weights_of(self, sample_weight, shape):
+        """Weights of sequences or of words, in a shape that broadcasts to `(batch, timesteps)`."""
+        weights = ops.cast(sample_weight, self.dtype)
+        received = tuple(weights.shape)
+        if len(received) == 3 and received[2] == 1:
+            weights = weights[:, :, 0]
+        if len(received) == 1:
+            weights = ops.expand_dims(weights, 1)
+        agree = [None in sizes or sizes[0] == sizes[1] for sizes in zip(weights.shape, shape, strict=False)]
+        if weights.shape[1:] == (1,):
+            agree[1] = True
+        if len(weights.shape) not in (0, 2) or not all(agree):
+            raise ValueError(
+                "CRFAccuracy: `sample_weight` must be (batch,) or (batch, 1), a weight for each sequence, or (batch, "
+                f"timesteps), one for each word. Received: sample_weight.shape={received}, for {shape} words."
+            )
+        return weights

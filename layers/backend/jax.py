@@ -22,9 +22,14 @@ def under_xla():
     return True
 
 
-def expect(holds, message, received):
+def expect(holds, message, received, then=None):
     if not isinstance(holds, jax.core.Tracer) and not holds:
         raise ValueError(f"{message} Received: {first_values(received)}.")
+    return then
+
+
+def choice(condition, one, other, arguments):
+    return ops.cond(condition, lambda: one(*arguments), lambda: other(*arguments))
 
 
 def value(x):

@@ -55,18 +55,56 @@ def under_xla():
     return FOR_XLA.get() or control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
 
 
-def expect(holds, message, received):
+def expect(holds, message, received, then=None):
     """An error where `holds`, one boolean, is False: at once, or when the graph runs. XLA cannot raise errors.
 
     Args:
         received: Name -> tensor, whose first values are shown.
+        then: A tensor that a graph may read only after this was checked, or None.
+
+    Returns:
+        `then`.
     """
     if tf.executing_eagerly():
         if not holds:
             raise ValueError(f"{message} Received: {first_values(received)}.")
     elif not under_xla():
         shown = [part for name, x in received.items() for part in (f"{name}:", x)]
-        tf.debugging.Assert(holds, [message, "Received:", *shown], summarize=12)
+        checked = tf.debugging.Assert(holds, [message, "Received:", *shown], summarize=12)
+        if then is not None:
+            with tf.control_dependencies([checked]):
+                return tf.identity(then)
+    return then
+
+
+def choice(condition, one, other, arguments):
+    """`one(*arguments)` where `condition`, one boolean, is True, else `other(*arguments)`: a tensor.
+
+    The gradient of a `tf.cond` reads what its branches kept. Lists that a loop within a branch wrote cannot leave what
+    XLA compiles, so there the gradient computes the branch again, within a condition of its own.
+    """
+    if not under_xla():
+        return tf.cond(condition, lambda: one(*arguments), lambda: other(*arguments))
+
+    def pulled(f):
+        def pull(*given):
+            with _traced_for(True), tf.GradientTape() as tape:
+                tape.watch(given)
+                result = f(*given[:-1])
+            return tape.gradient(result, given[:-1], given[-1], unconnected_gradients="zero")
+
+        return pull
+
+    @tf.custom_gradient
+    def run(*arguments):
+        def gradient(d):
+            with _traced_for(True):
+                return choice(condition, pulled(one), pulled(other), [*arguments, d])
+
+        with _traced_for(True):
+            return tf.cond(condition, lambda: one(*arguments), lambda: other(*arguments)), gradient
+
+    return run(*(tf.identity(x) for x in arguments))
 
 
 def value(x):

@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from cells import TENSORFLOW, short_blocks
+from cells import TENSORFLOW, gradients, short_blocks
 from keras import ops
 
 from layers import CRF, CRFAccuracy, CRFLoss, Marginals, Recurrent, Viterbi, crf
@@ -121,6 +121,221 @@ def test_labels_that_leave_a_choice_get_the_sum_of_what_fits(logits):
             assert found[row] == pytest.approx(np.log(expected), abs=1e-4)
 
 
+def test_what_is_ruled_out_by_minus_infinity_has_no_probability(logits):
+    layer = made()
+    between, start, end = layer.get_weights()
+    between[:, 1] = start[1] = -np.inf  # nothing leads to tag 1
+    layer.set_weights([between, start, end])
+    logits[:, 3, 2] = -np.inf
+    potentials = layer(logits, mask=MASK)
+    tags = np.where(np.random.default_rng(9).random(MASK.shape) < 0.5, 0, 2)
+    tags[:, 3] = 0
+    likelihood, marginal = numpy(crf.log_likelihood(potentials, tags)), numpy(Marginals()(potentials))
+    alone, before = (numpy(one) for one in crf.along(potentials, tags))
+    for row, real in enumerate(MASK[:3]):
+        each = probabilities(scores(layer, logits[row], real))
+        p = each[tuple(tags[row, real])]
+        assert likelihood[row] == pytest.approx(np.log(p), abs=1e-4)
+        assert alone[row, real][-1] + before[row, real][1:].sum() == pytest.approx(np.log(p), abs=1e-4)
+        np.testing.assert_allclose(marginal[row, real].sum(axis=1), 1, rtol=1e-5)
+        assert not marginal[row, real, 1].any() and marginal[row, 3, 2] in (0, marginal[row, 2, 2])
+    found = gradients(layer, lambda layer, u: -ops.sum(crf.log_likelihood(layer(u, mask=MASK), tags)), logits)
+    assert all(np.isfinite(one).all() for one in found)
+
+
+POISONS = {
+    "NaN, one tag": lambda logits: np.put(logits[1, 1], 0, np.nan),
+    "NaN, all tags": lambda logits: logits[1, 1].fill(np.nan),
+    "NaN, whole sequence": lambda logits: logits[1].fill(np.nan),
+    "infinity": lambda logits: np.put(logits[1, 1], 0, np.inf),
+    "minus infinity, all tags": lambda logits: logits[1, 2].fill(-np.inf),
+}
+
+
+def assert_nothing_is_known(potentials, row):
+    """No sequence of this row has a probability, whoever asks."""
+    tags = np.random.default_rng(2).integers(0, TAGS, MASK.shape)
+    unknown = np.where(np.arange(7) == 0, -1, tags)
+    kept = np.delete(np.arange(5), row)
+    told = [crf.log_normalizer(potentials), *(crf.log_likelihood(potentials, one) for one in (tags, unknown))]
+    for best in (1, 3):
+        ids, found = (numpy(one) for one in crf.viterbi(potentials, best))
+        assert ids.min() >= 0 and ids.max() < TAGS
+        told += list(found.T)
+    told += [Marginals()(potentials)[:, t, tag] for t in range(2) for tag in range(TAGS)]
+    told += [crf.along(potentials, tags)[0][:, 1]]
+    for one in map(numpy, told):
+        assert np.isnan(one[row]) and np.isfinite(one[kept]).all()
+    assert np.isnan(CRFLoss()(tags, potentials))
+    accuracy = CRFAccuracy()
+    accuracy.update_state(numpy(crf.viterbi(potentials)[0])[:, 0], potentials)
+    assert float(accuracy.result()) == pytest.approx(MASK[kept].sum() / MASK.sum())
+
+
+@pytest.mark.parametrize("poison", POISONS)
+def test_nothing_is_known_where_a_logit_is_no_number(logits, poison):
+    POISONS[poison](logits)
+    assert_nothing_is_known(made()(logits, mask=MASK), 1)
+
+
+@pytest.mark.parametrize("place", ["transitions", "start", "end"])
+def test_nothing_is_known_where_a_weight_is_no_number(logits, place):
+    layer = made()
+    weights = dict(zip(("transitions", "start", "end"), layer.get_weights(), strict=True))
+    weights[place].flat[1] = np.nan
+    layer.set_weights(list(weights.values()))
+    potentials, tags = layer(logits, mask=MASK), np.zeros(MASK.shape)
+    for best in (1, 2):
+        assert np.isnan(numpy(crf.viterbi(potentials, best)[1])[:4]).all()
+    found = numpy(crf.log_likelihood(potentials, tags))
+    assert np.isnan(found[:4]).all() and found[4] == 0
+    assert np.isnan(numpy(Marginals()(potentials))[:4]).all()
+    assert np.isnan(CRFLoss()(tags, potentials))
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, -1e31])
+def test_inputs_at_padding_do_not_matter(logits, poison):
+    layer, tags = made(), np.random.default_rng(2).integers(0, TAGS, MASK.shape)
+    poisoned = np.where(MASK[:, :, None], logits, np.float32(poison))
+    for answer in (crf.viterbi, crf.marginals, lambda x: crf.along(x, tags), lambda x: CRFLoss()(tags, x)):
+        for one, other in zip(
+            *(keras.tree.flatten(answer(layer(x, mask=MASK))) for x in (logits, poisoned)), strict=True
+        ):
+            np.testing.assert_array_equal(numpy(one), numpy(other))
+    loss = lambda layer, u: CRFLoss()(tags, layer(u, mask=MASK))
+    for one, other in zip(gradients(layer, loss, logits), gradients(layer, loss, poisoned), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_padding_is_known_in_any_floats_and_after_potentials_were_averaged(logits):
+    layer, tags = made(), np.random.default_rng(2).integers(0, TAGS, MASK.shape)
+    potentials = layer(logits, mask=MASK)
+    expected = numpy(crf.log_likelihood(potentials, tags))
+    for dtype, tolerance in (("float64", 1e-5), ("bfloat16", 0.1), ("float16", 0.02)):
+        given = ops.cast(potentials, dtype)
+        np.testing.assert_allclose(numpy(crf.log_likelihood(given, tags)), expected, atol=tolerance)
+        assert float(CRFLoss()(tags, given)) == pytest.approx(-expected.mean(), abs=tolerance)
+    other = 0.3 * potentials + 0.7 * layer(logits, mask=MASK)
+    np.testing.assert_allclose(numpy(crf.log_likelihood(other, tags)), expected, rtol=1e-5)
+    ids, score = Viterbi(dtype="mixed_float16")(potentials)
+    assert keras.backend.standardize_dtype(score.dtype) == "float32"
+    np.testing.assert_array_equal(numpy(score), numpy(Viterbi()(potentials)[1]))
+    np.testing.assert_array_equal(numpy(Marginals(dtype="mixed_float16")(potentials)), numpy(Marginals()(potentials)))
+
+
+# What the loss and the metric are told.
+
+IDS = np.random.default_rng(10).integers(0, TAGS, MASK.shape)
+SOME = np.where(np.random.default_rng(11).random(MASK.shape) < 0.3, -1, IDS)
+FORMS = {
+    "ids": lambda ids: ids,
+    "floats": lambda ids: ids.astype("float64"),
+    "8 bits": lambda ids: ids.astype("int8"),
+    "last axis of 1": lambda ids: ids[..., None],
+    "one-hot": lambda ids: (ids[..., None] == np.arange(TAGS)).astype("float32"),
+    "one-hot booleans": lambda ids: ids[..., None] == np.arange(TAGS),
+    "what is no target at padding": lambda ids: np.where(MASK, ids, 10**6),
+    "one-hot, -1 at padding": lambda ids: np.where(MASK[..., None], ids[..., None] == np.arange(TAGS), -1),
+}
+
+
+def measured(potentials, tags, sample_weight=None):
+    accuracy = CRFAccuracy()
+    accuracy.update_state(tags, potentials, sample_weight)
+    return float(CRFLoss()(tags, potentials)), float(accuracy.result())
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("ids", [IDS, SOME], ids=["all known", "some known"])
+def test_targets_of_every_form_give_one_loss_and_one_accuracy(logits, ids, form):
+    layer = made()
+    potentials = layer(logits, mask=MASK)
+    nats, right = [], []
+    for row, real in enumerate(MASK):
+        each = probabilities(scores(layer, logits[row], real))
+        fits = [
+            p for tags, p in each.items() if all(t in (-1, tag) for t, tag in zip(ids[row, real], tags, strict=True))
+        ]
+        nats.append(-np.log(sum(fits)))
+        best = np.array(max(each, key=each.get), int)
+        right += list((best == ids[row, real])[ids[row, real] >= 0])
+    expected = np.mean(nats), np.mean(right)
+    assert measured(potentials, FORMS[form](ids)) == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_decoded_tag_that_is_one_of_those_that_may_be_right_is_right(logits):
+    potentials = made()(logits, mask=MASK)
+    best = numpy(crf.viterbi(potentials)[0])[:, 0]
+    one_more = (best[..., None] == np.arange(TAGS)) | (((best + 1) % TAGS)[..., None] == np.arange(TAGS))
+    assert measured(potentials, one_more)[1] == 1
+    assert measured(potentials, ~one_more)[1] == 0
+    one_more[:2] = True  # all may be right: nothing is known
+    one_more[2] = ~one_more[2]
+    assert measured(potentials, one_more)[1] == pytest.approx(MASK[3].sum() / MASK[2:].sum())
+
+
+WRONG = {
+    "id": (np.where(MASK & (np.arange(7) == 2), 3, IDS), "ids of tags must be whole numbers below 3.* tag: .*3"),
+    "fraction": (IDS + 0.5, "ids of tags must be whole numbers"),
+    "NaN": (np.where(MASK, np.nan, IDS), "ids of tags must be whole numbers"),
+    "soft": (np.full((*MASK.shape, TAGS), 1 / TAGS), "each number must be 1 .* or 0"),
+    "shorter": (IDS[:, :6], r"ids \(batch, timesteps\)"),
+    "longer": (np.pad(IDS, [(0, 0), (0, 1)]), r"ids \(batch, timesteps\)"),
+    "one timestep": (IDS[:, :1], r"ids \(batch, timesteps\)"),
+    "one sequence": (IDS[:1], r"ids \(batch, timesteps\)"),
+    "one-hot of more tags": (np.eye(4)[IDS], r"one-hot \(batch, timesteps, 3\)"),
+    "flat": (IDS[:, 0], r"ids \(batch, timesteps\)"),
+}
+SHAPES = ("shorter", "longer", "one timestep", "one sequence", "one-hot of more tags")
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_target_that_is_none_is_named(logits, wrong):
+    potentials = made()(logits, mask=MASK)
+    tags, message = WRONG[wrong]
+    for owner, ask in {
+        "CRFLoss": lambda: CRFLoss()(tags, potentials),
+        "CRFAccuracy": lambda: CRFAccuracy().update_state(tags, potentials),
+        "log_likelihood": lambda: crf.log_likelihood(potentials, tags),
+    }.items():
+        with pytest.raises(ValueError, match=f"(?s){owner}: .*{message}"):
+            ask()
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's graphs; what JAX compiles gives NaN")
+def test_a_graph_of_unknown_sizes_names_a_target_that_is_none(logits, monkeypatch):
+    import tensorflow as tf
+
+    short_chains(monkeypatch)
+    potentials = made()(logits, mask=MASK)
+    rank = {rank: [tf.TensorSpec([None] * rank), tf.TensorSpec([None, None, TAGS])] for rank in (2, 3)}
+    losses = {n: tf.function(lambda tags, x: CRFLoss()(tags, x), rank[n], autograph=False) for n in rank}
+    for name in ("id", "soft", *SHAPES):
+        tags, message = WRONG[name]
+        with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s)CRFLoss: .*{message.split('.*')[0]}"):
+            losses[tags.ndim](tags.astype("float32"), potentials)
+    assert float(losses[2](IDS.astype("float32"), potentials)) == pytest.approx(float(CRFLoss()(IDS, potentials)))
+
+
+def test_sample_weights_are_those_of_sequences_and_of_words_where_words_are_counted(logits):
+    potentials = made()(logits, mask=MASK)
+    each, rng = -numpy(crf.log_likelihood(potentials, IDS)), np.random.default_rng(12)
+    weights, words = rng.uniform(size=5).astype("float32"), rng.uniform(size=MASK.shape)
+    right = numpy(crf.viterbi(potentials)[0])[:, 0] == IDS
+    for given in (weights, weights[:, None], weights.tolist()):
+        assert float(CRFLoss()(IDS, potentials, given)) == pytest.approx(np.mean(each * weights), rel=1e-5)
+        np.testing.assert_allclose(CRFLoss(reduction=None)(IDS, potentials, given), each * weights, rtol=1e-5)
+        assert measured(potentials, IDS, given)[1] == pytest.approx(np.average(right, weights=MASK * weights[:, None]))
+    for given in (words, words[..., None]):
+        assert measured(potentials, IDS, given)[1] == pytest.approx(np.average(right, weights=MASK * words))
+    for given in (words, words[..., None], weights[:3]):
+        with pytest.raises(ValueError, match=r"CRFLoss: `sample_weight` must be \(batch,\) or \(batch, 1\).*Received"):
+            CRFLoss()(IDS, potentials, given)
+    for given in (words[:, :3], words[:2], np.zeros((5, 7, TAGS))):
+        with pytest.raises(ValueError, match=r"CRFAccuracy: `sample_weight` must be \(batch,\).*Received"):
+            CRFAccuracy().update_state(IDS, potentials, given)
+
+
 @pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's gradients; JAX's are of the same function")
 def test_the_gradient_is_the_slope():
     import tensorflow as tf
@@ -194,6 +409,11 @@ def test_what_a_scheme_forbids_is_never_decoded_and_gets_no_probability(scheme, 
     np.testing.assert_allclose(np.exp(found).reshape(20, -1).sum(axis=1), 1, atol=1e-3)
 
 
+def short_chains(monkeypatch):
+    short_blocks(monkeypatch)
+    monkeypatch.setattr(crf, "BLOCK", 2)
+
+
 def tagger(width=8):
     words = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(12, width)(words)
@@ -214,7 +434,7 @@ def sentences(count=128):
 
 @pytest.mark.parametrize("policy, epochs", [("float32", 10), ("mixed_bfloat16", 4)])
 def test_it_learns_with_plain_fit_and_is_saved_and_loaded(policy, epochs, tmp_path, monkeypatch):
-    short_blocks(monkeypatch)
+    short_chains(monkeypatch)
     keras.utils.set_random_seed(0)
     words, tags = sentences()
     before = keras.config.dtype_policy()
@@ -253,6 +473,51 @@ def test_a_decoder_is_exported_and_compiled_where_sizes_are_unknown(jit, tmp_pat
         ids, found = served.serve(words)
     np.testing.assert_array_equal(ids, expected)
     np.testing.assert_allclose(found, scores, atol=1e-5)
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's XLA")
+def test_what_xla_compiles_gives_the_same(logits, monkeypatch):
+    import tensorflow as tf
+
+    short_chains(monkeypatch)
+    layer = made()
+
+    def run(logits, tags):
+        with tf.GradientTape() as tape:
+            tape.watch(logits)
+            potentials = layer(logits, mask=MASK)
+            loss = CRFLoss()(tags, potentials)
+        found = tape.gradient(loss, [logits, *(w.value for w in layer.weights)])
+        return loss, found, Marginals()(potentials), crf.along(potentials, tags), Viterbi()(potentials)
+
+    signature = [tf.TensorSpec([None, 7, TAGS]), tf.TensorSpec([None, 7], "int64")]
+    compiled = tf.function(run, signature, autograph=False, jit_compile=True)
+    nan = logits.copy()
+    nan[0, 0] = np.nan
+    for given in ((logits, IDS), (logits, SOME), (nan, IDS)):
+        expected = run(tf.constant(given[0]), tf.constant(given[1]))
+        for one, other in zip(tf.nest.flatten(compiled(*given)), tf.nest.flatten(expected), strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-5)
+    assert np.isnan(compiled(logits, IDS + 1)[0]) and np.isnan(compiled(nan, IDS)[0])
+
+
+@pytest.mark.skipif(not TENSORFLOW, reason="JAX compiles by XLA always")
+def test_fit_compiled_by_xla_gives_the_same_losses(monkeypatch):
+    short_chains(monkeypatch)
+    words, tags = (x[:, :5] for x in sentences(4))
+    tags[2, 1] = -1  # the sum over several sequences of tags, and that over one
+    found = {}
+    for jit in (False, True):
+        ids = keras.Input((None,), dtype="int32")
+        embedding = keras.layers.Embedding(12, TAGS, embeddings_initializer=keras.initializers.RandomNormal(seed=0))
+        model = keras.Model(ids, CRF(TAGS)(embedding(ids), mask=ids > 0))
+        model.compile("sgd", CRFLoss(), metrics=[CRFAccuracy()], jit_compile=jit, run_eagerly=not jit)
+        found[jit] = model.fit(words, tags, epochs=2, batch_size=2, shuffle=False, verbose=0).history
+    for name, values in found[False].items():
+        np.testing.assert_allclose(found[True][name], values, rtol=1e-4)
+    model.set_weights([np.full(w.shape, np.nan) for w in model.get_weights()])
+    history = model.fit(words, tags, batch_size=2, epochs=2, verbose=0, callbacks=[keras.callbacks.TerminateOnNaN()])
+    assert len(history.epoch) == 1 and np.isnan(history.history["loss"]).all()
 
 
 def test_long_sentences_stay_exact_in_32_bits():
