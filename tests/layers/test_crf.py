@@ -15,11 +15,18 @@ TAGS = 3
 MASK = np.array(
     [[1, 1, 1, 1, 1, 1, 1], [1, 1, 1, 0, 0, 0, 0], [0, 0, 1, 1, 1, 1, 0], [1, 0, 1, 1, 0, 0, 1], [0] * 7], bool
 )
+IDS = np.random.default_rng(10).integers(0, TAGS, MASK.shape)
 BIO = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 
+def short_chains(monkeypatch):
+    short_blocks(monkeypatch)
+    monkeypatch.setattr(crf, "BLOCK", 2)
+
+
 @pytest.fixture
-def logits():
+def logits(monkeypatch):
+    short_chains(monkeypatch)
     return np.random.default_rng(0).normal(size=(5, 7, TAGS)).astype("float32")
 
 
@@ -143,79 +150,62 @@ def test_what_is_ruled_out_by_minus_infinity_has_no_probability(logits):
     assert all(np.isfinite(one).all() for one in found)
 
 
-POISONS = {
-    "NaN, one tag": lambda logits: np.put(logits[1, 1], 0, np.nan),
-    "NaN, all tags": lambda logits: logits[1, 1].fill(np.nan),
-    "NaN, whole sequence": lambda logits: logits[1].fill(np.nan),
-    "infinity": lambda logits: np.put(logits[1, 1], 0, np.inf),
-    "minus infinity, all tags": lambda logits: logits[1, 2].fill(-np.inf),
-}
-
-
-def assert_nothing_is_known(potentials, row):
-    """No sequence of this row has a probability, whoever asks."""
-    tags = np.random.default_rng(2).integers(0, TAGS, MASK.shape)
-    unknown = np.where(np.arange(7) == 0, -1, tags)
-    kept = np.delete(np.arange(5), row)
+def assert_nothing_is_known(potentials, tags, rows):
+    """The sequences of these rows have no probability, whoever asks; those of the others have one."""
+    unknown = np.where(np.arange(tags.shape[1]) == 0, -1, tags)
     told = [crf.log_normalizer(potentials), *(crf.log_likelihood(potentials, one) for one in (tags, unknown))]
     for best in (1, 3):
         ids, found = (numpy(one) for one in crf.viterbi(potentials, best))
         assert ids.min() >= 0 and ids.max() < TAGS
         told += list(found.T)
-    told += [Marginals()(potentials)[:, t, tag] for t in range(2) for tag in range(TAGS)]
-    told += [crf.along(potentials, tags)[0][:, 1]]
+    marginal, alone = numpy(Marginals()(potentials)), numpy(crf.along(potentials, tags)[0])
+    told += [marginal[:, t, tag] for t in (0, 2) for tag in range(TAGS)] + [alone[:, t] for t in (0, 2)]
     for one in map(numpy, told):
-        assert np.isnan(one[row]) and np.isfinite(one[kept]).all()
+        assert np.isnan(one[rows]).all() and np.isfinite(np.delete(one, rows)).all()
     assert np.isnan(CRFLoss()(tags, potentials))
+
+
+def test_nothing_is_known_where_a_logit_is_no_number(logits):
+    poisons = np.repeat(logits[1:2], 5, axis=0)  # of three words
+    poisons[0, 1, 0], poisons[1, 1], poisons[2] = np.nan, np.nan, np.nan
+    poisons[3, 2, 0], poisons[4, 0] = np.inf, -np.inf  # one infinite logit; no tag is possible
+    potentials = made()(np.concatenate([poisons, logits]), mask=np.concatenate([MASK[[1] * 5], MASK]))
+    assert_nothing_is_known(potentials, np.concatenate([IDS, IDS]), np.arange(5))
     accuracy = CRFAccuracy()
     accuracy.update_state(numpy(crf.viterbi(potentials)[0])[:, 0], potentials)
-    assert float(accuracy.result()) == pytest.approx(MASK[kept].sum() / MASK.sum())
+    assert float(accuracy.result()) == pytest.approx(MASK.sum() / (MASK.sum() + 5 * 3))
 
 
-@pytest.mark.parametrize("poison", POISONS)
-def test_nothing_is_known_where_a_logit_is_no_number(logits, poison):
-    POISONS[poison](logits)
-    assert_nothing_is_known(made()(logits, mask=MASK), 1)
-
-
-@pytest.mark.parametrize("place", ["transitions", "start", "end"])
+@pytest.mark.parametrize("place", range(3), ids=["transitions", "start", "end"])
 def test_nothing_is_known_where_a_weight_is_no_number(logits, place):
     layer = made()
-    weights = dict(zip(("transitions", "start", "end"), layer.get_weights(), strict=True))
+    weights = layer.get_weights()
     weights[place].flat[1] = np.nan
-    layer.set_weights(list(weights.values()))
-    potentials, tags = layer(logits, mask=MASK), np.zeros(MASK.shape)
-    for best in (1, 2):
-        assert np.isnan(numpy(crf.viterbi(potentials, best)[1])[:4]).all()
-    found = numpy(crf.log_likelihood(potentials, tags))
-    assert np.isnan(found[:4]).all() and found[4] == 0
-    assert np.isnan(numpy(Marginals()(potentials))[:4]).all()
-    assert np.isnan(CRFLoss()(tags, potentials))
+    layer.set_weights(weights)
+    assert_nothing_is_known(layer(logits, mask=MASK), IDS, np.arange(4))
 
 
-@pytest.mark.parametrize("poison", [np.nan, np.inf, -np.inf, -1e31])
-def test_inputs_at_padding_do_not_matter(logits, poison):
-    layer, tags = made(), np.random.default_rng(2).integers(0, TAGS, MASK.shape)
-    poisoned = np.where(MASK[:, :, None], logits, np.float32(poison))
-    for answer in (crf.viterbi, crf.marginals, lambda x: crf.along(x, tags), lambda x: CRFLoss()(tags, x)):
-        for one, other in zip(
-            *(keras.tree.flatten(answer(layer(x, mask=MASK))) for x in (logits, poisoned)), strict=True
-        ):
+def test_inputs_at_padding_do_not_matter(logits):
+    layer = made()
+    poison = np.array([np.nan, np.inf, -np.inf, -1e31, np.nan], "float32")[:, None, None]
+    poisoned = np.where(MASK[:, :, None], logits, poison)
+    for answer in (crf.viterbi, crf.marginals, lambda x: crf.along(x, IDS)):
+        for one, other in zip(*(answer(layer(x, mask=MASK)) for x in (logits, poisoned)), strict=True):
             np.testing.assert_array_equal(numpy(one), numpy(other))
-    loss = lambda layer, u: CRFLoss()(tags, layer(u, mask=MASK))
+    loss = lambda layer, u: CRFLoss()(IDS, layer(u, mask=MASK))
+    assert float(loss(layer, poisoned)) == float(loss(layer, logits))
     for one, other in zip(gradients(layer, loss, logits), gradients(layer, loss, poisoned), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_padding_is_known_in_any_floats_and_after_potentials_were_averaged(logits):
-    layer, tags = made(), np.random.default_rng(2).integers(0, TAGS, MASK.shape)
-    potentials = layer(logits, mask=MASK)
+    potentials, tags = made()(logits, mask=MASK), IDS
     expected = numpy(crf.log_likelihood(potentials, tags))
     for dtype, tolerance in (("float64", 1e-5), ("bfloat16", 0.1), ("float16", 0.02)):
         given = ops.cast(potentials, dtype)
         np.testing.assert_allclose(numpy(crf.log_likelihood(given, tags)), expected, atol=tolerance)
         assert float(CRFLoss()(tags, given)) == pytest.approx(-expected.mean(), abs=tolerance)
-    other = 0.3 * potentials + 0.7 * layer(logits, mask=MASK)
+    other = 0.3 * potentials + 0.7 * potentials
     np.testing.assert_allclose(numpy(crf.log_likelihood(other, tags)), expected, rtol=1e-5)
     ids, score = Viterbi(dtype="mixed_float16")(potentials)
     assert keras.backend.standardize_dtype(score.dtype) == "float32"
@@ -225,7 +215,6 @@ def test_padding_is_known_in_any_floats_and_after_potentials_were_averaged(logit
 
 # What the loss and the metric are told.
 
-IDS = np.random.default_rng(10).integers(0, TAGS, MASK.shape)
 SOME = np.where(np.random.default_rng(11).random(MASK.shape) < 0.3, -1, IDS)
 FORMS = {
     "ids": lambda ids: ids,
@@ -239,28 +228,27 @@ FORMS = {
 }
 
 
-def measured(potentials, tags, sample_weight=None):
+def measured(potentials, tags):
     accuracy = CRFAccuracy()
-    accuracy.update_state(tags, potentials, sample_weight)
+    accuracy.update_state(tags, potentials)
     return float(CRFLoss()(tags, potentials)), float(accuracy.result())
 
 
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("ids", [IDS, SOME], ids=["all known", "some known"])
-def test_targets_of_every_form_give_one_loss_and_one_accuracy(logits, ids, form):
+def test_targets_of_every_form_give_one_loss_and_one_accuracy(logits):
     layer = made()
     potentials = layer(logits, mask=MASK)
-    nats, right = [], []
-    for row, real in enumerate(MASK):
-        each = probabilities(scores(layer, logits[row], real))
-        fits = [
-            p for tags, p in each.items() if all(t in (-1, tag) for t, tag in zip(ids[row, real], tags, strict=True))
-        ]
-        nats.append(-np.log(sum(fits)))
-        best = np.array(max(each, key=each.get), int)
-        right += list((best == ids[row, real])[ids[row, real] >= 0])
-    expected = np.mean(nats), np.mean(right)
-    assert measured(potentials, FORMS[form](ids)) == pytest.approx(expected, abs=1e-5)
+    each = [probabilities(scores(layer, logits[row], real)) for row, real in enumerate(MASK)]
+    best = [np.array(max(one, key=one.get), int) for one in each]
+    for ids, forms in ((SOME, FORMS), (IDS, ("ids", "one-hot"))):
+        nats, right = [], []
+        for row, real in enumerate(MASK):
+            known = ids[row, real] >= 0
+            fit = [p for tags, p in each[row].items() if (np.array(tags, int) == ids[row, real])[known].all()]
+            nats.append(-np.log(sum(fit)))
+            right += list((best[row] == ids[row, real])[known])
+        expected = np.mean(nats), np.mean(right)
+        for form in forms:
+            assert measured(potentials, FORMS[form](ids)) == pytest.approx(expected, abs=1e-5), form
 
 
 def test_a_decoded_tag_that_is_one_of_those_that_may_be_right_is_right(logits):
@@ -303,10 +291,9 @@ def test_a_target_that_is_none_is_named(logits, wrong):
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's graphs; what JAX compiles gives NaN")
-def test_a_graph_of_unknown_sizes_names_a_target_that_is_none(logits, monkeypatch):
+def test_a_graph_of_unknown_sizes_names_a_target_that_is_none(logits):
     import tensorflow as tf
 
-    short_chains(monkeypatch)
     potentials = made()(logits, mask=MASK)
     rank = {rank: [tf.TensorSpec([None] * rank), tf.TensorSpec([None, None, TAGS])] for rank in (2, 3)}
     losses = {n: tf.function(lambda tags, x: CRFLoss()(tags, x), rank[n], autograph=False) for n in rank}
@@ -322,12 +309,18 @@ def test_sample_weights_are_those_of_sequences_and_of_words_where_words_are_coun
     each, rng = -numpy(crf.log_likelihood(potentials, IDS)), np.random.default_rng(12)
     weights, words = rng.uniform(size=5).astype("float32"), rng.uniform(size=MASK.shape)
     right = numpy(crf.viterbi(potentials)[0])[:, 0] == IDS
-    for given in (weights, weights[:, None], weights.tolist()):
-        assert float(CRFLoss()(IDS, potentials, given)) == pytest.approx(np.mean(each * weights), rel=1e-5)
+
+    def counted(given):
+        accuracy = CRFAccuracy()
+        accuracy.update_state(IDS, potentials, given)
+        return float(accuracy.result())
+
+    for given in (weights, weights[:, None]):
         np.testing.assert_allclose(CRFLoss(reduction=None)(IDS, potentials, given), each * weights, rtol=1e-5)
-        assert measured(potentials, IDS, given)[1] == pytest.approx(np.average(right, weights=MASK * weights[:, None]))
+        assert counted(given) == pytest.approx(np.average(right, weights=MASK * weights[:, None]))
+    assert float(CRFLoss()(IDS, potentials, weights.tolist())) == pytest.approx(np.mean(each * weights), rel=1e-5)
     for given in (words, words[..., None]):
-        assert measured(potentials, IDS, given)[1] == pytest.approx(np.average(right, weights=MASK * words))
+        assert counted(given) == pytest.approx(np.average(right, weights=MASK * words))
     for given in (words, words[..., None], weights[:3]):
         with pytest.raises(ValueError, match=r"CRFLoss: `sample_weight` must be \(batch,\) or \(batch, 1\).*Received"):
             CRFLoss()(IDS, potentials, given)
@@ -409,11 +402,6 @@ def test_what_a_scheme_forbids_is_never_decoded_and_gets_no_probability(scheme, 
     np.testing.assert_allclose(np.exp(found).reshape(20, -1).sum(axis=1), 1, atol=1e-3)
 
 
-def short_chains(monkeypatch):
-    short_blocks(monkeypatch)
-    monkeypatch.setattr(crf, "BLOCK", 2)
-
-
 def tagger(width=8):
     words = keras.Input((None,), dtype="int32")
     x = keras.layers.Embedding(12, width)(words)
@@ -476,10 +464,9 @@ def test_a_decoder_is_exported_and_compiled_where_sizes_are_unknown(jit, tmp_pat
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow's XLA")
-def test_what_xla_compiles_gives_the_same(logits, monkeypatch):
+def test_what_xla_compiles_gives_the_same(logits):
     import tensorflow as tf
 
-    short_chains(monkeypatch)
     layer = made()
 
     def run(logits, tags):
