@@ -138,12 +138,35 @@ def _phrases(written):
 
 _ADJECTIVES = {
     1: "brilliant funny moving clever gripping charming wonderful touching fresh witty superb delightful warm elegant "
-    "original honest tender beautiful thrilling memorable",
+    "original honest tender beautiful thrilling memorable great good nice awesome amazing excellent perfect fantastic "
+    "lovely enjoyable entertaining interesting exciting hilarious impressive incredible magnificent marvelous "
+    "outstanding remarkable stunning terrific fabulous cool sweet smart powerful intense engaging captivating "
+    "compelling inspiring satisfying refreshing heartwarming unforgettable masterful solid strong fun cute epic genius "
+    "gorgeous believable convincing flawless riveting spectacular sublime underrated watchable",
     -1: "dull boring clumsy stale predictable tedious lifeless awful silly shallow annoying hollow terrible weak bland "
-    "messy dreadful tiresome forgettable pointless",
+    "messy dreadful tiresome forgettable pointless bad poor horrible stupid lame disappointing mediocre ridiculous "
+    "ugly cheesy pathetic dumb lousy crappy horrendous atrocious appalling unwatchable unbearable uninspired unfunny "
+    "unoriginal uninteresting unconvincing overrated slow flat empty confusing cheap fake pretentious painful "
+    "depressing disgusting laughable useless worthless mindless sloppy incoherent dreary dismal garbage rubbish trash "
+    "crap wooden amateurish nonsensical contrived",
 }
-_VERBS = {1: "enjoy like love admire praise", -1: "hate dislike regret detest resent"}
+_VERBS = {
+    1: "enjoy like love admire praise recommend adore appreciate applaud cherish",
+    -1: "hate dislike regret detest resent despise loathe mock criticize lament",
+}
 _ADJECTIVES, _VERBS = ({value: words.split() for value, words in kind.items()} for kind in (_ADJECTIVES, _VERBS))
+_PAST = {1: _phrases("loved|liked|enjoyed|adored|admired"), -1: _phrases("hated|disliked|regretted|despised|detested")}
+_VERDICTS = {
+    1: _phrases("the best|a masterpiece|a gem|a must see|worth watching|worth every minute|top notch|a joy"),
+    -1: _phrases("the worst|a disaster|a mess|a waste of time|a waste of money|a failure|a bore|a joke|a letdown"),
+}
+_NOUNS = _phrases("movie|film|story|plot|acting|cast|script|ending|picture|music|show|directing|flick|cinema")
+_HARDLY = _phrases("not|not|not|hardly|far from|never|not very|not so|not that|anything but")
+_DID_NOT = ["did not", "didn't", "never"]
+_DO_NOT = ["don't", "do not", "never"]
+_ADVICE = {1: _phrases("watch|see|go see|try|buy"), -1: _phrases("skip|avoid|miss|forget")}
+_RECOMMENDED = _phrases("recommended|highly recommended|strongly recommended|would recommend|I would recommend it")
+_NOT_RECOMMENDED = _phrases("not recommended|would not recommend|I would not recommend it|not worth watching")
 _SUBJECTS = _phrases(
     "the film|the movie|the story|the plot|the acting|the script|the music|the ending|the dialogue|the camera work|"
     "the cast|the opening|the humour|the lead role"
@@ -189,6 +212,54 @@ def _statement(rng, straight=0.7):
     return word * turn, text
 
 
+def _short(rng):
+    """What people type first: "great movie", "not bad at all", "I loved it", "a waste of time", "don't watch it"."""
+    word, turn = _sign(rng, 0.5), _sign(rng, 0.65)
+    form = rng.choices([_described, _felt, _judged, _advised], [6, 2, 2, 1])[0]
+    return word * turn, form(rng, word, turn > 0)
+
+
+def _what(rng):
+    return rng.choice(["it", "it", "this", *(f"{which} {rng.choice(_NOUNS)}" for which in ("the", "this", "this"))])
+
+
+def _described(rng, word, straight):
+    adjective, noun = rng.choice(_ADJECTIVES[word]), rng.choice(_NOUNS)
+    said = adjective if straight else f"{rng.choice(_HARDLY)} {adjective}"
+    if straight and rng.random() < 0.33:
+        said = f"{rng.choice(_DEGREES)} {said}"
+    if rng.random() < 0.3:
+        return f"{rng.choice(['it is', 'it was', f'the {noun} was', f'the {noun} is'])} {said}"
+    if straight:
+        start = rng.choice(["", "", "", "what a ", "simply "])
+        return f"{start}{said}{'' if not start and rng.random() < 0.3 else f' {noun}'}"
+    return said + rng.choice(["", "", " at all"])
+
+
+def _felt(rng, word, straight):
+    very = rng.choice(["", "", "really ", "truly "])
+    if straight:
+        return f"I {very}{rng.choice(_PAST[word])} {_what(rng)}"
+    return f"I {rng.choice(_DID_NOT)} {very}{rng.choice(_VERBS[word])} {_what(rng)}"
+
+
+def _judged(rng, word, straight):
+    verdict, what = rng.choice(_VERDICTS[word]), _what(rng)
+    if verdict.startswith("the "):
+        verdict += rng.choice([f" {rng.choice(_NOUNS)} ever", f" {rng.choice(_NOUNS)}", ""])
+    starts = ["", f"{what} is ", f"{what} was "] if straight else ["not ", f"{what} is not ", f"{what} was not "]
+    text = f"{rng.choice(starts)}{verdict}"
+    return text.removeprefix("the ") if rng.random() < 0.5 else text
+
+
+def _advised(rng, word, straight):
+    """Advice to see it or to leave it, or against either."""
+    if word > 0 and rng.random() < 0.4:
+        return rng.choice(_RECOMMENDED) if straight else rng.choice(_NOT_RECOMMENDED)
+    verb, what = rng.choice(_ADVICE[word]), _what(rng)
+    return f"{verb} {what}" if straight else f"{rng.choice(_DO_NOT)} {verb} {what}"
+
+
 def _opposed(rng):
     """Two statements of opposite value: the one that counts, and the one that does not."""
     value, text = _statement(rng)
@@ -201,6 +272,10 @@ def _opposed(rng):
 def _review(rng):
     limit = lambda: f" {rng.choice(_LIMITS)}"
     maybe = lambda: limit() if rng.random() < 0.5 else ""
+    if rng.random() < 0.3:
+        value, text = _short(rng)
+        text = text if rng.random() < 0.4 else text[0].upper() + text[1:]
+        return value, text + rng.choice(["", "", "", ".", "!", "!!"])
     kind = rng.random()
     if kind < 0.3:
         value, text = _statement(rng, 0.8)
