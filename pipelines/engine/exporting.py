@@ -82,7 +82,8 @@ def _remove(path):
 def _savedmodel(parts, path):
     archive = keras.export.ExportArchive()
     archive.track(parts.model)
-    archive.track(parts.prepare)
+    if isinstance(parts.prepare, tf.Module):  # it may hold tables; a plain function holds nothing
+        archive.track(parts.prepare)
     archive.add_endpoint("serve", parts.serve.python_function, input_signature=[parts.signature])
     for constant, values in parts.extras.constants.items():
         archive.add_endpoint(constant, lambda values=tuple(values): tf.constant(values), input_signature=[])
