@@ -7,6 +7,7 @@ fixed order.
 import collections
 import functools
 import random
+import re
 
 import pandas as pd
 import tensorflow as tf
@@ -89,7 +90,8 @@ def built_in(split, seed=0):
 
     Opinion words of either kind stand in every place of every sentence; negation, contrast, quotation and their
     combinations decide what they amount to. Counting words or pairs of words therefore says little, order decides.
-    No text occurs twice, within a split or in two.
+    About a third are as short as what people type first: "great movie", "not bad". No text occurs twice, within a
+    split or in two, not even with other case or punctuation.
 
     Args:
         split: "train" (4,000 reviews), "validation" (500) or "test" (500).
@@ -121,12 +123,17 @@ def _written(seed):
         while len(some) < size:
             value, text = _review(rng)
             wanted = 1 if len(some) % 2 else -1
-            if value == wanted and text not in seen:
-                seen.add(text)
+            if value == wanted and words_of(text) not in seen:
+                seen.add(words_of(text))
                 some.append((text, "positive" if value > 0 else "negative"))
         rng.shuffle(some)
         written[split] = some
     return written
+
+
+def words_of(text):
+    """A text without its case and its punctuation, in which two texts have to differ."""
+    return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
 def _phrases(written):
@@ -164,7 +171,9 @@ _NOUNS = _phrases("movie|film|story|plot|acting|cast|script|ending|picture|music
 _HARDLY = _phrases("not|not|not|hardly|far from|never|not very|not so|not that|anything but")
 _DID_NOT = ["did not", "didn't", "never"]
 _DO_NOT = ["don't", "do not", "never"]
+_DOES_NOT = ["doesn't", "does not", "did not"]
 _ADVICE = {1: _phrases("watch|see|go see|try|buy"), -1: _phrases("skip|avoid|miss|forget")}
+_DOINGS = {1: _phrases("rock|rule|shine|deliver|delight"), -1: _phrases("suck|stink|fail|disappoint|drag")}
 _RECOMMENDED = _phrases("recommended|highly recommended|strongly recommended|would recommend|I would recommend it")
 _NOT_RECOMMENDED = _phrases("not recommended|would not recommend|I would not recommend it|not worth watching")
 _SUBJECTS = _phrases(
@@ -215,7 +224,7 @@ def _statement(rng, straight=0.7):
 def _short(rng):
     """What people type first: "great movie", "not bad at all", "I loved it", "a waste of time", "don't watch it"."""
     word, turn = _sign(rng, 0.5), _sign(rng, 0.65)
-    form = rng.choices([_described, _felt, _judged, _advised], [6, 2, 2, 1])[0]
+    form = rng.choices([_described, _felt, _judged, _advised, _done], [6, 2, 2, 1.5, 1])[0]
     return word * turn, form(rng, word, turn > 0)
 
 
@@ -256,8 +265,17 @@ def _advised(rng, word, straight):
     """Advice to see it or to leave it, or against either."""
     if word > 0 and rng.random() < 0.4:
         return rng.choice(_RECOMMENDED) if straight else rng.choice(_NOT_RECOMMENDED)
+    if word < 0 and straight and rng.random() < 0.4:
+        return (
+            f"{rng.choice(_DO_NOT)} waste your {rng.choice(['time', 'money'])}{rng.choice(['', f' on {_what(rng)}'])}"
+        )
     verb, what = rng.choice(_ADVICE[word]), _what(rng)
     return f"{verb} {what}" if straight else f"{rng.choice(_DO_NOT)} {verb} {what}"
+
+
+def _done(rng, word, straight):
+    what, verb = _what(rng), rng.choice(_DOINGS[word])
+    return f"{what} {verb}s" if straight else f"{what} {rng.choice(_DOES_NOT)} {verb}"
 
 
 def _opposed(rng):

@@ -61,7 +61,7 @@ def test_the_built_in_set_has_its_sizes_is_balanced_and_repeats_no_text(made):
     for rows in made.values():
         assert len(set(collections.Counter(label for _, label in rows).values())) == 1
         assert {label for _, label in rows} == {"positive", "negative"}
-    assert len({text for rows in made.values() for text, _ in rows}) == 5000
+    assert len({reviews.words_of(text) for rows in made.values() for text, _ in rows}) == 5000
 
 
 def test_the_built_in_set_depends_on_its_seed_alone(made):
@@ -72,10 +72,21 @@ def test_the_built_in_set_depends_on_its_seed_alone(made):
 
 
 def test_built_in_reviews_are_short_and_their_words_are_all_met_in_training(made):
-    words = {split: [text.lower().split() for text, _ in rows] for split, rows in made.items()}
-    assert all(3 <= len(review) <= 45 for some in words.values() for review in some)
+    words = {split: [reviews.words_of(text).split() for text, _ in rows] for split, rows in made.items()}
+    assert all(1 <= len(review) <= 45 for some in words.values() for review in some)
     known = {word for review in words["train"] for word in review}
     assert {word for review in words["validation"] + words["test"] for word in review} <= known
+
+
+def test_what_people_type_first_is_written_in_words_of_training(made):
+    known = {word for text, _ in made["train"] for word in reviews.words_of(text).split()}
+    typed = "great movie|bad|I loved it|not good|waste of time|not bad at all|best film ever|boring|worst movie ever|"
+    typed += (
+        "I hated it|awesome|amazing acting|horrible|perfect|excellent|stupid|highly recommended|don't waste your time"
+    )
+    assert set(reviews.words_of(typed.replace("|", " ")).split()) <= known
+    short = [text for text, _ in made["train"] if len(text.split()) <= 3]
+    assert len(short) > 300
 
 
 @pytest.mark.parametrize("token_pattern", [r"(?u)\b\w\w+\b", r"\w+|[^\w\s]"])
