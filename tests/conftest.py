@@ -1,6 +1,14 @@
-"""Which tests share a process."""
+"""Which tests share a process, and how often it looks for garbage."""
 
+import gc
+
+import hypothesis
 import pytest
+
+# Tracing makes millions of objects that stay; looking for garbage among them is a tenth of the time.
+gc.set_threshold(100_000, 20, 20)
+hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
+hypothesis.settings.load_profile("quick")
 
 
 @pytest.hookimpl(optionalhook=True)

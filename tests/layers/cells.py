@@ -18,6 +18,26 @@ MAKERS = {
     "antisymmetric, gated": functools.partial(AntisymmetricCell, gated=True),
     "ctrnn, elapsed": functools.partial(CTRNNCell, elapsed=True),
 }
+# One of each kind that a driver may meet: one and two tensors of the carry, an output that is none of them, widths that
+# differ, weights read element by element, other matrices, a loop within the step, time told and time counted, a carry
+# that enters linearly, real and complex, a memory that is a matrix, a gradient of its own.
+DRIVEN = (
+    "elman",
+    "jordan, two outputs that fade",
+    "lstm",
+    "gru",
+    "projected",
+    "peephole",
+    "layernorm_lstm",
+    "multiplicative",
+    "ltc",
+    "ctrnn, elapsed",
+    "clockwork",
+    "mingru",
+    "lru",
+    "mlstm",
+    "hierarchical",
+)
 TENSORFLOW = keras.backend.backend() == "tensorflow"
 
 

@@ -5,13 +5,14 @@ import functools
 import keras
 import numpy as np
 import pytest
-from cells import MAKERS, TENSORFLOW, filled, gradients, recurrent, short_blocks, states
+from cells import DRIVEN, MAKERS, TENSORFLOW, filled, gradients, recurrent, short_blocks, states
 from keras import ops
 
 from layers import CELLS, Cell, ElmanCell, LSTMCell, Recurrent
 
 SHAPE = (4, 7, 5)
 every_cell = pytest.mark.parametrize("name", MAKERS)
+every_kind = pytest.mark.parametrize("name", DRIVEN)  # for what a driver does, whatever the equation
 tensorflow_only = pytest.mark.skipif(not TENSORFLOW, reason="TensorFlow graphs")
 
 
@@ -60,14 +61,14 @@ def test_a_row_that_is_all_padding_keeps_its_carry_and_gets_finite_gradients(nam
         close(gradient[0], np.full(gradient[0].shape, number), 0)
 
 
-@every_cell
+@every_kind
 def test_backwards_is_forwards_on_the_reversed_sequence(name, x):
     forwards = recurrent(name, shape=SHAPE, return_sequences=True)
     backwards = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True)
     close(backwards(x, mask=MASK), forwards(x[:, ::-1], mask=MASK[:, ::-1]))
 
 
-@every_cell
+@every_kind
 def test_aligned_outputs_stand_at_their_timesteps_under_any_mask(name, x):
     backwards = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True)
     aligned = recurrent(name, shape=SHAPE, return_sequences=True, go_backwards=True, align_outputs=True)
@@ -139,7 +140,7 @@ def test_gradients_are_those_of_stock_keras_s_loop_under_a_mask(name, x):
         close(one, other, 1e-4)
 
 
-@every_cell
+@every_kind
 def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name):
     x = np.random.default_rng(0).normal(size=(2, 11, 5)).astype("float32")
     layer = recurrent(name, shape=x.shape, return_sequences=True, return_state=True)
@@ -158,7 +159,7 @@ def test_any_number_of_timesteps_works_in_a_graph_that_does_not_know_it(name):
 
 
 @tensorflow_only
-@every_cell
+@every_kind
 def test_under_xla_too_where_sizes_are_unknown(name, x, monkeypatch):
     import tensorflow as tf
 
@@ -169,8 +170,10 @@ def test_under_xla_too_where_sizes_are_unknown(name, x, monkeypatch):
     close(run(x, MASK), layer(x, mask=MASK))
 
 
-@every_cell
-@pytest.mark.parametrize("policy, tolerance", [("mixed_bfloat16", 0.1), ("mixed_float16", 0.02)])
+@pytest.mark.parametrize(
+    "name, policy, tolerance",
+    [*((name, "mixed_bfloat16", 0.1) for name in MAKERS), *((name, "mixed_float16", 0.02) for name in DRIVEN)],
+)
 def test_mixed_precision_gives_the_same_to_its_precision(name, policy, tolerance, x):
     exact, layer = recurrent(name, shape=SHAPE), recurrent(name, shape=SHAPE, dtype=policy)
     expected, outputs = exact(x), layer(x)
@@ -183,7 +186,7 @@ def test_mixed_precision_gives_the_same_to_its_precision(name, policy, tolerance
             assert np.abs(one - other).max() <= 4 * tolerance * np.abs(other).max()
 
 
-@every_cell
+@every_kind
 def test_stateful_goes_on_where_it_was_until_it_is_reset(name, x):
     layer = recurrent(name, shape=SHAPE, return_sequences=True)
     held = Recurrent(MAKERS[name](4), return_sequences=True, stateful=True)
@@ -197,7 +200,7 @@ def test_stateful_goes_on_where_it_was_until_it_is_reset(name, x):
 
 
 @tensorflow_only
-@every_cell
+@every_kind
 def test_ragged_sequences_are_the_padded_and_masked_ones(name, x):
     import tensorflow as tf
 
@@ -208,7 +211,7 @@ def test_ragged_sequences_are_the_padded_and_masked_ones(name, x):
     close(layer(ragged), expected)
 
 
-@every_cell
+@every_kind
 def test_masked_outputs_are_the_last_real_one_or_zero(name, x):
     mask = RIGHT
     repeated = recurrent(name, shape=SHAPE, return_sequences=True)(x, mask=mask)
@@ -221,8 +224,9 @@ def test_masked_outputs_are_the_last_real_one_or_zero(name, x):
         close(begins_late[row, :length], np.zeros_like(begins_late[row, :length]), 0)
 
 
-@pytest.mark.parametrize("name", CELLS)
-@pytest.mark.parametrize("rate", ["dropout", "recurrent_dropout"])
+@pytest.mark.parametrize(
+    "name, rate", [*((name, "recurrent_dropout") for name in CELLS), ("lstm", "dropout"), ("mingru", "dropout")]
+)
 def test_dropout_repeats_with_its_seed_and_is_off_in_inference(name, rate, x):
     def made(seed):
         return recurrent(name, shape=SHAPE, cell={rate: 0.5, "seed": seed})
@@ -257,7 +261,7 @@ def test_one_mask_is_drawn_for_a_whole_sequence(rate):
     assert (kept[0] != kept[1]).any()
 
 
-@every_cell
+@every_kind
 def test_zoneout_keeps_units_as_they_were_and_mixes_in_inference(name, x):
     """Against stock RNN over a cell that mixes by itself; at 1 nothing moves."""
     carry = states(recurrent(name, shape=SHAPE), 4)
