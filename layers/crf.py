@@ -503,7 +503,25 @@ def viterbi(potentials, best=1):
         -1e6 or less.
     """
     field = Field.of(potentials)
-    batch, tags = ops.shape(potentials)[0], potentials.shape[-1]
+    ids, parts, last = best_paths(field, best)
+    logs = messages(field)[0]
+    rest = ops.sum(parts - logs[:-1], axis=0) - logs[-1]
+    return ids, last + ops.expand_dims(rest, 1)
+
+
+def best_tags(potentials):
+    """The tag sequence with the highest score, `(batch, timesteps)` int32, 0 at padding, without its probability."""
+    return best_paths(Field.of(potentials), 1)[0][:, 0]
+
+
+def best_paths(field, best):
+    """The tag sequences with the highest scores, and these in parts as those of `log_normalizers`.
+
+    Returns:
+        `(ids, parts, last)`: `(batch, best, timesteps)` int32; `(blocks, batch)`, which add up to what the scores of a
+        row have in common; and the rest of each score, `(batch, best)`.
+    """
+    batch, tags = ops.shape(field.logits)[1], field.logits.shape[2]
     to_from = ops.transpose(field.transitions)
     none = ops.full((batch, tags, best - 1), 4 * FORBIDDEN, dtype=to_from.dtype)
     ranked = lambda x: ops.concatenate([ops.expand_dims(x, 2), none], axis=2)  # (batch, tags, best)
@@ -550,9 +568,7 @@ def viterbi(potentials, best=1):
     blocks, ends = in_blocks([before, moves], BLOCK), ops.cast(ends, "int32")
     _, written = backend.scan(back, [ends], blocks, [Written(row, BLOCK)], reverse=True)
     ids = ops.where(field.real, backend.stacked(written[0]), 0)
-    logs = messages(field)[0]
-    rest = ops.sum(most - logs[:-1], axis=0) - logs[-1]
-    return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], scores + ops.expand_dims(rest, 1)
+    return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], most, scores
 
 
 # The same for Keras models.

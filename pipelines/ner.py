@@ -24,7 +24,8 @@ from data.sets import entities
 from data.transforms import spelling
 from data.transforms.tags import Tags
 from data.transforms.words import PADDING, UNKNOWN, located
-from layers import CELLS, CRF, CRFLoss, Viterbi, WordDropout, along, stack
+from layers import CELLS, CRF, CRFLoss, WordDropout, along, stack
+from layers.crf import best_tags
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
@@ -186,7 +187,7 @@ def answer(tags, potentials, texts):
     """
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     words, word_starts, word_ends = located(texts)
-    ids, _ = Viterbi()(potentials)
+    ids = best_tags(potentials)
     alone, before = along(potentials, ids)
     upto = tf.cumsum(before, axis=1)
     row, first, last, label = tags.entities(ids)

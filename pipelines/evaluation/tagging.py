@@ -5,8 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from data.transforms.words import located
-from layers import Viterbi
-from layers.crf import allowed
+from layers.crf import allowed, best_tags
 from pipelines.engine.training import say
 from pipelines.evaluation import markup
 
@@ -184,14 +183,14 @@ class EntityF1(keras.metrics.Metric):
 
     def __init__(self, tags, name="f1"):
         super().__init__(name=name)
-        self.tags, self.decode = tags, Viterbi()
+        self.tags = tags
         self.right, self.found, self.wanted = (
             self.add_weight(name=kind, initializer="zeros") for kind in ("right", "found", "wanted")
         )
 
     def update_state(self, target, potentials, sample_weight=None):
         timesteps = tf.shape(target, "int64")[1]
-        guess, _ = self.decode(potentials)
+        guess = best_tags(potentials)
         guess, truth = (self._keys(one, timesteps) for one in (guess, tf.maximum(target, 0)))
         both = tf.sets.intersection(guess[None], truth[None])
         for weight, some in ((self.right, both.values), (self.found, guess), (self.wanted, truth)):
