@@ -8,11 +8,12 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.saving import Extensible
 
 FAR = -1e30  # added to the scores of padding
 
 
-class Attention(keras.layers.Layer):
+class Attention(Extensible, keras.layers.Layer):
     r"""Weights over a memory, decided by a query, and the mean of the memory that they give.
 
         α_ij = softmax_j(e_ij)          weights
@@ -74,6 +75,8 @@ class Attention(keras.layers.Layer):
         """What queries need of a memory, made once: memory, keys, and what is added to scores, FAR at padding."""
         memory = ops.cast(memory, self.compute_dtype)
         real = ops.ones(ops.shape(memory)[:2]) if mask is None else ops.cast(mask, "float32")
+        if mask is not None:  # no weight of 0 makes NaN at padding harmless
+            memory = ops.where(ops.expand_dims(real, 2) > 0, memory, ops.cast(0, memory.dtype))
         return [memory, self.keys_of(memory), (1 - real) * FAR]
 
     def read(self, query, recur, before, memory, keys, padding, queries=-1):

@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from layers import arguments
+from layers.saving import Extensible
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class NaiveBayesBag(keras.layers.Layer):
+class NaiveBayesBag(Extensible, keras.layers.Layer):
     """Logits of the classes from the different words and pairs of neighbours in a text.
 
         r_f,c = log p(f | c) - mean over the classes k of log p(f | k)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.saving import Extensible
 
 # What the driver does to a candidate on its way into the carry, a function; None: nothing.
 WAY_IN = contextvars.ContextVar("WAY_IN", default=None)
@@ -22,7 +23,7 @@ def updates(through):
         WAY_IN.reset(token)
 
 
-class Cell(keras.layers.Layer):
+class Cell(Extensible, keras.layers.Layer):
     r"""One timestep of a recurrent network; a subclass is the equation of a paper.
 
     A subclass names its `gates` and its `carry` and writes `step`; weights, arguments, saving and Keras's cell protocol

@@ -9,13 +9,14 @@ from keras import ops
 from layers import arguments
 from layers.backend import Written, backend
 from layers.loop import BLOCK, in_blocks, like, whole_blocks
+from layers.saving import Extensible
 
 FORBIDDEN = -1e6  # what a forbidden transition adds to a score, in nats
 PADDING = -(2.0**100)  # what stands at padding instead of logits, for every tag: the same in 16, 32 and 64 bits
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class CRF(keras.layers.Layer):
+class CRF(Extensible, keras.layers.Layer):
     r"""Linear-chain conditional random field: scores of tag sequences from scores of tags and of transitions.
 
         s(y | x) = a_{y_1} + Σ_t u_{t, y_t} + Σ_t A_{y_{t-1}, y_t} + e_{y_T}
@@ -400,6 +401,16 @@ def likelihood(owner, potentials, tags):
     return ops.where(valid, found, ops.cast(math.nan, found.dtype))
 
 
+def shape_of(owner, name, x):
+    """Its shape, None for a size that the graph does not know."""
+    if getattr(x.shape, "rank", 0) is None:
+        raise ValueError(
+            f"{owner}: the number of axes of `{name}` must be known. Keras forgets it where a compiled model that was "
+            f"given `{name}` of one number of axes is given it of another: compile the model again."
+        )
+    return tuple(x.shape)
+
+
 def targets(owner, field, tags):
     """Which tags may be right, of `tags` as `log_likelihood` takes them.
 
@@ -409,7 +420,7 @@ def targets(owner, field, tags):
         a target that is none, and no error could be raised.
     """
     tags = ops.cast(tags, field.logits.dtype)
-    received, (_, batch, count) = tuple(tags.shape), field.logits.shape
+    received, (_, batch, count) = shape_of(owner, "tags", tags), field.logits.shape
     if len(received) == 3 and received[2] == 1:
         tags = tags[:, :, 0]
     known = field.timesteps if isinstance(field.timesteps, int) else None
@@ -581,7 +592,7 @@ def real_shape(potentials):
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class Viterbi(keras.layers.Layer):
+class Viterbi(Extensible, keras.layers.Layer):
     """The best tag sequences of a `CRF`'s potentials, as `viterbi`.
 
     Args:
@@ -617,7 +628,7 @@ class Viterbi(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class Marginals(keras.layers.Layer):
+class Marginals(Extensible, keras.layers.Layer):
     """The probability of each tag at each timestep, from a `CRF`'s potentials: `(batch, timesteps, tags)`."""
 
     def __init__(self, **kwargs):
@@ -659,7 +670,7 @@ class CRFLoss(keras.losses.Loss):
         potentials = wide(potentials)
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
-            shape, batch = tuple(sample_weight.shape), potentials.shape[0]
+            shape, batch = shape_of("CRFLoss", "sample_weight", sample_weight), potentials.shape[0]
             if shape[1:] not in ((), (1,)) or (shape and None not in (shape[0], batch) and shape[0] != batch):
                 raise ValueError(
                     "CRFLoss: `sample_weight` must be (batch,) or (batch, 1), a weight for each sequence, whose log "
@@ -704,7 +715,7 @@ class CRFAccuracy(keras.metrics.Mean):
     def weights_of(self, sample_weight, shape):
         """Weights of sequences or of words, in a shape that broadcasts to `(batch, timesteps)`."""
         weights = ops.cast(sample_weight, self.dtype)
-        received = tuple(weights.shape)
+        received = shape_of("CRFAccuracy", "sample_weight", weights)
         if len(received) == 3 and received[2] == 1:
             weights = weights[:, :, 0]
         if len(received) == 1:

@@ -8,11 +8,12 @@ from layers.attention import Attention
 from layers.attention_cell import AttentionCell
 from layers.backend import backend
 from layers.recurrent import Recurrent
+from layers.saving import Extensible, hold, serialized
 from layers.scores import MOST_TOKENS, SCORES, token_scores
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class Decoder(keras.layers.Layer):
+class Decoder(Extensible, keras.layers.Layer):
     r"""Writes a sequence from a summary of what it is about, and from a memory that it attends to.
 
     In training it is called with the target sequence itself, which is the target of the loss as well:
@@ -109,6 +110,8 @@ class Decoder(keras.layers.Layer):
                 f"Received: attention={attention!r} with levels={levels!r}."
             )
         self.attention = attention
+        if attention is not None:
+            hold(attention, self)
         initializer = keras.initializers.RandomNormal(stddev=embedding**-0.5, seed=seed)
         self.embed = keras.layers.Embedding(vocabulary, embedding, embeddings_initializer=initializer)
         self.drop_told = keras.layers.Dropout(dropout, seed=seed)
@@ -229,9 +232,9 @@ class Decoder(keras.layers.Layer):
 
     def get_config(self):
         names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "seed")
-        cells = [keras.saving.serialize_keras_object(level.cell) for level in self.levels]
+        cells = [serialized(level.cell) for level in self.levels]
         own = {"levels": cells, "begin": self.begin_token, **{name: getattr(self, name) for name in names}}
-        attention = self.attention and keras.saving.serialize_keras_object(self.attention)
+        attention = self.attention and serialized(self.attention)
         return {**super().get_config(), **own, "attention": attention}
 
     @classmethod

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from layers.saving import Extensible
+
 
 @keras.saving.register_keras_serializable(package="layers")
-class Pooling(keras.layers.Layer):
+class Pooling(Extensible, keras.layers.Layer):
     """A sequence as one vector: the mean, the largest value, or a learnt weighted mean of its timesteps.
 
     Args:
@@ -45,9 +47,12 @@ class Pooling(keras.layers.Layer):
             self.query = self.add_weight(name="query", shape=(features, 1), initializer="glorot_uniform")
 
     def call(self, sequence, mask=None):
+        padded = mask is not None
         if mask is None:
             mask = ops.ones(ops.shape(sequence)[:2], dtype="bool")
         real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)
+        if padded:  # no factor of 0 makes NaN at padding harmless
+            sequence = ops.where(real > 0, sequence, ops.cast(0, sequence.dtype))
         lowest = ops.cast(-3e4, sequence.dtype)  # within float16
         pooled = []
         if self.how in ("mean", "mean-max"):
@@ -71,7 +76,7 @@ class Pooling(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class WordDropout(keras.layers.Layer):
+class WordDropout(Extensible, keras.layers.Layer):
     """Replaces whole words by the unknown word in training, so that no single word decides and unknown words train.
 
     Source: M. Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text Classification", 2015,

@@ -10,6 +10,7 @@ from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
 from layers.loop import any_length, block_of, pieces, traced, unroll, whole_blocks
+from layers.saving import Extensible, hold, serialized
 
 
 def densified(sequence, mask):
@@ -75,7 +76,7 @@ def look_at_a_step(cell, features, constants=()):
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class Recurrent(keras.layers.Layer):
+class Recurrent(Extensible, keras.layers.Layer):
     """Runs a cell over time: what `keras.layers.RNN(cell)` computes, faster, with the mask carried along.
 
     Masks may have any pattern. A masked timestep leaves the carry as it was and repeats the last output (zeros before
@@ -162,6 +163,7 @@ class Recurrent(keras.layers.Layer):
                 f"keras.layers.RNN. Received: cell={cell!r}."
             )
         self.cell = cell
+        hold(cell, self)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
@@ -246,6 +248,11 @@ class Recurrent(keras.layers.Layer):
                 f"Recurrent: `sequence` must be (batch, timesteps, {self.features}), the width it was built with. "
                 f"Received: sequence.shape={tuple(sequence.shape)}."
             )
+        if self.stateful:
+            sequence = self._of_held_size(sequence)
+        if mask is not None:  # what stands at padding must not enter a product: 0 times NaN is NaN, in gradients too
+            real = ops.expand_dims(ops.cast(mask, "bool"), 2)
+            sequence = ops.where(real, sequence, ops.cast(0, sequence.dtype))
         cell, (batch, timesteps) = self.cell, ops.shape(sequence)[:2]
         given = [] if constants is None else keras.tree.flatten(constants)
         constants = [ops.cast(x, cell.state_dtype) for x in cell.constants_of(*given)]
@@ -283,6 +290,19 @@ class Recurrent(keras.layers.Layer):
             for held, state in zip(self.states, carry, strict=True):
                 held.assign(ops.cast(state, held.dtype))
         return [output, *carry] if self.return_state else output
+
+    def _of_held_size(self, sequence):
+        """The sequence; an error if its batch is another than that of the carry that a stateful layer holds."""
+        held, batch = self.states[0].shape[0], ops.shape(sequence)[0]
+        expected = (
+            f"Recurrent: a stateful layer built for a batch of {held} must be given a batch of {held}; build another "
+            f"layer, or pad the batch."
+        )
+        if isinstance(batch, int) and batch != held:
+            raise ValueError(f"{expected} Received: a batch of {batch}, sequence.shape={tuple(sequence.shape)}.")
+        return (
+            sequence if isinstance(batch, int) else backend.expect(batch == held, expected, {"batch": batch}, sequence)
+        )
 
     def _initial_carry(self, initial_state, batch, constants):
         """The carry to begin with, and whether it is all zeros."""
@@ -471,7 +491,7 @@ class Recurrent(keras.layers.Layer):
         )
         config = {name: getattr(self, name) for name in names}
         config["zoneout"] = list(self.zoneout) if self.zoneout else 0.0
-        return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}
+        return {**super().get_config(), **config, "cell": serialized(self.cell)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -5,10 +5,11 @@ import numpy as np
 from keras import ops
 
 from layers import arguments
+from layers.saving import Extensible
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class RidgeReadout(keras.layers.Layer):
+class RidgeReadout(Extensible, keras.layers.Layer):
     r"""A linear layer fitted by ridge regression over a stream of batches, as an echo state network's readout is.
 
         W = (X^T X + β I)^{-1} X^T Y

@@ -5,6 +5,7 @@ from keras import ops
 
 from layers import arguments
 from layers.recurrent import Recurrent, densified
+from layers.saving import Extensible
 
 
 def stack(
@@ -68,7 +69,7 @@ def stack(
 
 
 @keras.saving.register_keras_serializable(package="layers")
-class Stack(keras.layers.Layer):
+class Stack(Extensible, keras.layers.Layer):
     """Levels of `Recurrent` layers, each level reading what the one below it returns; made by `stack`.
 
     The mask goes to every level, whatever the installed Keras does with masks between layers.
