@@ -1,22 +1,45 @@
-"""Open what the user has: tables as CSV, TSV, JSON lines or Parquet, gzip too, in chunks and with exact line numbers.
+"""Open what the user has: tables as CSV, TSV, JSON or Parquet, gzip too, in chunks and with exact line numbers.
 
 Rows of text are read by Python's `csv` and `json` and handed on as pandas frames. pandas' own readers cannot serve:
 `read_csv` fills short rows with NaN, lets an unclosed quote run to the end of the file and counts records, not lines,
 and `read_json` names no line at all.
 """
 
+import codecs
+import collections
 import csv
+import dataclasses
 import gzip
+import io
 import itertools
 import json
-import math
 import pathlib
+import re
 import zlib
 
+import numpy as np
 import pandas as pd
 
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 LONGEST_FIELD = 2**24  # characters; what ends the search for a quote that is never closed
+SEPARATORS = ",;\t|"  # those that a header of a CSV file is searched for
+ROWS_AHEAD = 200  # lines that are rows each: what ends the search for the end of a field between quotes in a TSV file
+
+# A byte order mark says which encoding a file has; that of UTF-32 begins as that of UTF-16.
+_MARKS = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
+# Stands for a CR within a line while `csv` reads it: half of a surrogate pair, which no text holds.
+_CARRIAGE_RETURN = "\udc0d"
+
+# A field of a TSV file between quotes, one that is not closed, and any other.
+_QUOTED = re.compile(r'"((?:[^"]++|"")*+)"(?=\t|\r?\n|\Z)')
+_UNCLOSED = re.compile(r'"(?:[^"]++|"")*+')
+_PLAIN = re.compile(r"[^\t\n]*")
 
 
 class InputError(ValueError):
@@ -37,32 +60,71 @@ class InputError(ValueError):
         super().__init__(f"{path}:{line}: {message}" if line else f"{path}: {message}")
 
 
-def read_lines(path):
-    """The lines of a UTF-8 text file, gzip too when it ends in `.gz`; a byte order mark is dropped.
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How a text file is written, where that is not as its suffix, its header and its byte order mark say.
+
+    Args:
+        encoding: Encoding of a file that is not UTF-8, such as "cp1252"; one that is UTF-8 is read as such.
+        separator: The character between the fields of a table; "tab" is one too.
+        escape: The character before a quotation mark within a field; without one such marks are doubled.
+
+    Raises:
+        InputError: if Python knows no such encoding, or a separator or escape is not one character that can serve.
+
+    Example:
+        >>> Form(encoding="cp1252", separator=";")
+        Form(encoding='cp1252', separator=';', escape='')
+    """
+
+    encoding: str = ""
+    separator: str = ""
+    escape: str = ""
+
+    def __post_init__(self):
+        try:
+            "".encode(self.encoding or "utf-8")
+        except (LookupError, ValueError):
+            expected = "expected an encoding that Python knows, such as cp1252 or latin-1"
+            raise InputError("--encoding", f"{expected}, received {self.encoding!r}.") from None
+        if self.separator in ("tab", "\\t"):
+            object.__setattr__(self, "separator", "\t")
+        for name in ("separator", "escape"):
+            value = getattr(self, name)
+            if len(value) > 1 or value in ('"', "\r", "\n"):
+                expected = "expected one character, and no quotation mark or line end"
+                raise InputError(f"--{name}", f"{expected}, received {value!r}.")
+        if self.separator and self.separator == self.escape:
+            raise InputError("--escape", f"expected another character than the separator, received {self.escape!r}.")
+
+
+def read_lines(path, encoding=""):
+    """The lines of a text file, gzip too when it ends in `.gz`; a byte order mark is dropped.
+
+    Lines end in LF or CR LF; in a file whose first line ends in CR alone, in CR too.
 
     Args:
         path: The file.
+        encoding: Encoding of a file that is not UTF-8 and has no byte order mark.
 
     Returns:
         An iterator of (number from 1, line with its line end).
 
     Raises:
-        InputError: if the file is missing, a folder, unreadable, empty, a damaged gzip file, not UTF-8, or holds a NUL.
+        InputError: if the file is missing, a folder, unreadable, empty, a damaged gzip file, of another encoding, or
+            holds a NUL.
     """
+    number = 0
     try:
         if pathlib.Path(path).is_dir():
             raise InputError(path, "expected a file, received a folder.")
-        number = 0
-        with (gzip.open if str(path).lower().endswith(".gz") else open)(path, "rb") as file:
-            for number, line in enumerate(file, start=1):
-                if b"\0" in line:
-                    raise InputError(path, "expected text, received a NUL byte; is this a text file?", number)
-                try:
-                    yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
-                except UnicodeDecodeError as error:
-                    raise InputError(
-                        path, f"expected UTF-8, received the byte 0x{line[error.start]:02x}; save it as UTF-8.", number
-                    ) from None
+        encoding, newline = _layout(path, encoding)
+        with _opened(path) as file:
+            for number, line in enumerate(_decoded(path, file, encoding, newline), start=1):
+                if "\0" in line:
+                    advice = "is this a text file? If it is UTF-16, add --encoding utf-16"
+                    raise InputError(path, f"expected text, received a NUL byte; {advice}.", number)
+                yield number, line.removeprefix("\ufeff") if number == 1 else line
         if number == 0:
             raise InputError(path, "expected rows, received an empty file.")
     except FileNotFoundError:
@@ -73,21 +135,88 @@ def read_lines(path):
         raise InputError(path, f"expected a readable file, received: {error.strerror or error}.") from None
 
 
-def read_table(path, columns, *, required=(), chunk_rows=4096):
+def _opened(path):
+    return (gzip.open if str(path).lower().endswith(".gz") else open)(path, "rb")
+
+
+def _layout(path, encoding):
+    """The encoding of a file, and what ends its lines, as `io.TextIOWrapper` takes it: "" is CR too."""
+    with _opened(path) as file:
+        start = file.read(4)
+    found = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
+    found = found or ("utf-8" if not encoding or _is_utf8(path, encoding) else encoding)
+    with io.TextIOWrapper(_opened(path), found, errors="replace", newline="") as text:
+        return found, "" if text.readline(LONGEST_FIELD).endswith("\r") else "\n"
+
+
+def _is_utf8(path, encoding):
+    """Whether a file is UTF-8, although its encoding is said to be another one.
+
+    Text of another encoding is hardly ever UTF-8 from its beginning to its end. As UTF-8 it then has fewer characters.
+    """
+    with _opened(path) as file:
+        fewer = False
+        for line in file:
+            if line.isascii():
+                continue
+            try:
+                fewer = fewer or len(line.decode()) < len(line.decode(encoding, errors="replace"))
+                line.decode()
+            except UnicodeDecodeError:
+                return False
+        return fewer
+
+
+def _decoded(path, file, encoding, newline):
+    """The lines of an open file as text."""
+    if "\r\n".encode(encoding) != b"\r\n":  # several bytes a character
+        try:
+            with io.TextIOWrapper(file, encoding, newline=newline) as text:
+                yield from text
+        except UnicodeError as error:
+            raise InputError(path, f"expected {encoding}, received: {error}.") from None
+        return
+    lines = file if newline else _universal(file)
+    for number, line in enumerate(lines, start=1):
+        try:
+            yield line.decode(encoding)
+        except UnicodeDecodeError as error:
+            name = "UTF-8" if encoding == "utf-8" else encoding
+            received = f"expected {name}, received the byte 0x{line[error.start]:02x}"
+            advice = "name the encoding of the file, such as --encoding cp1252, or save it as UTF-8"
+            raise InputError(path, f"{received}; {advice}.", number) from None
+
+
+def _universal(file):
+    """The lines of an open file of bytes, which end in CR too; Latin-1 is a byte a character."""
+    with io.TextIOWrapper(file, "latin-1", newline="") as text:
+        yield from (line.encode("latin-1") for line in text)
+
+
+def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
     """Chosen columns of a table, as it is on disk, in chunks: a file larger than memory can be read.
 
-    The suffix says what the file is: `.csv`, `.tsv`, `.jsonl`, `.ndjson` (each also with `.gz`) or `.parquet`. Blank
-    lines are skipped. A quoted field may hold line ends; rows are numbered by the line where they begin.
+    The suffix says what the file is: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json` (each also with `.gz`) or `.parquet`.
+    Blank lines are skipped. Rows are numbered by the line where they begin.
+
+    A CSV file has commas between its fields or, where its header says so, semicolons, tabs or bars. A field between
+    quotes may hold separators and line ends. Between tabs a quotation mark is a character like any other, but in a
+    field that has to be read as quoted: one that holds doubled quotation marks, a tab or a line end, where its lines
+    are not rows each by themselves; and in a file whose header is quoted, as in CSV.
+
+    JSON is an object on each line or, in `.json`, also a list of objects.
 
     Args:
         path: The file.
         columns: Names of the columns wanted.
-        required: Those of `columns` that may not be empty. The others may be empty, but not absent or null.
+        required: Those of `columns` that may not be empty or null. The others may, but may not be absent.
         chunk_rows: Rows in a frame, at most.
+        form: A `Form`; None: as the file itself says.
 
     Returns:
-        An iterator of pandas frames with `columns`, every value a `str` (whole numbers without a decimal point), and
-        the row's line in the file (in Parquet the row's number), from 1, as the index.
+        An iterator of pandas frames with `columns`, every value a `str`, and the row's line in the file (in Parquet the
+        row's number), from 1, as the index. Values are what pandas writes to a CSV file: 1.0 is "1.0", true is "True",
+        and null and NaN are "".
 
     Raises:
         InputError: while iterating, at the first thing that is wrong; the message names the file and the line.
@@ -97,6 +226,7 @@ def read_table(path, columns, *, required=(), chunk_rows=4096):
         ...     print(chunk.shape, chunk["label"].iloc[0])
         (4, 2) positive
     """
+    form = form or Form()
     suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
     suffix = "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
     kind = suffix.removesuffix(".gz")
@@ -107,17 +237,17 @@ def read_table(path, columns, *, required=(), chunk_rows=4096):
         )
     if kind == ".parquet":
         rows = _parquet_rows(path, columns)
-    elif kind in (".jsonl", ".ndjson"):
-        rows = _json_rows(path, columns)
+    elif kind in (".jsonl", ".ndjson", ".json"):
+        rows = _json_rows(path, columns, form)
     else:
-        rows = _separated_rows(path, columns, "\t" if kind == ".tsv" else ",")
+        rows = _separated_rows(path, columns, form.separator or ("\t" if kind == ".tsv" else ""), form)
     at_least_one = False
     while chunk := list(itertools.islice(rows, chunk_rows)):
         at_least_one = True
         lines, values = zip(*chunk, strict=True)
         frame = pd.DataFrame(values, columns=list(columns), index=pd.Index(lines, name="line"), dtype="str")
         for column in required:
-            empty = frame[column].str.strip().str.lower().isin(["", "nan"])
+            empty = frame[column].str.strip() == ""
             if empty.any():
                 raise error_at(path, f"expected a value in the column {column!r}, received none.", empty.idxmax())
         yield frame
@@ -132,71 +262,226 @@ def error_at(path, message, line):
     return InputError(path, message, line)
 
 
-def _separated_rows(path, columns, separator):
+# CSV and TSV.
+
+
+def _separated_rows(path, columns, separator, form):
     """(line, values) of every row below the header of a CSV or TSV file."""
+    lines = itertools.dropwhile(lambda numbered: not numbered[1].strip(), read_lines(path, form.encoding))
+    top = next(lines, None)
+    if top is None:
+        raise InputError(path, "expected rows, received blank lines only.")
+    separator = separator or _separator(top[1], columns)
+    lines = itertools.chain([top], lines)
+    quoted = all(_QUOTED.fullmatch(name) for name in top[1].rstrip("\r\n").split(separator))
+    by_tab = separator == "\t" and not quoted and not form.escape
+    rows = _tab_rows(path, lines) if by_tab else _csv_rows(path, lines, separator, form.escape or None)
+    first, header = next(rows)
+    header = [name.strip() for name in header]
+    chosen = [_position(path, header, column, first) for column in columns]
+    for line, row in rows:
+        if len(row) != len(header):
+            raise InputError(path, f"expected {len(header)} fields, as in the header, received {len(row)}.", line)
+        yield line, [row[position] for position in chosen]
+
+
+def _separator(header, columns):
+    """The separator with which a header has the columns wanted; without such a one, the first that it has."""
+    for separator in SEPARATORS:
+        names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
+        if len(names) > 1 and all(names.count(column) == 1 for column in columns):
+            return separator
+    return next((separator for separator in SEPARATORS if separator in header), ",")
+
+
+def _csv_rows(path, lines, separator, escape):
+    """(line, fields) of every row between separators, as RFC 4180 has it, the header too."""
     csv.field_size_limit(LONGEST_FIELD)
     row_lines, number = [], 0  # the lines of the row being read, and the number of the last of them
 
     def feed():
         nonlocal number
-        for count, line in read_lines(path):
+        for count, line in lines:
             number = count
             row_lines.append(line)
-            yield line
+            inner = line.rstrip("\r\n")
+            yield inner.replace("\r", _CARRIAGE_RETURN) + line[len(inner) :] if "\r" in inner else line
 
-    reader = csv.reader(feed(), delimiter=separator, strict=True)
-    header, chosen = None, []
+    reader = csv.reader(feed(), delimiter=separator, escapechar=escape, strict=True)
     while True:
         row_lines.clear()
-        first = number + 1
         try:
             row = next(reader, None)
         except csv.Error as error:
-            opened = _open_quote(row_lines)
+            opened = _open_quote(row_lines, escape)
             if opened is not None and ("end of data" in str(error) or "field limit" in str(error)):
-                raise InputError(path, "expected a closing quote, received none.", first + opened) from None
+                raise InputError(
+                    path, "expected a closing quote, received none.", number - len(row_lines) + 1 + opened
+                ) from None
+            advice = "; where a backslash stands before them, add --escape '\\'" if '\\"' in row_lines[-1] else ""
             raise InputError(
-                path, f"expected quotes around whole fields, a quote inside doubled; received: {error}.", number
+                path, f"expected quotes around whole fields, a quote inside doubled{advice}; received: {error}.", number
             ) from None
         if row is None:
             break
-        if not any(field.strip() for field in row) and len(row) <= 1 and row_lines[0][:1] != '"':
+        if len(row) <= 1 and not "".join(row).strip() and row_lines[0][:1] != '"':
             continue
-        if header is None:
-            header = [name.strip() for name in row]
-            chosen = [_position(path, header, column, first) for column in columns]
-        elif len(row) != len(header):
-            raise InputError(path, f"expected {len(header)} fields, as in the header, received {len(row)}.", first)
-        else:
-            yield first, [row[position] for position in chosen]
-    if header is None:
-        raise InputError(path, "expected rows, received blank lines only.")
+        yield number - len(row_lines) + 1, [field.replace(_CARRIAGE_RETURN, "\r") for field in row]
 
 
-def _open_quote(lines):
+def _open_quote(lines, escape):
     """Index of the line with the quote that is not closed at the end of `lines`; None if all are closed."""
     opened = None
     for index, line in enumerate(lines):
         quote = line.find('"')
         while quote >= 0:
             doubled = opened is not None and line[quote + 1 : quote + 2] == '"'
-            if not doubled:
+            if not doubled and not (escape and line[:quote].endswith(escape)):
                 opened = index if opened is None else None
             quote = line.find('"', quote + 1 + doubled)
     return opened
 
 
-def _json_rows(path, columns):
-    """(line, values) of every row of a file with one JSON object a line."""
-    for number, line in read_lines(path):
-        if not line.strip():
+def _tab_rows(path, lines):
+    """(line, fields) of every row between tabs, the header too; see `read_table` for the quotation marks."""
+    waiting, count = collections.deque(), None
+    while waiting or (taken := next(lines, None)) is not None:
+        number, line = waiting.popleft() if waiting else taken
+        text = _without_end(line)
+        if not text.strip() and "\t" not in text:
             continue
+        fields = text.split("\t")
+        if '"' in text:
+            whole = count in (None, len(fields))
+            row = _tab_fields(text)
+            if row is None and count is not None:
+                row, ahead = _many_lines(line, lines, waiting, count)
+                if row is None and not whole and ahead:
+                    raise InputError(path, "expected a closing quote, received none.", number)
+            elif row is not None and (whole or len(row) != count):
+                row = None
+            fields = row or [_unquoted(field) for field in fields]
+        count = count or len(fields)
+        yield number, fields
+
+
+def _many_lines(line, lines, waiting, count):
+    """The fields of a row of several lines, and whether its end was missed; None where each line is a row by itself.
+
+    Lines that are not taken are left in `waiting`.
+    """
+    taken, row = [], None
+    texts, rows = [line], line.count("\t") == count - 1  # whether each line is a row by itself
+    size = 0
+    while row is None and not (rows and len(texts) > ROWS_AHEAD) and size < LONGEST_FIELD:
+        following = waiting.popleft() if waiting else next(lines, None)
+        if following is None:
+            break
+        size += len(following[1])
+        taken.append(following)
+        texts.append(following[1])
+        rows = rows and following[1].count("\t") == count - 1
+        if '"' in following[1]:
+            row = _tab_fields(_without_end("".join(texts)))
+    if row is not None and len(row) == count and not rows:
+        return row, False
+    waiting.extendleft(reversed(taken))
+    return None, row is None
+
+
+def _tab_fields(text):
+    """The fields of a row; None while one between quotes is not closed."""
+    fields, place = [], 0
+    while True:
+        if quoted := _QUOTED.match(text, place):
+            field, place = _unquoted(quoted[0]), quoted.end()
+        elif _UNCLOSED.fullmatch(text, place):
+            return None
+        else:
+            field = _PLAIN.match(text, place)[0]
+            place += len(field)
+        fields.append(field)
+        if text[place : place + 1] != "\t":
+            return fields if place == len(text) else []
+        place += 1
+
+
+def _unquoted(field):
+    """A field of a TSV file without its quotes, if it has to have them."""
+    quoted = _QUOTED.fullmatch(field)
+    return quoted[1].replace('""', '"') if quoted and re.search(r'[\t\r\n"]', quoted[1]) else field
+
+
+def _without_end(line):
+    return line[:-2] if line.endswith("\r\n") else line[:-1] if line.endswith(("\n", "\r")) else line
+
+
+# JSON and Parquet.
+
+
+def read_records(path, encoding=""):
+    """The objects of a JSON file: one on each line or, in `.json`, also over several lines, or a list of them.
+
+    Args:
+        path: The file: `.jsonl`, `.ndjson` or `.json`, each also with `.gz`.
+        encoding: As for `read_lines`.
+
+    Returns:
+        An iterator of (line where it begins, object).
+
+    Raises:
+        InputError: while iterating, at the first line that holds anything else.
+    """
+    if ".json" in [suffix.lower() for suffix in pathlib.Path(path).suffixes[-2:]]:
+        records = _json_values(path, encoding)
+    else:
+        records = _json_lines(path, encoding)
+    for number, record in records:
+        if not isinstance(record, dict):
+            received = json.dumps(record, ensure_ascii=False)[:40]
+            raise InputError(path, f"expected a JSON object, received {received!r}.", number)
+        yield number, record
+
+
+def _json_lines(path, encoding):
+    for number, line in read_lines(path, encoding):
+        if line.strip():
+            try:
+                yield number, json.loads(line)
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise InputError(path, f"expected a JSON object on each line, received: {error}.", number) from None
+
+
+def _json_values(path, encoding):
+    """(line, value) of each value of a list, or of values one after the other."""
+    text = "\n".join(_without_end(line) for _, line in read_lines(path, encoding))
+    decode, blank = json.JSONDecoder().raw_decode, re.compile(r"\s*")
+    after_blank = lambda place: blank.match(text, place).end()
+    line, counted = 1, 0
+    place = after_blank(0)
+    listed = text.startswith("[", place)
+    place = after_blank(place + listed)
+    while place < len(text) and not (listed and text[place] == "]"):
+        line, counted = line + text.count("\n", counted, place), place
         try:
-            row = json.loads(line)
+            value, place = decode(text, place)
+            yield line, value
+            place = after_blank(place)
+            if listed and not text.startswith((",", "]"), place):
+                raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
         except (json.JSONDecodeError, RecursionError) as error:
-            raise InputError(path, f"expected a JSON object on each line, received: {error}.", number) from None
-        if not isinstance(row, dict):
-            raise InputError(path, f"expected a JSON object, received {line.strip()[:40]!r}.", number)
+            at = getattr(error, "lineno", line)
+            raise InputError(path, f"expected a list of JSON objects, received: {error}.", at) from None
+        place = after_blank(place + 1) if listed and text[place] == "," else place
+    if listed and text[place : place + 1] != "]":
+        raise InputError(path, "expected a ] at the end of the list, received none.")
+    if listed and text[place + 1 :].strip():
+        raise InputError(path, "expected nothing below the list of JSON objects, received more.")
+
+
+def _json_rows(path, columns, form):
+    """(line, values) of every row of a file of JSON objects."""
+    for number, row in read_records(path, form.encoding):
         for column in columns:
             _position(path, list(row), column, number)
         yield number, [_as_text(path, row[column], column, number) for column in columns]
@@ -218,13 +503,22 @@ def _parquet_rows(path, columns):
                 _position(path, file.schema_arrow.names, column, None)
             number = itertools.count(1)
             for batch in file.iter_batches(batch_size=4096, columns=list(columns)):
-                for row in zip(*(batch.column(column).to_pylist() for column in columns), strict=True):
+                for row in zip(*(_values(batch.column(column)) for column in columns), strict=True):
                     line = next(number)
                     values = zip(row, columns, strict=True)
                     yield line, [_as_text(path, value, column, line) for value, column in values]
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(path, f"expected a whole Parquet file, received: {reason}") from None
+
+
+def _values(column):
+    """The values of a column; a float of 16 or 32 bits with the digits that tell it from the others of its width."""
+    kind = {"halffloat": "float16", "float": "float32"}.get(str(column.type))
+    values = column.to_pylist()
+    if kind is None:
+        return values
+    return [value if value is None else float(str(np.dtype(kind).type(value))) for value in values]
 
 
 def _position(path, names, column, line):
@@ -236,7 +530,7 @@ def _position(path, names, column, line):
 
 
 def _as_text(path, value, column, line):
-    """One JSON or Parquet value as text; 1.0 as "1", so that labels read alike from every format."""
+    """One JSON or Parquet value as the text that pandas writes to a CSV file, so that labels read alike from each."""
     try:
         if isinstance(value, bytes):
             value = value.decode()
@@ -245,11 +539,8 @@ def _as_text(path, value, column, line):
             return value
     except UnicodeError:
         raise error_at(path, f"expected Unicode text in the column {column!r}, received {value!r}.", line) from None
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and math.isfinite(value):
-        return str(int(value)) if value.is_integer() else str(value)
-    if isinstance(value, int):
+    if value is None or value != value:
+        return ""
+    if isinstance(value, (bool, int, float)):
         return str(value)
-    received = "none" if value is None or value != value else repr(value)[:40]
-    raise error_at(path, f"expected text or a number in the column {column!r}, received {received}.", line)
+    raise error_at(path, f"expected text or a number in the column {column!r}, received {repr(value)[:40]}.", line)

@@ -6,9 +6,9 @@
     python -m pipelines.ner predict --run runs/ner "Yesterday, Harry Potter met Hermione Granger."
     python -m pipelines.ner export --run runs/ner
 
-A file holds a word and its tag on each line, as CoNLL's do, or JSON lines of `text` and `entities` (`start`, `end`,
-`label`). What comes out: a run folder with weights, metrics beside a dictionary's and pictures, and with `export` a
-SavedModel from strings to entities with their places and scores.
+A file holds a word and its tag on each line, as CoNLL's do, or in each row of a table (`--token-column Word`), or JSON
+of `text` and `entities` (`start`, `end`, `label`). What comes out: a run folder with weights, metrics beside a
+dictionary's and pictures, and with `export` a SavedModel from strings to entities with their places and scores.
 """
 
 import collections
@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from data.files import InputError
+from data.files import Form, InputError
 from data.sets import entities
 from data.transforms import spelling
 from data.transforms.tags import Tags
@@ -36,11 +36,13 @@ from pipelines.evaluation import tagging
 
 @dataclasses.dataclass
 class Config(Words):
-    token_column: int = 0
-    """column of the words, from 0, or from the end where negative"""
-    tag_column: int = -1
+    token_column: str = "0"
+    """column of the words: from 0, from the end where negative, or its name in a table"""
+    tag_column: str = "-1"
     """column of the tags"""
-    file_scheme: Literal["", "IOB1", "BIO", "BIOES", "BIOUL", "BMES"] = ""
+    sentence_column: str = ""
+    """column that names the sentence, at its first word at least; else blank lines end sentences"""
+    file_scheme: Literal["", "IOB1", "BIO", "BIOES", "BIOUL", "BMES", "IO"] = ""
     """scheme of the tags in files; that which fits best unless given"""
     strict: bool = False
     """tags that break the scheme are an error, instead of being read as conlleval reads them"""
@@ -73,11 +75,10 @@ class Config(Words):
     RANGES: ClassVar = {
         **dict.fromkeys(("letters", "letter_embedding"), (1, None)),
         "letter_filters": (0, None),
-        **dict.fromkeys(("token_column", "tag_column"), (-1000, 1000)),
         **dict.fromkeys(("word_dropout", "dropout"), (0, 0.99)),
     }
     HELP: ClassVar = {
-        "data": ("token_column", "tag_column", "file_scheme", "strict"),
+        "data": ("token_column", "tag_column", "sentence_column", "file_scheme", "strict"),
         "network": ("scheme", "crf", "letters", "dropout"),
     }
 
@@ -87,24 +88,49 @@ def load(config):
         config,
         entities,
         check=lambda path, known: checked(path, config, known),
-        load=lambda path: entities.load(path, token_column=config.token_column, tag_column=config.tag_column),
+        load=lambda path: entities.load(path, **reading(config)),
+        public=public,
     )
+
+
+def reading(config):
+    """How `entities.check` and `entities.load` read a file."""
+    return {
+        "token_column": config.token_column,
+        "tag_column": config.tag_column,
+        "sentence_column": config.sentence_column,
+        "scheme": config.file_scheme or None,
+        "form": Form(config.encoding, config.separator, config.escape),
+    }
 
 
 def checked(path, config, known):
-    """What `entities.check` says of a file; tags that break the scheme are told."""
-    found = entities.check(
-        path,
-        token_column=config.token_column,
-        tag_column=config.tag_column,
-        scheme=config.file_scheme or None,
-        strict=config.strict,
-        known=known,
-    )
+    """What `entities.check` finds in a file; what was not read as it stands there is said."""
+    found = entities.check(path, **reading(config), strict=config.strict, known=known)
     if found["repaired"]:
         scheme, count = found["scheme"], found["repaired"]
         say(f"{path}: {count:,} tags break their scheme, {scheme}, and are read as conlleval reads them")
+    if found["scheme"] == "IO" and not config.file_scheme:
+        say(f"{path}: the tags have no prefixes (scheme IO): neighbours of one type are read as one entity")
+    say_spans(path, found)
     return found
+
+
+def public(name, split):
+    say_spans(f"{name}, {split}", entities.check_public(name, split))
+    return entities.public(name, split)
+
+
+def say_spans(source, found):
+    """One line on the spans that were not whole words, if there were any."""
+    meanings = {
+        "trimmed": "{} spans without the spaces or characters of no width at their edges",
+        "widened": "{} spans that begin or end within a word as the whole words",
+        "left_out": "{} spans in which there is nothing to see as none",
+    }
+    some = [meaning.format(f"{found[kind]:,}") for kind, meaning in meanings.items() if found.get(kind)]
+    if some:
+        say(f"{source}: read {', '.join(some)}")
 
 
 def vocabularies(config, train):
@@ -216,7 +242,7 @@ def answer(tags, potentials, texts):
 
 def labelled(path, config, vocabularies):
     checked(path, config, vocabularies["labels"])
-    return entities.load(path, token_column=config.token_column, tag_column=config.tag_column)
+    return entities.load(path, **reading(config))
 
 
 TASK = Task("ner", Config, load, vocabularies, build, tagging, labelled)

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from data.files import InputError
+from data.files import Form, InputError
 from data.sets import reviews
 from data.transforms.words import PADDING, UNKNOWN, Tokenizer, learn_words
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
@@ -71,14 +71,19 @@ class Config(Words):
 
 
 def load(config):
-    columns = config.text_column, config.label_column
     splits = splits_of(
         config,
         reviews,
-        check=lambda path, known: reviews.check(path, *columns, known=known),
-        load=lambda path: reviews.load(path, *columns),
+        check=lambda path, known: reviews.check(path, **reading(config), known=known),
+        load=lambda path: reviews.load(path, **reading(config)),
     )
     return {split: found if split == "train" else decided(found, config) for split, found in splits.items()}
+
+
+def reading(config):
+    """How `reviews.check` and `reviews.load` read a file."""
+    form = Form(config.encoding, config.separator, config.escape)
+    return {"text_column": config.text_column, "label_column": config.label_column, "form": form}
 
 
 def decided(examples, config):
@@ -162,9 +167,9 @@ def build(config, vocabularies):
 
 
 def labelled(path, config, vocabularies):
-    columns = config.text_column, config.label_column
-    reviews.check(path, *columns, known=vocabularies["labels"] + [config.neutral] * bool(config.neutral))
-    return decided(reviews.load(path, *columns), config)
+    known = vocabularies["labels"] + [config.neutral] * bool(config.neutral)
+    reviews.check(path, **reading(config), known=known)
+    return decided(reviews.load(path, **reading(config)), config)
 
 
 TASK = Task(

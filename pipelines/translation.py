@@ -21,7 +21,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from data.files import InputError
+from data.files import Form, InputError
 from data.sets import bitext
 from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
 from data.transforms.words import visible
@@ -154,19 +154,23 @@ def load(config):
         config,
         bitext,
         check=lambda path, known: {"labels": checked(path, config)},
-        load=lambda path: bitext.load(path, **languages),
+        load=lambda path: bitext.load(path, **languages, form=form(config)),
         public=lambda name, split: bitext.public(name, split, **languages),
     )
 
 
+def form(config):
+    return Form(config.encoding, config.separator, config.escape)
+
+
 def checked(path, config):
     """What `bitext.check` says of a file; what is odd about it is told."""
-    found = bitext.check(path, source=config.source, target=config.target)
+    found = bitext.check(path, source=config.source, target=config.target, form=form(config))
     same, pairs = found["same"], found["pairs"]
     if same > pairs / 2:
         say(f"{path}: both sides of {same:,} of {pairs:,} pairs are the same; is it one language twice?")
-    if found["empty"]:
-        say(f"{path}: {found['empty']:,} pairs are empty and left out")
+    if found["empty"] or found["one_sided"]:
+        say(f"{path}: left out {found['empty']:,} pairs that are empty and {found['one_sided']:,} with one side empty")
     if found["control"]:
         say(f"{path}: {found['control']:,} pairs have control characters, read as spaces")
     return found
@@ -335,7 +339,7 @@ def answer(read, write, found):
 
 def labelled(path, config, vocabularies):
     checked(path, config)
-    return bitext.load(path, source=config.source, target=config.target)
+    return bitext.load(path, source=config.source, target=config.target, form=form(config))
 
 
 TASK = Task(

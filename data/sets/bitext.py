@@ -2,7 +2,8 @@
 
 An example is (source, target): two scalar strings, in the order of the file. `source` and `target` say which they are:
 columns of a table, or the languages at the end of the names of parallel files. Sentences are as on disk, but that
-control characters, line ends within a cell among them, are spaces; tabs are kept.
+control characters, line ends within a cell among them, are spaces; tabs are kept. Pairs of which a side shows nothing
+are left out.
 """
 
 import functools
@@ -13,8 +14,9 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, InputError, error_at, read_lines, read_table
+from data.files import SUFFIXES, Form, InputError, read_lines, read_table
 from data.sets import bitext_grammar
+from data.transforms.words import visible
 
 SPLITS = bitext_grammar.SIZES  # pairs in the built-in set
 
@@ -22,60 +24,56 @@ _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string)
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # Unicode category Cc, but for the tab
 
 
-def check(path, *, source="0", target="1"):
+def check(path, *, source="0", target="1", form=None):
     """Read everything once: is it right, and what is in it?
 
     Args:
-        path, source, target: As for `load`.
+        path, source, target, form: As for `load`.
 
     Returns:
-        A dictionary of numbers: of "pairs"; of those left out as both sides are "empty"; of pairs whose sides are the
-        "same", many of which mean that one language came twice; of pairs with a "control" character, which `load`
-        makes a space; and of words, between spaces, in the "longest" sentence.
+        A dictionary of numbers: of "pairs"; of those left out, as both sides show nothing ("empty") or one of them
+        ("one_sided"); of pairs whose sides are the "same", many of which mean that one language came twice; of pairs
+        with a "control" character, which `load` makes a space; and of words, between spaces, in the "longest" sentence.
 
     Raises:
-        InputError: at the first thing that is wrong: no such files, a file that is not UTF-8, a sentence without its
-            translation, parallel files of different numbers of lines, or no pairs.
+        InputError: at the first thing that is wrong: no such files, a file of another encoding, parallel files of
+            different numbers of lines, or no pairs.
 
     Example:
         >>> check("tests/fixtures/pairs.tsv")
-        {'pairs': 4, 'empty': 0, 'same': 0, 'control': 0, 'longest': 10}
+        {'pairs': 4, 'empty': 0, 'one_sided': 0, 'same': 0, 'control': 0, 'longest': 10}
     """
-    found = {"pairs": 0, "empty": 0, "same": 0, "control": 0, "longest": 0}
-    files = _files(path, source, target)
-    for line, *sides in _rows(files, source, target):
-        pair = [_clean(side) for side in sides]
-        empty = [not side.strip() for side in pair]
-        if all(empty):
+    found = {"pairs": 0, "empty": 0, "one_sided": 0, "same": 0, "control": 0, "longest": 0}
+    for sides, pair, shown in _pairs(path, source, target, form):
+        if not any(shown):
             found["empty"] += 1
-            continue
-        if any(empty):
-            missing, there = (source, target) if empty[0] else (target, source)
-            file = files[empty.index(True)]
-            raise error_at(file, f"expected a sentence in {missing!r}, as in {there!r}, received none.", line)
-        found["pairs"] += 1
-        found["same"] += pair[0].strip() == pair[1].strip()
-        found["control"] += pair != sides
-        found["longest"] = max(found["longest"], *(len(side.split()) for side in pair))
+        elif not all(shown):
+            found["one_sided"] += 1
+        else:
+            found["pairs"] += 1
+            found["same"] += pair[0].strip() == pair[1].strip()
+            found["control"] += pair != sides
+            found["longest"] = max(found["longest"], *(len(side.split()) for side in pair))
     if not found["pairs"]:
-        raise InputError(path, "expected pairs of sentences, received none.")
+        some = f"{found['one_sided']:,} with a sentence on one side alone" if found["one_sided"] else "none"
+        raise InputError(path, f"expected pairs of sentences, received {some}.")
     return found
 
 
-def load(path, *, source="0", target="1"):
+def load(path, *, source="0", target="1", form=None):
     """The pairs of sentences of a table or of two parallel files, read as they are needed.
 
     Args:
-        path: A table: `.csv`, `.jsonl`, `.ndjson`, `.parquet` or `.tsv`; or `.tsv` or `.txt` without a header, columns
-            between tabs, quotation marks as any other character, as Anki and Tatoeba export them. Or what the names of
-            two parallel files, one sentence a line, begin with: "train" of `train.en` and `train.de`. Each also with
-            `.gz`, but for Parquet.
+        path: A table, see `data.files.read_table`; or `.tsv` or `.txt` without a header, columns between tabs,
+            quotation marks as any other character, as Anki and Tatoeba export them. Or what the names of two parallel
+            files, one sentence a line, begin with: "train" of `train.en` and `train.de`. Each also with `.gz`, but for
+            Parquet.
         source, target: Names of columns of a table; their numbers, from "0", where there is no header; or the ends of
             the names of parallel files, such as "en" and "de".
+        form: A `data.files.Form`; None: as the file itself says.
 
     Returns:
-        A `tf.data.Dataset` of (source, target): scalar strings, in the order of the file. Pairs of which both sides are
-        empty are left out.
+        A `tf.data.Dataset` of (source, target): scalar strings, in the order of the file.
 
     Raises:
         InputError: as `check`. Everything is checked before this returns.
@@ -85,20 +83,22 @@ def load(path, *, source="0", target="1"):
         ...     print(english.numpy().decode(), french.numpy().decode())
         We saw her yesterday. Nous l'avons vue hier.
     """
-    check(path, source=source, target=target)
+    check(path, source=source, target=target, form=form)
 
     def chunks():
-        rows = _rows(_files(path, source, target), source, target)
-        pairs = ([_clean(side) for side in sides] for _, *sides in rows)
-        pairs = (pair for pair in pairs if pair[0].strip())
+        pairs = (pair for _, pair, shown in _pairs(path, source, target, form) if all(shown))
         while chunk := list(itertools.islice(pairs, 1024)):
             yield tuple(map(list, zip(*chunk, strict=True)))
 
     return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
 
 
-def _clean(sentence):
-    return _CONTROL.sub(" ", sentence)
+def _pairs(path, source, target, form):
+    """Of each pair (sides as in the file, sides with spaces for control characters, whether each shows something)."""
+    rows = _rows(_files(path, source, target), source, target, form or Form())
+    while some := [list(sides) for sides in itertools.islice(rows, 1024)]:
+        clean = [[_CONTROL.sub(" ", side) for side in sides] for sides in some]
+        yield from zip(some, clean, (visible(clean) != "").numpy().tolist(), strict=True)
 
 
 def _files(path, source, target):
@@ -126,41 +126,42 @@ def _kind(path):
     return suffixes[-1] if suffixes else ""
 
 
-def _rows(files, source, target):
-    """(line, source, target) of each row, control characters and all."""
+def _rows(files, source, target, form):
+    """(source, target) of each row, control characters and all."""
     if files[0] != files[1]:
-        return _parallel_rows(files)
+        return _parallel_rows(files, form)
     if _kind(files[0]) in (".tsv", ".txt") and source.isdecimal() and target.isdecimal():
-        return _tab_rows(files[0], int(source), int(target))
-    return _table_rows(files[0], source, target)
+        return _rows_without_header(files[0], int(source), int(target), form)
+    return _table_rows(files[0], source, target, form)
 
 
-def _parallel_rows(files):
+def _parallel_rows(files, form):
     lines = [0, 0]
-    for rows in itertools.zip_longest(*map(read_lines, files)):
+    for rows in itertools.zip_longest(*(read_lines(file, form.encoding) for file in files)):
         lines = [row[0] if row else number for row, number in zip(rows, lines, strict=True)]
         if all(rows):
-            yield lines[0], *(line.rstrip("\r\n") for _, line in rows)
+            yield tuple(line.rstrip("\r\n") for _, line in rows)
     if lines[0] != lines[1]:
         raise InputError(files[1], f"expected {lines[0]:,} lines, as in {files[0]}, received {lines[1]:,}.")
 
 
-def _tab_rows(path, source, target):
-    for number, line in read_lines(path):
-        fields = line.rstrip("\r\n").split("\t")
+def _rows_without_header(path, source, target, form):
+    for number, line in read_lines(path, form.encoding):
+        fields = line.rstrip("\r\n").split(form.separator or "\t")
         if not line.strip():
-            yield number, "", ""
+            yield "", ""
         elif len(fields) <= max(source, target):
-            expected = f"expected a column {max(source, target)}, from 0 and between tabs"
+            between = f"the separator {form.separator!r}" if form.separator else "tabs"
+            expected = f"expected a column {max(source, target)}, from 0 and between {between}"
             raise InputError(path, f"{expected}, received {len(fields)} of them: {line.strip()[:40]!r}.", number)
         else:
-            yield number, fields[source], fields[target]
+            yield fields[source], fields[target]
 
 
-def _table_rows(path, source, target):
+def _table_rows(path, source, target, form):
     try:
-        for frame in read_table(path, [source, target]):
-            yield from zip(frame.index, frame[source], frame[target], strict=True)
+        for frame in read_table(path, [source, target], form=form):
+            yield from zip(frame[source], frame[target], strict=True)
     except InputError as error:
         if "expected one column" in str(error):
             error.args = (f"{str(error).removesuffix('.')}; name two of them: --source en --target de.",)
@@ -181,8 +182,7 @@ def public(name, split, *, source="0", target="1", data_dir=None):
         data_dir: Folder of the data sets; None is `~/tensorflow_datasets`.
 
     Returns:
-        A `tf.data.Dataset` of (source, target): scalar strings, in a fixed order. Pairs of which a side is empty are
-        left out.
+        A `tf.data.Dataset` of (source, target): scalar strings, in a fixed order.
 
     Raises:
         InputError: if there is no such set, split or language, it holds no translations or cannot be downloaded.
@@ -203,7 +203,7 @@ def public(name, split, *, source="0", target="1", data_dir=None):
     if chosen[0] == chosen[1]:
         raise InputError(name, f"expected two languages, received {chosen[0]!r} twice.")
     pairs = found.examples(split).map(lambda example: tuple(of(example)[language] for language in chosen))
-    return pairs.filter(lambda *pair: tf.reduce_all(tf.strings.length(tf.strings.strip(pair)) > 0))
+    return pairs.filter(lambda *pair: tf.reduce_all(visible(tf.stack(pair)) != ""))
 
 
 def public_splits(name, *, data_dir=None):

@@ -1,59 +1,80 @@
-"""Texts with named entities: columns as CoNLL has them, JSON lines with spans, and a built-in set.
+"""Texts with named entities: columns as CoNLL has them, tables, JSON lines with spans, and a built-in set.
 
 An example is (text, entities): a scalar string, and `(entities, 3)` strings, for each entity where it starts and ends,
-in characters (Unicode code points) of the text, the end not included, and its label. Words in columns are joined by one
-space.
+in characters (Unicode code points) of the text, the end not included, and its label. Entities are whole words of
+`words.located`, see `tags.resolve`, in the order of the text. Words in columns are joined by one space.
 """
 
+import collections
+import csv
 import functools
+import itertools
 import json
 import pathlib
 import random
+import re
 
 import tensorflow as tf
 
 from data import public_sets
-from data.files import InputError, read_lines
-from data.transforms.tags import SCHEMES, convert, spans
+from data.files import Form, InputError, error_at, read_lines, read_records, read_table
+from data.transforms.tags import SCHEMES, convert, edges, resolve, spans
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # sentences in the built-in set
+AT_ONCE = 256  # sentences whose words are looked for together
 _SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
+_WITH_PREFIX = re.compile(r"[BIESLUM]-.+", re.DOTALL)
+_NO_LABEL = re.compile(r"[BIESLUM]-")
+_DOCUMENT = re.compile(r'"?-DOCSTART-(?!\w)')  # begins a line
 
 
 # Files.
 
 
-def check(path, *, token_column=0, tag_column=-1, scheme=None, strict=False, known=None):
+def check(
+    path,
+    *,
+    token_column=0,
+    tag_column=-1,
+    sentence_column="",
+    scheme=None,
+    strict=False,
+    known=None,
+    form=None,
+):
     """Read the whole file once: is everything right, and what is in it?
 
     Args:
-        path: The file: `.jsonl` or `.ndjson` with `text` and `entities`, a list of `start`, `end` and `label`; any
-            other is columns, see `load`. Each also with `.gz`.
-        token_column, tag_column: Which columns hold the word and the tag, from 0, or from the end where negative.
-        scheme: The scheme that the tags are in, one of `tags.SCHEMES`; None: that which most of them fit.
+        path: The file, see `load`.
+        token_column, tag_column, sentence_column, form: As for `load`.
+        scheme: The scheme that the tags are in, one of `tags.SCHEMES`; None: "IO" where most tags have no prefix, else
+            that which most of them fit.
         strict: Whether tags that break the scheme are an error; otherwise they are read as `tags.spans` reads them, and
             counted.
         known: The labels that may occur, those of the training data; None allows any.
 
     Returns:
-        `{"sentences": number, "words": number, "scheme": name, "repaired": number, "labels": {label: number}}`; words
-        are counted where the file has columns.
+        `{"sentences": number, "words": number, "scheme": name, "repaired": number, "trimmed": number, "widened":
+        number, "labels": {label: number}}`. Words are counted where the file has tags. `trimmed` spans had something at
+        an edge that shows nothing, `widened` ones began or ended within a word.
 
     Raises:
         InputError: at the first line that is wrong.
     """
-    found = {"sentences": 0, "words": 0, "scheme": None, "repaired": 0, "labels": {}}
-    wrong = {name: [] for name in ([scheme] if scheme else SCHEMES)}  # scheme -> (line, tag) of those that break it
-    for line, _, entities, tags in _sentences(path, token_column, tag_column):
+    source = _source(path, token_column, tag_column, sentence_column, scheme, form)
+    found = {"sentences": 0, "words": 0, "scheme": None, "repaired": 0, "trimmed": 0, "widened": 0, "labels": {}}
+    possible = [scheme] if scheme else [name for name in SCHEMES if name != "IO"] if source.prefixes else ["IO"]
+    wrong = {name: [] for name in possible}  # scheme -> (line, tag) of those that break it
+    for lines, _, entities, tags in _resolved(path, source.sentences(), found):
         found["sentences"] += 1
         found["words"] += len(tags)
         for name, broken in wrong.items():
-            pairs = zip(tags, convert(tags, name), strict=True)
-            broken += [(line + place, tag) for place, (tag, right) in enumerate(pairs) if tag != right]
-        for _, _, label in entities:
+            rows = zip(lines, tags, convert(tags, name), strict=True) if tags else ()
+            broken += [(line, tag) for line, tag, right in rows if tag != right]
+        for _, _, label, line in entities:
             if known is not None and label not in known:
                 expected = ", ".join(map(repr, known))
-                raise InputError(path, f"expected a label of the training data ({expected}), received {label!r}.", line)
+                raise error_at(path, f"expected a label of the training data ({expected}), received {label!r}.", line)
             found["labels"][label] = found["labels"].get(label, 0) + 1
     if not found["sentences"]:
         raise InputError(path, "expected sentences, received none.")
@@ -62,18 +83,27 @@ def check(path, *, token_column=0, tag_column=-1, scheme=None, strict=False, kno
         found["repaired"] = len(broken)
         if broken and strict:
             line, tag = broken[0]
-            raise InputError(path, f"expected tags of scheme {found['scheme']}, received {tag!r} there.", line)
+            raise error_at(path, f"expected tags of scheme {found['scheme']}, received {tag!r} there.", line)
     return found
 
 
-def load(path, *, token_column=0, tag_column=-1):
+def load(path, *, token_column=0, tag_column=-1, sentence_column="", scheme=None, form=None):
     """The texts and entities of a file, read as they are needed.
 
     Args:
-        path: The file. Columns: a word on each line, with its tag in a column of its own, between tabs or spaces, and a
-            blank line between sentences; `-DOCSTART-` and comments (a line that begins with "#" and has another number
-            of columns) are left out. JSON lines: see `check`.
-        token_column, tag_column: As for `check`.
+        path: The file, each also with `.gz`:
+            JSON objects (`.jsonl`, `.ndjson`, `.json`) of `text` and `entities`, a list of `start`, `end` and `label`.
+            A table that `files.read_table` reads, with a header, where a column is named.
+            Any other: columns. A word on each line, with its tag in a column of its own, between tabs or spaces (in
+            `.csv` commas), and a blank line between sentences. `-DOCSTART-` and comments are left out. A comment is a
+            line that begins with "#" and has another number of columns, or, before the first word of a sentence, no
+            tag.
+        token_column, tag_column: The columns of the word and of its tag: a number, from 0, or from the end where
+            negative; or a name.
+        sentence_column: The column that names the sentence, at its first word or at each; "": there is none, sentences
+            end at blank lines.
+        scheme: As for `check`. "IO": tags are labels without prefixes, and neighbours of one type are one entity.
+        form: A `files.Form`: the encoding, and in tables and columns the separator; None: as the file itself says.
 
     Returns:
         A `tf.data.Dataset` of (text, entities), see the top of this module, in the order of the file.
@@ -86,113 +116,290 @@ def load(path, *, token_column=0, tag_column=-1):
         ...     print(text.numpy().decode(), entities.numpy().tolist())
         Jordan met Paris in Washington . [[b'0', b'6', b'PER'], [b'11', b'16', b'PER'], [b'20', b'30', b'LOC']]
     """
-    check(path, token_column=token_column, tag_column=tag_column)
+    arguments = {"token_column": token_column, "tag_column": tag_column, "sentence_column": sentence_column}
+    check(path, **arguments, scheme=scheme, form=form)
+    source = _source(path, **arguments, scheme=scheme, form=form)
 
     def examples():
-        for _, text, entities, _ in _sentences(path, token_column, tag_column):
+        for _, text, entities, _ in _resolved(path, source.sentences()):
             yield text, _table(entities)
 
     return tf.data.Dataset.from_generator(examples, output_signature=_SIGNATURE)
 
 
 def _table(entities):
-    return [[str(start), str(end), label] for start, end, label in entities] or tf.zeros([0, 3], tf.string)
+    return [[str(start), str(end), label] for start, end, label, *_ in entities] or tf.zeros([0, 3], tf.string)
 
 
-def _sentences(path, token_column, tag_column):
-    """(line, text, entities in characters, tags) of each sentence; tags are none where there are no columns."""
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
-    if suffixes[-1:] and suffixes[-1] in (".jsonl", ".ndjson"):
-        for line, text, entities in _json_lines(path):
-            yield line, text, entities, []
-        return
-    for line, rows in _columns(path):
-        words = [_cell(path, row, token_column, at) for at, row in enumerate(rows, start=line)]
-        tags = [_cell(path, row, tag_column, at) for at, row in enumerate(rows, start=line)]
-        for at, tag in enumerate(tags, start=line):
-            if tag != "O" and not (tag[:1] in "BIESLUM" and tag[1:2] == "-" and tag[2:]):
-                raise InputError(path, f"expected O or a tag such as B-PER, received {tag!r}.", at)
-        yield line, *_joined(words, tags), tags
+def _resolved(path, sentences, counts=None):
+    """Sentences with their entities at whole words: (lines, text, entities as (start, end, label, line), tags)."""
+    counts = {} if counts is None else counts
+    while some := list(itertools.islice(sentences, AT_ONCE)):
+        for (lines, text, entities, tags), edge in zip(some, edges([text for _, text, *_ in some]), strict=True):
+            found, last = [], 0
+            for start, end, label, line in sorted(entities):
+                words = resolve(start, end, *edge)
+                if words is None and "left_out" in counts:
+                    counts["left_out"] += 1
+                    continue
+                if words is None:
+                    expected = "expected entities with something to see, received one of spaces or characters without "
+                    raise error_at(path, f"{expected}width alone, {text[start:end]!r} ({start} ... {end}).", line)
+                if words[0] < last:
+                    expected = "expected entities side by side, of whole words each, received two that hold "
+                    raise error_at(path, f"{expected}{text[words[0] : last]!r} ({words[0]} ... {last}).", line)
+                last = words[1]
+                found.append((*words, label, line))
+                for name, differs in (
+                    ("trimmed", start < words[0] or end > words[1]),
+                    ("widened", start > words[0] or end < words[1]),
+                ):
+                    counts[name] = counts.get(name, 0) + differs
+            yield lines, text, found, tags
 
 
-def _joined(words, tags):
-    """The text of words, and where its entities stand."""
+def _joined(words, tags, lines):
+    """The text of words, and where its entities stand, with the line of their first word."""
     starts = [0]
     for word in words:
         starts.append(starts[-1] + len(word) + 1)
-    return " ".join(words), [(starts[start], starts[end] - 1, label) for start, end, label in spans(tags)]
+    found = [(starts[start], starts[end] - 1, label, lines[start]) for start, end, label in spans(tags)]
+    return " ".join(words), found
 
 
-def _cell(path, row, column, line):
-    try:
-        return row[column]
-    except IndexError:
-        raise InputError(path, f"expected a column {column}, received {len(row)} columns.", line) from None
+def _source(path, token_column, tag_column, sentence_column, scheme, form):
+    """What reads a file: an object with `sentences()` and `prefixes`, whether its tags have any."""
+    form = form or Form()
+    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
+    kind = suffixes[-1] if suffixes else ""
+    columns = [_column(one) for one in (token_column, tag_column, sentence_column)]
+    if any(isinstance(one, str) for one in columns):
+        return _Table(path, columns, scheme, form)
+    if kind in (".jsonl", ".ndjson", ".json"):
+        return _Spans(path, form)
+    return _Columns(path, columns, scheme, form, form.separator or ("," if kind == ".csv" else ""))
 
 
-def _columns(path):
-    """(line of the first word, rows) of each sentence."""
-    count = by_tab = None
-    rows, first = [], None
-    for number, line in read_lines(path):
-        line = line.rstrip("\r\n")
-        if not line.strip():
-            if rows:
-                yield first, rows
-            rows = []
-            continue
-        if by_tab is None and not line.startswith("#"):
-            by_tab = "\t" in line
-        fields = line.split("\t") if by_tab else line.split()
-        if line.startswith("#") and (count is None or len(fields) != count):
-            continue
-        if fields[0] == "-DOCSTART-":
-            continue
-        count = count or len(fields)
-        if len(fields) != count:
-            mixed = by_tab and "\t" not in line
-            advice = " separated by tabs, as above" if mixed else ""
-            raise InputError(path, f"expected {count} columns{advice}, received {len(fields)}.", number)
-        if count < 2:
-            raise InputError(path, f"expected a word and a tag, received {line[:40]!r}.", number)
-        first = number if not rows else first
-        rows.append(fields)
-    if rows:
-        yield first, rows
+def _column(column):
+    """A column's number, or its name; None where there is none."""
+    column = str(column).strip()
+    return int(column) if re.fullmatch(r"-?\d{1,4}", column) else column or None
 
 
-def _json_lines(path):
-    for number, line in read_lines(path):
-        if not line.strip():
-            continue
+class _Tagged:
+    """Files with a word in each row. `rows()` gives (line, word, tag, sentence), and None where a sentence ends."""
+
+    prefixes = None  # whether tags have any; None until all rows are read
+    tags = ()  # those that occur, with their counts
+
+    def __init__(self, path, columns, scheme, form):
+        self.path, self.form = path, form
+        self.token, self.tag, self.sentence = columns
+        self.tags = collections.Counter(row[2] for row in self.rows() if row)
+        self.prefixes = _have_prefixes(self.tags, scheme)
+
+    def sentences(self):
+        """(lines, text, entities, tags) of each sentence; entities with their lines, tags with prefixes."""
+        rows, name = [], ""
+        for row in itertools.chain(self.rows(), [None]):
+            if rows and (row is None or row[3] not in ("", name)):
+                lines, words, tags, _ = zip(*rows, strict=True)
+                tags = [self._with_prefix(tag, line) for tag, line in zip(tags, lines, strict=True)]
+                yield lines, *_joined(words, tags, lines), tags
+                rows = []
+            if row is not None:
+                rows.append(row)
+                name = row[3] or name
+
+    def _with_prefix(self, tag, line):
+        if tag == "O" or (self.prefixes and _WITH_PREFIX.fullmatch(tag)):
+            return tag
+        if self.prefixes or not tag or _NO_LABEL.fullmatch(tag):
+            advice = "; the scheme of tags without prefixes is IO" if tag else ""
+            raise error_at(self.path, f"expected O or a tag such as B-PER, received {tag!r}{advice}.", line)
+        return f"I-{tag}"
+
+
+def _have_prefixes(tags, scheme=None):
+    """Whether tags, a `Counter`, have prefixes: what most of them say; without any "O" they are no labels alone."""
+    with_prefix = sum(count for tag, count in tags.items() if _WITH_PREFIX.fullmatch(tag))
+    bare = sum(tags.values()) - with_prefix - tags["O"]
+    return with_prefix >= bare or scheme not in (None, "IO") or (scheme is None and not tags["O"])
+
+
+class _Table(_Tagged):
+    """A table with a header."""
+
+    def rows(self):
+        names = [name for name in (self.token, self.tag, self.sentence) if name is not None]
+        if not all(isinstance(name, str) for name in names):
+            received = ", ".join(map(str, names))
+            raise InputError(self.path, f"expected names of all columns where one is named, received {received}.")
+        before = None
+        for chunk in read_table(self.path, list(dict.fromkeys(names)), form=self.form):
+            for line, *cells in zip(chunk.index.tolist(), *(chunk[name].tolist() for name in names), strict=True):
+                word, tag, *sentence = cells
+                # A blank line, which `read_table` leaves out, ends a sentence where no column names it.
+                blank = self.sentence is None and before is not None and line > before + 1 + word.count("\n")
+                before = line
+                if blank or not (word or tag) or word == "-DOCSTART-":
+                    yield None
+                if (word or tag) and word != "-DOCSTART-":
+                    yield line, word, tag.strip(), "".join(sentence).strip()
+
+
+class _Columns(_Tagged):
+    """A word on each line, its fields between tabs, spaces or another separator, without a header."""
+
+    def __init__(self, path, columns, scheme, form, separator):
+        self.path, self.form = path, form
+        self.separator, self.count = self._layout(separator)
+        super().__init__(path, columns, scheme, form)
+
+    def _layout(self, separator):
+        """The separator, and how many columns there are, as most lines have it."""
+        possible = [separator] if separator else ["\t", " "]
+        # How often lines have so many fields, counted without and with the empty ones at their end; lines that begin
+        # with "#" are looked at where there are no others.
+        shapes = {(by, marked): collections.Counter() for by in possible for marked in (False, True)}
+        for _, line in self._lines():
+            if line is not None:
+                for by in possible:
+                    fields = self._split(line, by)
+                    shapes[by, line.startswith("#")][_width(fields), len(fields)] += 1
+        shapes = {by: shapes[by, False] or shapes[by, True] for by in possible}
+        if not separator:
+            tabs = sum(times for (width, _), times in shapes["\t"].items() if width > 1)
+            separator = "\t" if 2 * tabs >= sum(shapes["\t"].values()) else " "
+        widths = collections.Counter()
+        for (width, _), times in shapes[separator].items():
+            widths[width] += times
+        widest = max(widths, default=0)
+        if all(widest <= length for _, length in shapes[separator]):
+            return separator, widest
+        return separator, widths.most_common(1)[0][0]
+
+    def _lines(self):
+        """(number, line without its end) of each line, None for one that ends a sentence."""
+        for number, line in read_lines(self.path, self.form.encoding):
+            line = line.rstrip("\r\n")
+            yield number, line if line.strip() and not _DOCUMENT.match(line) else None
+
+    def _split(self, line, separator):
+        if separator == "\t":
+            return line.split(separator)
+        if separator == " ":
+            return [field for field in line.replace("\t", " ").split(" ") if field]
+        escape = self.form.escape or None
+        return next(csv.reader([line], delimiter=separator, escapechar=escape, doublequote=escape is None))
+
+    def rows(self):
+        inside = False
+        for number, line in self._lines():
+            if line is None:
+                yield None
+                inside = False
+                continue
+            fields = self._split(line, self.separator)
+            width = _width(fields)
+            fits = width <= self.count <= len(fields)
+            fields = fields[: self.count]
+            if line.startswith("#") and not (fits and (inside or self._may_be(self._cell(fields, self.tag, number)))):
+                continue
+            if not fits:
+                some = "tabs" if self.separator == "\t" and "\t" not in line else ""
+                advice = f" separated by {some}, as in most lines" if some else ""
+                received = width if width > self.count else len(fields)
+                raise InputError(self.path, f"expected {self.count} columns{advice}, received {received}.", number)
+            if self.count < 2:
+                raise InputError(self.path, f"expected a word and a tag, received {line[:40]!r}.", number)
+            word, tag = (self._cell(fields, column, number) for column in (self.token, self.tag))
+            if word == "-DOCSTART-":
+                yield None
+                inside = False
+                continue
+            sentence = "" if self.sentence is None else self._cell(fields, self.sentence, number)
+            yield number, word, tag.strip(), sentence.strip()
+            inside = True
+
+    def _may_be(self, tag):
+        """Whether a line that begins with "#", and has all columns, is of a word: whether its tag is one."""
+        if tag == "O" or _WITH_PREFIX.fullmatch(tag):
+            return True
+        # Between spaces a comment may have as many words as there are columns.
+        return not self.prefixes and (self.separator != " " or tag in self.tags)
+
+    def _cell(self, row, column, line):
         try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise InputError(path, f"expected a JSON object, received: {error.msg}.", number) from None
-        if not isinstance(row, dict) or not isinstance(row.get("text"), str):
-            raise InputError(path, "expected an object with a `text`, received none.", number)
+            return row[column]
+        except IndexError:
+            raise InputError(self.path, f"expected a column {column}, received {len(row)} columns.", line) from None
+
+
+def _width(fields):
+    """How many fields there are without the empty ones at the end."""
+    width = len(fields)
+    while width and not fields[width - 1].strip():
+        width -= 1
+    return width
+
+
+class _Spans:
+    """JSON objects of `text` and `entities`."""
+
+    prefixes = True
+
+    def __init__(self, path, form):
+        self.path, self.form = path, form
+
+    def sentences(self):
+        for number, row in read_records(self.path, self.form.encoding):
+            yield self._sentence(row, number)
+
+    def _sentence(self, row, number):
+        if not isinstance(row.get("text"), str):
+            raise InputError(self.path, "expected an object with a `text`, received none.", number)
         if not isinstance(row.get("entities"), list):
-            raise InputError(path, "expected a list `entities`, received none; [] where there are none.", number)
-        text, entities, last = row["text"], [], 0
+            raise InputError(self.path, "expected a list `entities`, received none; [] where there are none.", number)
+        text, entities = row["text"], []
         for entity in row["entities"]:
-            try:
-                start, end, label = entity["start"], entity["end"], entity["label"]
-                right = 0 <= start < end <= len(text) and isinstance(label, str) and label
-            except (TypeError, KeyError):
-                right = False
-            if not right:
+            start, end, label = map(entity.get, ("start", "end", "label")) if isinstance(entity, dict) else (None,) * 3
+            right = type(start) is int and type(end) is int and 0 <= start < end <= len(text)
+            if not right or not isinstance(label, str) or not label.strip():
                 expected = f"`start`, `end` in 0 ... {len(text)} and a `label`"
-                raise InputError(path, f"expected {expected}, received {json.dumps(entity)[:80]}.", number)
-            entities.append((start, end, label))
-        entities.sort()
-        for start, end, _ in entities:
-            if start < last:
-                raise InputError(path, f"expected entities side by side, received two that hold {start}.", number)
-            last = end
-        yield number, text, entities
+                received = json.dumps(entity, ensure_ascii=False)[:80]
+                raise InputError(self.path, f"expected {expected}, received {received}.", number)
+            entities.append((start, end, label, number))
+        try:
+            "".join([text, *(label for *_, label, _ in entities)]).encode()
+        except UnicodeEncodeError as error:
+            half = error.object[error.start]
+            raise InputError(
+                self.path, f"expected Unicode text, received half a surrogate pair, {half!r}.", number
+            ) from None
+        return (number,), text, entities, []
 
 
 # Public sets.
+
+
+def check_public(name, split, *, data_dir=None):
+    """Read a split of a public set once: how many of its spans are not whole words?
+
+    Args:
+        name, split, data_dir: As for `public`.
+
+    Returns:
+        `{"trimmed": number, "widened": number, "left_out": number}`, see `check`; spans of words in which there is
+        nothing to see are left out.
+
+    Raises:
+        InputError: as `public`.
+    """
+    found = dict.fromkeys(("trimmed", "widened", "left_out"), 0)
+    for _ in _resolved(name, _public_sentences(name, split, data_dir), found):
+        pass
+    return found
 
 
 def public(name, split, *, data_dir=None):
@@ -210,20 +417,25 @@ def public(name, split, *, data_dir=None):
     Raises:
         InputError: if there is no such set or split, it holds no tagged words or cannot be downloaded.
     """
-    found = public_sets.Public(name, data_dir)
-    words, tags = found.feature("tokens", found.is_words), found.feature("ner", found.is_tags)
-    names = found.features[tags].feature.names
-    examples = found.examples(split)
+    next(_public_sentences(name, split, data_dir), None)  # what is wrong is said now
 
     def rows():
-        for example in examples.as_numpy_iterator():
-            text, entities = _joined(
-                [word.decode("utf-8", errors="replace") for word in example[words]],
-                [names[number] for number in example[tags]],
-            )
+        for _, text, entities, _ in _resolved(name, _public_sentences(name, split, data_dir), {"left_out": 0}):
             yield text, _table(entities)
 
     return tf.data.Dataset.from_generator(rows, output_signature=_SIGNATURE)
+
+
+def _public_sentences(name, split, data_dir):
+    found = public_sets.Public(name, data_dir)
+    words, tags = found.feature("tokens", found.is_words), found.feature("ner", found.is_tags)
+    names = found.features[tags].feature.names
+    if not _have_prefixes(collections.Counter(names)):
+        names = [name if name == "O" else f"I-{name}" for name in names]
+    for number, example in enumerate(found.examples(split).as_numpy_iterator(), start=1):
+        some = [word.decode("utf-8", errors="replace") for word in example[words]]
+        labels = [names[number] for number in example[tags]]
+        yield (number,), *_joined(some, labels, [number] * len(some)), labels
 
 
 def public_splits(name, *, data_dir=None):

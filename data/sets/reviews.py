@@ -20,7 +20,7 @@ SPLITS = {"train": 4000, "validation": 500, "test": 500}  # reviews in the built
 _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
 
 
-def check(path, text_column="text", label_column="label", known=None):
+def check(path, text_column="text", label_column="label", known=None, form=None):
     """Read the whole file once: is everything right, and what is in it?
 
     Args:
@@ -28,6 +28,7 @@ def check(path, text_column="text", label_column="label", known=None):
         text_column: Column or key that holds the text.
         label_column: Column or key that holds the label.
         known: The labels that may occur, those of the training data; None allows any.
+        form: As for `load`.
 
     Returns:
         `{"rows": number, "labels": {label: number}}`, the most frequent label first, ties in alphabetical order.
@@ -40,7 +41,7 @@ def check(path, text_column="text", label_column="label", known=None):
         {'rows': 4, 'labels': {'negative': 2, 'positive': 2}}
     """
     counts = collections.Counter()
-    for frame in _frames(path, text_column, label_column):
+    for frame in _frames(path, text_column, label_column, form):
         unknown = pd.Series(False, frame.index) if known is None else ~frame[label_column].isin(list(known))
         if unknown.any():
             line = unknown.idxmax()
@@ -55,32 +56,33 @@ def check(path, text_column="text", label_column="label", known=None):
     return {"rows": counts.total(), "labels": labels}
 
 
-def load(path, text_column="text", label_column="label"):
-    """The texts and labels of a CSV, TSV, JSON lines or Parquet file, read as they are needed.
+def load(path, text_column="text", label_column="label", form=None):
+    """The texts and labels of a table, read as they are needed.
 
     Args:
-        path: The file.
+        path: The file: CSV, TSV, JSON or Parquet, see `data.files.read_table`.
         text_column: Column or key that holds the text.
         label_column: Column or key that holds the label, text or a number.
+        form: A `data.files.Form`; None: as the file itself says.
 
     Returns:
         A `tf.data.Dataset` of (text, label): scalar strings, in the order of the file. Labels are without the spaces
-        around them, whole numbers without a decimal point in JSON and Parquet.
+        around them.
 
     Raises:
         InputError: at the first line that is wrong. The whole file is checked before this returns.
     """
-    check(path, text_column, label_column)
+    check(path, text_column, label_column, form=form)
 
     def chunks():
-        for frame in _frames(path, text_column, label_column):
+        for frame in _frames(path, text_column, label_column, form):
             yield frame[text_column].tolist(), frame[label_column].tolist()
 
     return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
 
 
-def _frames(path, text_column, label_column):
-    for frame in read_table(path, [text_column, label_column], required=[label_column]):
+def _frames(path, text_column, label_column, form):
+    for frame in read_table(path, [text_column, label_column], required=[label_column], form=form):
         frame[label_column] = frame[label_column].str.strip()
         yield frame
 

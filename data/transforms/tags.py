@@ -1,8 +1,12 @@
 """Tags of words for entities: the schemes, their conversion, and both ways between tags and places in a text."""
 
+import bisect
+
 import tensorflow as tf
 
-SCHEMES = ("BIO", "IOB1", "BIOES", "BIOUL", "BMES")
+from data.transforms.words import located, visible
+
+SCHEMES = ("BIO", "IOB1", "BIOES", "BIOUL", "BMES", "IO")
 
 # Prefix of the first, inner, last and only word of an entity.
 _PREFIXES = {"BIO": "BIIB", "BIOES": "BIES", "BIOUL": "BILU", "BMES": "BMES"}
@@ -37,7 +41,7 @@ def spans(tags):
 
 
 def tagged(entities, length, scheme="BIO"):
-    """Tags of a scheme that tell of entities: the inverse of `spans`.
+    """Tags of a scheme that tell of entities: the inverse of `spans`, but for IO, where neighbours of a type are one.
 
     Args:
         entities: List of (start, end, label), in words, none over another.
@@ -58,8 +62,8 @@ def tagged(entities, length, scheme="BIO"):
         raise ValueError(f"`scheme` must be one of {', '.join(SCHEMES)}. Received: scheme={scheme!r}.")
     tags, before = ["O"] * length, None
     for start, end, label in sorted(entities):
-        if scheme == "IOB1":
-            first = "B" if before == (start, label) else "I"
+        if scheme in ("IOB1", "IO"):
+            first = "B" if scheme == "IOB1" and before == (start, label) else "I"
             prefixes = first + "I" * (end - start - 1)
         else:
             first, inner, last, only = _PREFIXES[scheme]
@@ -70,13 +74,55 @@ def tagged(entities, length, scheme="BIO"):
 
 
 def convert(tags, scheme):
-    """Tags of any scheme as those of another; nothing is lost.
+    """Tags of any scheme as those of another; nothing is lost, but in IO the border of neighbours of one type.
 
     Example:
         >>> convert(["I-PER", "I-PER", "O"], "BIO")
         ['B-PER', 'I-PER', 'O']
     """
     return tagged(spans(tags), len(tags), scheme)
+
+
+def edges(texts):
+    """Where the words of texts stand that show something: those that a span can mean.
+
+    Args:
+        texts: List of `str`.
+
+    Returns:
+        For each text `(starts, ends)`, lists of places in characters (Unicode code points), the end not included. The
+        words are those of `words.located` without those of spaces, control characters and characters of no width.
+
+    Example:
+        >>> edges(["Ann \u200b\u200e met", " "])
+        [([0, 7], [3, 10]), ([], [])]
+    """
+    words, starts, ends = located(tf.constant(texts, tf.string, shape=[len(texts)]))
+    shown = words.with_flat_values(visible(words.flat_values) != "")
+    starts, ends = (tf.ragged.boolean_mask(one, shown).to_list() for one in (starts, ends))
+    return list(zip(starts, ends, strict=True))
+
+
+def resolve(start, end, starts, ends):
+    """The whole words that a span means: those of `edges` that it shares a character with.
+
+    A span with spaces or characters of no width at its edges means the words within; one that begins or ends within a
+    word means the whole word. What is learnt, scored and shown of an entity are these words.
+
+    Args:
+        start, end: The span, in characters, the end not included.
+        starts, ends: Of one text, see `edges`.
+
+    Returns:
+        `(start, end)` of the words; None if there are none.
+
+    Example:
+        >>> (edge,) = edges(["Ann Lee met"])
+        >>> resolve(0, 4, *edge), resolve(1, 5, *edge), resolve(3, 4, *edge)
+        ((0, 3), (0, 7), None)
+    """
+    first, last = bisect.bisect_right(ends, start), bisect.bisect_left(starts, end) - 1
+    return (starts[first], ends[last]) if first <= last else None
 
 
 class Tags(tf.Module):

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from data.files import SUFFIXES, InputError, read_lines, read_table
+from data.files import SUFFIXES, Form, InputError, read_lines, read_table
 
 
 def texts(flags, config, column=None):
@@ -31,10 +31,11 @@ def texts(flags, config, column=None):
             yield from ((None, line.rstrip("\r\n")) for line in lines)
         elif column and is_table(path):
             wanted = getattr(config, column)
-            for frame in read_table(path, [wanted]):
+            for frame in read_table(path, [wanted], form=Form(config.encoding, config.separator, config.escape)):
                 yield from ((f"{path}:{line}", text) for line, text in frame[wanted].items())
         else:
-            yield from ((f"{path}:{line}", text.rstrip("\r\n")) for line, text in read_lines(path))
+            lines = read_lines(path, config.encoding)
+            yield from ((f"{path}:{line}", text.rstrip("\r\n")) for line, text in lines)
 
 
 def is_table(path):

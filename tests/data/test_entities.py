@@ -43,6 +43,8 @@ def test_json_lines_keep_text_and_offsets(tmp_path):
         "words": 0,
         "scheme": None,
         "repaired": 0,
+        "trimmed": 0,
+        "widened": 0,
         "labels": {"PER": 2},
     }
 
@@ -64,12 +66,17 @@ def test_tags_outside_their_scheme_are_counted_or_an_error(tmp_path):
     "name, text, message",
     [
         ("a.txt", "Ann X I-PER\nmet O\n", r"a.txt:2: expected 3 columns, received 2"),
-        ("a.txt", "Ann\tI-PER\nmet O\n", r"a.txt:2: expected 2 columns separated by tabs, as above, received 1"),
+        (
+            "a.txt",
+            "Ann\tI-PER\nmet O\n",
+            r"a.txt:2: expected 2 columns separated by tabs, as in most lines, received 1",
+        ),
         ("a.txt", "Ann\nmet\n", r"a.txt:1: expected a word and a tag, received 'Ann'"),
         ("a.txt", "Ann X-PER\n", r"a.txt:1: expected O or a tag such as B-PER, received 'X-PER'"),
         ("a.txt", "Ann B-\n", r"a.txt:1: expected O or a tag such as B-PER, received 'B-'"),
         ("a.txt", "\n\n", r"a.txt: expected sentences, received none"),
-        ("a.jsonl", "{]", r"a.jsonl:1: expected a JSON object, received"),
+        ("a.jsonl", "{]", r"a.jsonl:1: expected a JSON object on each line, received"),
+        ("a.json", "[\n3]", r"a.json:2: expected a JSON object, received '3'"),
         ("a.jsonl", '{"entities": []}', r"a.jsonl:1: expected an object with a `text`"),
         ("a.jsonl", '{"text": "a"}', r"a.jsonl:1: expected a list `entities`"),
         (
@@ -80,7 +87,7 @@ def test_tags_outside_their_scheme_are_counted_or_an_error(tmp_path):
         (
             "a.jsonl",
             '{"text": "abc", "entities": [{"start": 0, "end": 2, "label": "X"}, {"start": 1, "end": 3, "label": "X"}]}',
-            r"a.jsonl:1: expected entities side by side, received two that hold 1",
+            r"a.jsonl:1: expected entities side by side, of whole words each, received two that hold 'abc' \(0",
         ),
     ],
 )
