@@ -7,7 +7,6 @@ from layers.attention import Attention
 from layers.cell import Cell
 from layers.loop import traced
 from layers.recurrent import look_at_a_step
-from layers.saving import hold, serialized
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -69,8 +68,6 @@ class AttentionCell(Cell):
         rates = {"dropout": cell.dropout, "recurrent_dropout": cell.recurrent_dropout, "seed": cell.seed}
         super().__init__(cell.units, **rates, **kwargs)
         self.cell, self.attention, self.input_feeding = cell, attention, input_feeding
-        hold(cell, self)
-        hold(attention, self)
         self.gates, self.recurrent_gates = cell.gates, cell.recurrent_gates
         self.carry = (*cell.carry, *(["attentional"] if input_feeding else []), "weights")
 
@@ -140,7 +137,7 @@ class AttentionCell(Cell):
         config = super().get_config()
         for name in ("units", "dropout", "recurrent_dropout", "seed"):  # the cell's
             del config[name]
-        own = {"cell": serialized(self.cell), "attention": serialized(self.attention)}
+        own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("cell", "attention")}
         return {**config, **own, "input_feeding": self.input_feeding}
 
     @classmethod

@@ -8,7 +8,7 @@ from layers.attention import Attention
 from layers.attention_cell import AttentionCell
 from layers.backend import backend
 from layers.recurrent import Recurrent
-from layers.saving import Extensible, hold, serialized
+from layers.saving import Extensible
 from layers.scores import MOST_TOKENS, SCORES, token_scores
 
 
@@ -110,8 +110,6 @@ class Decoder(Extensible, keras.layers.Layer):
                 f"Received: attention={attention!r} with levels={levels!r}."
             )
         self.attention = attention
-        if attention is not None:
-            hold(attention, self)
         initializer = keras.initializers.RandomNormal(stddev=embedding**-0.5, seed=seed)
         self.embed = keras.layers.Embedding(vocabulary, embedding, embeddings_initializer=initializer)
         self.drop_told = keras.layers.Dropout(dropout, seed=seed)
@@ -232,9 +230,9 @@ class Decoder(Extensible, keras.layers.Layer):
 
     def get_config(self):
         names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "seed")
-        cells = [serialized(level.cell) for level in self.levels]
+        cells = [keras.saving.serialize_keras_object(level.cell) for level in self.levels]
         own = {"levels": cells, "begin": self.begin_token, **{name: getattr(self, name) for name in names}}
-        attention = self.attention and serialized(self.attention)
+        attention = self.attention and keras.saving.serialize_keras_object(self.attention)
         return {**super().get_config(), **own, "attention": attention}
 
     @classmethod

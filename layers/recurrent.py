@@ -10,7 +10,7 @@ from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
 from layers.loop import any_length, block_of, pieces, traced, unroll, whole_blocks
-from layers.saving import Extensible, hold, serialized
+from layers.saving import Extensible
 
 
 def densified(sequence, mask):
@@ -163,7 +163,6 @@ class Recurrent(Extensible, keras.layers.Layer):
                 f"keras.layers.RNN. Received: cell={cell!r}."
             )
         self.cell = cell
-        hold(cell, self)
         self.return_sequences = return_sequences
         self.return_state = return_state
         self.go_backwards = go_backwards
@@ -491,7 +490,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         )
         config = {name: getattr(self, name) for name in names}
         config["zoneout"] = list(self.zoneout) if self.zoneout else 0.0
-        return {**super().get_config(), **config, "cell": serialized(self.cell)}
+        return {**super().get_config(), **config, "cell": keras.saving.serialize_keras_object(self.cell)}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -86,23 +86,19 @@ def choice(condition, one, other, arguments):
     if not under_xla():
         return tf.cond(condition, lambda: one(*arguments), lambda: other(*arguments))
 
-    def pulled(f):
-        def pull(*given):
-            with _traced_for(True), tf.GradientTape() as tape:
-                tape.watch(given)
-                result = f(*given[:-1])
-            return tape.gradient(result, given[:-1], given[-1], unconnected_gradients="zero")
-
-        return pull
-
     @tf.custom_gradient
     def run(*arguments):
+        def pull(f, d):
+            with tf.GradientTape() as tape:
+                tape.watch(arguments)
+                result = f(*arguments)
+            return tape.gradient(result, arguments, d, unconnected_gradients="zero")
+
         def gradient(d):
             with _traced_for(True):
-                return choice(condition, pulled(one), pulled(other), [*arguments, d])
+                return tf.cond(condition, lambda: pull(one, d), lambda: pull(other, d))
 
-        with _traced_for(True):
-            return tf.cond(condition, lambda: one(*arguments), lambda: other(*arguments)), gradient
+        return tf.cond(condition, lambda: one(*arguments), lambda: other(*arguments)), gradient
 
     return run(*(tf.identity(x) for x in arguments))
 

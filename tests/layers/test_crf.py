@@ -301,6 +301,13 @@ def test_a_graph_of_unknown_sizes_names_a_target_that_is_none(logits):
         tags, message = WRONG[name]
         with pytest.raises(tf.errors.InvalidArgumentError, match=f"(?s)CRFLoss: .*{message.split('.*')[0]}"):
             losses[tags.ndim](tags.astype("float32"), potentials)
+    for name, ask in (
+        ("tags", lambda x: CRFLoss()(x, potentials)),
+        ("sample_weight", lambda x: CRFLoss()(IDS, potentials, x)),
+        ("sample_weight", lambda x: CRFAccuracy().update_state(IDS, potentials, x)),
+    ):
+        with pytest.raises(ValueError, match=f"the number of axes of `{name}` must be known.* compile the model again"):
+            tf.function(ask, [tf.TensorSpec(None)], autograph=False).get_concrete_function()
     assert float(losses[2](IDS.astype("float32"), potentials)) == pytest.approx(float(CRFLoss()(IDS, potentials)))
 
 
