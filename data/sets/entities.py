@@ -25,6 +25,7 @@ AT_ONCE = 256  # sentences whose words are looked for together
 _SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
 _WITH_PREFIX = re.compile(r"[BIESLUM]-.+", re.DOTALL)
 _NO_LABEL = re.compile(r"[BIESLUM]-")
+_HEADINGS = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "entity", "iob", "bio", "type")
 _DOCUMENT = re.compile(r'"?-DOCSTART-(?!\w)')  # begins a line
 
 
@@ -62,6 +63,11 @@ def check(
         InputError: at the first line that is wrong.
     """
     source = _source(path, token_column, tag_column, sentence_column, scheme, form)
+    return _checked(path, source, scheme, strict, known)
+
+
+def _checked(path, source, scheme=None, strict=False, known=None):
+    """What `check` returns of a source."""
     found = {"sentences": 0, "words": 0, "scheme": None, "repaired": 0, "trimmed": 0, "widened": 0, "labels": {}}
     possible = [scheme] if scheme else [name for name in SCHEMES if name != "IO"] if source.prefixes else ["IO"]
     wrong = {name: [] for name in possible}  # scheme -> (line, tag) of those that break it
@@ -116,9 +122,8 @@ def load(path, *, token_column=0, tag_column=-1, sentence_column="", scheme=None
         ...     print(text.numpy().decode(), entities.numpy().tolist())
         Jordan met Paris in Washington . [[b'0', b'6', b'PER'], [b'11', b'16', b'PER'], [b'20', b'30', b'LOC']]
     """
-    arguments = {"token_column": token_column, "tag_column": tag_column, "sentence_column": sentence_column}
-    check(path, **arguments, scheme=scheme, form=form)
-    source = _source(path, **arguments, scheme=scheme, form=form)
+    source = _source(path, token_column, tag_column, sentence_column, scheme, form)
+    _checked(path, source, scheme)
 
     def examples():
         for _, text, entities, _ in _resolved(path, source.sentences()):
@@ -269,8 +274,9 @@ class _Columns(_Tagged):
                     shapes[by, line.startswith("#")][_width(fields), len(fields)] += 1
         shapes = {by: shapes[by, False] or shapes[by, True] for by in possible}
         if not separator:
-            tabs = sum(times for (width, _), times in shapes["\t"].items() if width > 1)
-            separator = "\t" if 2 * tabs >= sum(shapes["\t"].values()) else " "
+            tabs, total = sum(times for (width, _), times in shapes["\t"].items() if width > 1), shapes["\t"].total()
+            alike = len(shapes[" "]) == 1 and tabs < total  # between spaces all lines have so many fields
+            separator = "\t" if 2 * tabs >= total and not alike else " "
         widths = collections.Counter()
         for (width, _), times in shapes[separator].items():
             widths[width] += times
@@ -294,7 +300,7 @@ class _Columns(_Tagged):
         return next(csv.reader([line], delimiter=separator, escapechar=escape, doublequote=escape is None))
 
     def rows(self):
-        inside = False
+        inside, first = False, True
         for number, line in self._lines():
             if line is None:
                 yield None
@@ -318,6 +324,10 @@ class _Columns(_Tagged):
                 yield None
                 inside = False
                 continue
+            if first and tag.strip().lower() in _HEADINGS:
+                advice = f"if it is a header, name the columns: --token-column {word} --tag-column {tag.strip()}"
+                raise InputError(self.path, f"expected a tag, received {tag.strip()!r}; {advice}.", number)
+            first = False
             sentence = "" if self.sentence is None else self._cell(fields, self.sentence, number)
             yield number, word, tag.strip(), sentence.strip()
             inside = True
