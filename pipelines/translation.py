@@ -114,7 +114,7 @@ class Config(Network):
     }
     HELP: ClassVar = {
         "data": ("source", "target"),
-        "network": ("vocabulary", "max_length", "attention", "decoder_depth", "dropout", "smoothing", "beam"),
+        "network": ("vocabulary", "max_length", "attention", "dropout", "beam"),
     }
 
 

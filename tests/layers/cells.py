@@ -64,35 +64,44 @@ def states(layer, batch, seed=1):
 
 
 def short_blocks(monkeypatch):
-    """Fewer timesteps an iteration: the same loop, traced and compiled in a third of the time."""
+    """Fewer timesteps an iteration: the same loop on shorter sequences, traced and compiled in a third of the time."""
     monkeypatch.setattr(layers.loop, "BLOCK", 2)
-    monkeypatch.setattr(layers.linear, "CHUNK", 4)
+    monkeypatch.setattr(layers.linear, "CHUNK", 2)
 
 
 def gradients(layer, loss, *given, graph=False):
-    """Gradients of `loss(layer, *given)` with respect to `given` and to the layer's weights.
+    """Gradients of `loss(layer, *given)` with respect to `given` and to the layer's weights."""
+    return results_and_gradients(layer, lambda layer, *given: (loss(layer, *given), []), *given, graph=graph)[1]
 
-    TensorFlow runs them eagerly unless told: tracing a graph takes ten times as long as running it once.
+
+def results_and_gradients(layer, run, *given, graph=False):
+    """Of `run(layer, *given)`, which returns a loss and a list of results: the results, and the loss's gradients.
+
+    The gradients are those with respect to `given` and to the layer's weights. TensorFlow runs it all eagerly unless
+    told: tracing a graph takes ten times as long as running it once.
     """
     given = [ops.convert_to_tensor(x) for x in given]
     if TENSORFLOW:
         import tensorflow as tf
 
-        def run(*given):
+        def once(*given):
             with tf.GradientTape() as tape:
                 tape.watch(given)
-                total = loss(layer, *given)
+                loss, results = run(layer, *given)
             sources = [*given, *(w.value for w in layer.trainable_variables)]
-            return tape.gradient(total, sources, unconnected_gradients="zero")  # as JAX does
+            return results, tape.gradient(loss, sources, unconnected_gradients="zero")  # as JAX does
 
-        run = tf.function(run, autograph=False) if graph else run
-        return [np.asarray(x) for x in run(*given)]
-    import jax
+        once = tf.function(once, autograph=False) if graph else once
+        results, found = once(*given)
+    else:
+        import jax
 
-    def run(given, weights):
-        mapping = list(zip(layer.trainable_variables, weights, strict=True))
-        with keras.StatelessScope(state_mapping=mapping):
-            return loss(layer, *given)
+        def once(given, weights):
+            mapping = list(zip(layer.trainable_variables, weights, strict=True))
+            with keras.StatelessScope(state_mapping=mapping):
+                return run(layer, *given)
 
-    by_given, by_weight = jax.jit(jax.grad(run, argnums=(0, 1)))(given, [w.value for w in layer.trainable_variables])
-    return [np.asarray(x) for x in (*by_given, *by_weight)]
+        weights = [w.value for w in layer.trainable_variables]
+        (by_given, by_weight), results = jax.jit(jax.grad(once, argnums=(0, 1), has_aux=True))(given, weights)
+        found = (*by_given, *by_weight)
+    return [ops.convert_to_numpy(x) for x in results], [np.asarray(x) for x in found]
