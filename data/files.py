@@ -326,7 +326,9 @@ def _csv_rows(path, lines, separator, escape):
             break
         if len(row) <= 1 and not "".join(row).strip() and row_lines[0][:1] != '"':
             continue
-        yield number - len(row_lines) + 1, [field.replace(_CARRIAGE_RETURN, "\r") for field in row]
+        if any("\r" in line for line in row_lines):
+            row = [field.replace(_CARRIAGE_RETURN, "\r") for field in row]
+        yield number - len(row_lines) + 1, row
 
 
 def _open_quote(lines, escape):

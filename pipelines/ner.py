@@ -135,10 +135,11 @@ def say_spans(source, found):
 
 def vocabularies(config, train):
     kinds = collections.defaultdict(collections.Counter)  # text of an entity -> label -> how often
-    for text, table in train.as_numpy_iterator():
-        text = text.decode("utf-8", errors="replace")
-        for start, end, label in table:
-            kinds[text[int(start) : int(end)]][label.decode()] += 1
+    for texts, tables in train.ragged_batch(512):
+        for text, table in zip(texts.numpy().tolist(), tables.to_list(), strict=True):
+            text = text.decode("utf-8", errors="replace")
+            for start, end, label in table:
+                kinds[text[int(start) : int(end)]][label.decode()] += 1
     labels = sorted({label for counts in kinds.values() for label in counts})
     if not labels:
         raise InputError(config.data or config.dataset, "expected entities in the training data, received none.")

@@ -92,7 +92,9 @@ def decided(examples, config):
 
 
 def vocabularies(config, train):
-    labels = sorted({label.decode() for _, label in train.as_numpy_iterator()}, key=lambda x: (len(x), x))
+    batches = train.map(lambda text, label: label).batch(4096).as_numpy_iterator()
+    labels = {label.decode() for batch in batches for label in set(batch.tolist())}
+    labels = sorted(labels, key=lambda x: (len(x), x))
     if config.neutral and config.neutral not in labels:
         raise InputError("--neutral", f"expected one of the labels {', '.join(labels)}, received {config.neutral!r}.")
     labels = [label for label in labels if label != config.neutral]
