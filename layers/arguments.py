@@ -1,4 +1,4 @@
-"""Arguments that are looked at once, where they come in; an error says whose, what was expected and what came."""
+"""Checks of arguments; an error says whose argument it is, what was expected and what was received."""
 
 
 def positive(owner, name, value, most=None, least=1):

@@ -1,7 +1,7 @@
-"""Attention: a weighted mean of a memory, the weights decided by a query.
+"""Attention: a weighted mean of a memory; a query decides the weights.
 
-An attention is a keras layer, `attention(queries, memory)`, for all timesteps at once. Where what was read feeds back
-into what is asked next, an `AttentionCell` runs it timestep by timestep. Both are made of the same `read`.
+An attention is a Keras layer, `attention(queries, memory)`, for all timesteps at once. Where the context feeds back
+into the next query, an `AttentionCell` runs it timestep by timestep. Both use the same `read`.
 """
 
 import keras
@@ -14,15 +14,15 @@ FAR = -1e30  # added to the scores of padding
 
 
 class Attention(Extensible, keras.layers.Layer):
-    r"""Weights over a memory, decided by a query, and the mean of the memory that they give.
+    r"""Weights over a memory, decided by a query, and the weighted mean of the memory.
 
         α_ij = softmax_j(e_ij)          weights
         c_i = Σ_j α_ij h_j              context
 
-    A subclass says how the query and a timestep of the memory are scored, `e_ij`.
+    A subclass defines the score `e_ij` of a query and a timestep of the memory.
 
-        matrices                         name -> matrix, those that a query is multiplied by
-        keys_of(memory)                  what a score takes of the memory, made once
+        matrices                         name -> matrix that multiplies a query
+        keys_of(memory)                  the part of a score that comes from the memory, made once
         score(ask, keys, before)
                                          scores `(batch, queries, timesteps)`; `ask(name)` is the query times the matrix
                                          of that name, `ask()` the query itself, `(batch, queries, width)`
@@ -36,10 +36,10 @@ class Attention(Extensible, keras.layers.Layer):
 
     Returns:
         The context, `(batch, queries, features)`; with `return_attention_scores` a list of that and the weights,
-        `(batch, queries, timesteps)`. A memory of nothing but padding is read evenly.
+        `(batch, queries, timesteps)`. Where all of the memory is padding, all weights are equal.
 
     Raises:
-        ValueError: if query or memory are not of rank 3, or called so where the weights feed back.
+        ValueError: if query or memory is not of rank 3, or `feeds_back` is True.
     """
 
     feeds_back = False
@@ -68,22 +68,22 @@ class Attention(Extensible, keras.layers.Layer):
         return ops.softmax(scores, axis=-1)
 
     def first_weights(self, padding):
-        """The weights before the first query, `(batch, timesteps)`: even ones."""
+        """The weights before the first query, `(batch, timesteps)`: all equal."""
         return ops.softmax(padding, axis=-1)
 
     def constants_of(self, memory, mask=None):
-        """What queries need of a memory, made once: memory, keys, and what is added to scores, FAR at padding."""
+        """Made once from a memory: the memory, its keys, and the term to add to scores, FAR at padding."""
         memory = ops.cast(memory, self.compute_dtype)
         real = ops.ones(ops.shape(memory)[:2]) if mask is None else ops.cast(mask, "float32")
-        if mask is not None:  # no weight of 0 makes NaN at padding harmless
+        if mask is not None:  # 0 times NaN at padding would be NaN
             memory = ops.where(ops.expand_dims(real, 2) > 0, memory, ops.cast(0, memory.dtype))
         return [memory, self.keys_of(memory), (1 - real) * FAR]
 
     def read(self, query, recur, before, memory, keys, padding, queries=-1):
-        """Asks the memory: `(rows, width)` -> context `(rows, features)` and weights `(rows, timesteps)`.
+        """Attends to the memory: `(rows, width)` -> context `(rows, features)` and weights `(rows, timesteps)`.
 
-        Rows are those of the batch, or `queries` for each, side by side: the timesteps of a sequence, the beams of a
-        search. Their number has to be given only where there may be no batch at all.
+        There is one row for each example, or `queries` of them, side by side: the timesteps of a sequence, the beams of
+        a search. `queries` must be given only where the batch may be empty.
         """
         batch = ops.shape(memory)[0]
         by_sentence = lambda x: ops.reshape(x, (batch, queries, ops.shape(x)[-1]))
@@ -106,7 +106,7 @@ class Attention(Extensible, keras.layers.Layer):
         return [by_query(context), by_query(weights)] if return_attention_scores else by_query(context)
 
     def product(self, query, name):
-        """`query` times the matrix of that name, where no loop hands in another way."""
+        """`query` times the matrix of that name, where no loop computes the product."""
         return ops.matmul(query, ops.cast(self.matrices[name], self.compute_dtype))
 
     def compute_mask(self, *inputs, mask=None):
@@ -170,7 +170,7 @@ class AdditiveAttention(Attention):
         v = ops.convert_to_tensor(self.scale)
         if self.normalized:
             v = self.gain * v / ops.sqrt(ops.sum(v * v))
-        return ops.dot(ops.tanh(hidden), ops.cast(v, hidden.dtype))  # a product: what is summed is never written down
+        return ops.dot(ops.tanh(hidden), ops.cast(v, hidden.dtype))  # a product: the summands are never stored
 
     def get_config(self):
         return {**super().get_config(), "units": self.units, "normalized": self.normalized}
@@ -184,22 +184,22 @@ class MultiplicativeAttention(Attention):
         e_ij = s_i · h_j / √width                                   scaled
         e_ij = s_i · W h_j                                          general
 
-        p_i = (timesteps - 1) σ(v · tanh(W_p s_i))                  local: the place that is looked at
+        p_i = (timesteps - 1) σ(v · tanh(W_p s_i))                  local: the position attended to
         α_ij = softmax_j(e_ij) exp(-(j - p_i)² / (2 (D / 2)²)),     j in [p_i - D, p_i + D]
 
     Source: M. Luong et al., "Effective Approaches to Attention-based Neural Machine Translation", 2015,
     arXiv:1508.04025, equations 8 to 10 (local-p); scaled: A. Vaswani et al., "Attention Is All You Need", 2017,
-    arXiv:1706.03762, equation 1. Departure: places count from 0, so that p_i is one of them at either end.
+    arXiv:1706.03762, equation 1. Departure: positions count from 0, so that p_i lies in the memory at either end.
 
     Args:
         kind: "dot", "scaled" or "general".
-        window: D, timesteps to either side of the place looked at, a positive integer; None looks at the whole memory.
+        window: D, timesteps to either side of p_i, a positive integer; None attends to the whole memory.
 
     Call arguments, returns: see `Attention`.
 
     Raises:
         ValueError: if `kind` is none of these, `window` is not a positive integer, query and memory differ in width
-            where they are multiplied as they are, or as `Attention`.
+            with "dot" or "scaled", or as `Attention`.
 
     Example:
 
@@ -255,19 +255,19 @@ class MultiplicativeAttention(Attention):
 
 @keras.saving.register_keras_serializable(package="layers")
 class LocationAttention(AdditiveAttention):
-    r"""Additive attention that also sees where it looked last.
+    r"""Additive attention that also sees its last weights.
 
         f_i = F * α_{i-1}                                           convolution over the timesteps of the memory
         e_ij = v · tanh(W s_i + V h_j + U f_ij + b)
 
-    The first query sees even weights.
+    The first query sees equal weights.
 
     Source: J. Chorowski et al., "Attention-Based Models for Speech Recognition", 2015, arXiv:1506.07503, equations 8
     and 9.
 
     Args:
         units: Width of the layer, a positive integer.
-        filters: Filters F, a positive integer.
+        filters: Number of filters F, a positive integer.
         width: Timesteps that a filter sees, a positive odd integer.
 
     Call arguments, returns: those of `AttentionCell`, which alone can run it.
@@ -312,24 +312,24 @@ class LocationAttention(AdditiveAttention):
 
 @keras.saving.register_keras_serializable(package="layers")
 class MonotonicAttention(AdditiveAttention):
-    r"""Attention that only ever moves on: each query begins to look where the one before it stopped.
+    r"""Attention that only moves forward: each query starts where the one before it stopped.
 
         e_ij = g v / |v| · tanh(W s_i + U h_j + b) + r
         p_ij = σ(e_ij)                                              probability of stopping at j, once there
         q_ij = (1 - p_{i,j-1}) q_{i,j-1} + α_{i-1,j}                probability of getting to j
         α_ij = p_ij q_ij
 
-    The weights are the expected place, in training and in inference; what is left of 1 stopped nowhere. The first query
-    begins at the first timestep. q_ij is found as Σ_k α_{i-1,k} Π_{k≤l<j} (1 - p_il), in logarithms, which divides by
-    nothing.
+    The weights are the expected position, in training and in inference; 1 minus their sum is the probability of no
+    stop. The first query starts at the first timestep. q_ij is computed as Σ_k α_{i-1,k} Π_{k≤l<j} (1 - p_il), in
+    logarithms, without a division.
 
     Source: C. Raffel et al., "Online and Linear-Time Attention by Enforcing Monotonic Alignments", 2017,
-    arXiv:1704.00784, equations 9 to 16. Departures: no noise is added to e_ij in training, and inference is not made
-    hard.
+    arXiv:1704.00784, equations 9 to 16. Departures: no noise is added to e_ij in training, and inference keeps soft
+    weights.
 
     Args:
         units: Width of the layer, a positive integer.
-        offset: r at the beginning: a negative one looks far ahead.
+        offset: Initial value of r; a negative one looks far ahead.
 
     Call arguments, returns: those of `AttentionCell`, which alone can run it.
 
@@ -363,7 +363,7 @@ class MonotonicAttention(AdditiveAttention):
 
     def weights_of(self, scores, ask, before, padding):
         passed = ops.log_sigmoid(-scores)  # log(1 - p)
-        upto = ops.cumsum(passed, axis=-1) - passed  # that of all timesteps before
+        upto = ops.cumsum(passed, axis=-1) - passed  # the sum over all timesteps before
         way = ops.expand_dims(upto, -2) - ops.expand_dims(upto, -1)  # (batch, queries, from, to)
         place = ops.arange(ops.shape(scores)[-1])
         way = ops.exp(ops.where(place[:, None] <= place, way, ops.cast(FAR, way.dtype)))

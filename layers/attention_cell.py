@@ -1,4 +1,4 @@
-"""A cell that attends: attention timestep by timestep, where what was read feeds back into what is asked next."""
+"""A cell with attention at each timestep, for a context that feeds back into the next query."""
 
 import keras
 from keras import ops
@@ -13,23 +13,23 @@ from layers.recurrent import look_at_a_step
 class AttentionCell(Cell):
     r"""A cell that reads a memory at every timestep: the decoder of an encoder-decoder.
 
-    Bahdanau's, the attention asked by the state before, the context an input of the cell:
+    Bahdanau's: the query is the state before, and the context is an input of the cell:
 
         c_i = attention(s_{i-1}, h)
         s_i = f(s_{i-1}, y_{i-1}, c_i)                              f is `cell`; its output is [s_i; c_i]
 
-    Luong's, with `input_feeding`, the attention asked by the new state, what came of it an input of the next timestep:
+    Luong's, with `input_feeding`: the query is the new state, and the output is an input of the next timestep:
 
         s_i = f(s_{i-1}, y_{i-1}, s~_{i-1})
         c_i = attention(s_i, h)
         s~_i = tanh(W_c [c_i; s_i])                                 its output
 
-    c_i, or s~_{i-1}, is multiplied by a matrix of its own and added to what the cell's `project` makes of y_{i-1}: the
-    same as a kernel over both side by side, wherever `project` is a product and a bias.
+    c_i, or s~_{i-1}, is multiplied by a matrix of its own and added to the cell's `project(y_{i-1})`: the same as one
+    kernel over both, wherever `project` is a product and a bias.
 
-    The memory h is handed to `Recurrent` as `constants=[memory, mask]`, or `constants=memory` without padding. Without
-    input feeding, and without an attention that feeds its weights back, Luong's is faster as `Recurrent(cell)` and the
-    attention over all of its outputs.
+    `Recurrent` takes the memory h as `constants=[memory, mask]`, or `constants=memory` without padding. Luong's without
+    input feeding, and without an attention that feeds its weights back, is faster as `Recurrent(cell)` and an attention
+    over all its outputs.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section 3.1 and A.1.2; M. Luong et al., 2015, arXiv:1508.04025,
     equation 5 and section 3.3.
@@ -37,20 +37,20 @@ class AttentionCell(Cell):
     Args:
         cell: A `Cell`.
         attention: An `Attention`.
-        input_feeding: Whether it decodes as Luong's.
-        kernel_initializer, kernel_regularizer, kernel_constraint: Of the matrices that it adds.
+        input_feeding: Whether to use Luong's form.
+        kernel_initializer, kernel_regularizer, kernel_constraint: Those of the matrices that this cell adds.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep; or `(batch * beams, features)`, the beams of an example side by side.
-        states: The carry: that of `cell`, then what is fed back, and last the weights of the attention.
-        constants: What `constants_of(memory, mask)` made.
+        states: The carry: that of `cell`, then the tensor that is fed back, and last the weights of the attention.
+        constants: The result of `constants_of(memory, mask)`.
 
     Returns:
         `(output, states)`; the output is `(batch, units + features of the memory)`, with `input_feeding` `(batch,
         units)`. An initial state may be that of `cell` alone.
 
     Raises:
-        ValueError: if `cell` or `attention` is none, or there is no memory.
+        ValueError: if `cell` or `attention` is of another class, or there is no memory.
 
     Example:
 
@@ -147,5 +147,5 @@ class AttentionCell(Cell):
 
 
 def width_of(cell, features):
-    """Width of what a cell's `project` makes of its inputs."""
+    """Width of the result of a cell's `project`."""
     return traced(cell.project, keras.KerasTensor((1, features), cell.variable_dtype)).shape[-1]

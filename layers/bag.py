@@ -1,4 +1,4 @@
-"""What a text's words say whatever their order: naive Bayes over words and pairs, sharpened by training."""
+"""Naive Bayes over a text's words and word pairs, without their order, with learnt weights."""
 
 import keras
 import numpy as np
@@ -10,18 +10,18 @@ from layers.saving import Extensible
 
 @keras.saving.register_keras_serializable(package="layers")
 class NaiveBayesBag(Extensible, keras.layers.Layer):
-    """Logits of the classes from the different words and pairs of neighbours in a text.
+    """Logits of the classes from the distinct words and pairs of neighbours in a text.
 
         r_f,c = log p(f | c) - mean over the classes k of log p(f | k)
         z_c   = b_c + Σ_f r_f,c (β + γ w_f) / √T
 
-    f runs over the words and pairs, each once; T is the number of words. The ratios r are counted by `adapt`; w, which
-    starts at 0, and b are learnt.
+    f runs over the distinct words and pairs; T is the number of words. `adapt` counts the ratios r; w, which starts at
+    0, and b are learnt.
 
     Source: S. Wang and C. Manning, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification", 2012,
     section 2: r is equation 2, β + γ w their interpolation between naive Bayes and a discriminative model (section
-    2.3). Departures: more than two classes; logistic loss, for any optimizer; the sum is divided by √T, so that long
-    texts are not answered with blind certainty; pairs share ratios by hashing.
+    2.3). Departures: more than two classes; logistic loss, for any optimizer; the sum is divided by √T, so that answers
+    to long texts are not overconfident; pairs share ratios by hashing.
 
     Args:
         words: Number of word ids, a positive integer.
@@ -47,7 +47,7 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
     """
 
     BASE = 0.3  # β
-    PACE = 10.0  # γ: the optimizer's steps are made for weights of other sizes than those of rare features
+    PACE = 10.0  # γ: scales the optimizer's steps, which are too small for the weights of rare features
 
     def __init__(self, words, classes, pairs=2**18, smoothing=1.0, **kwargs):
         super().__init__(**kwargs)
@@ -66,11 +66,11 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
 
     def adapt(self, batches):
-        """Counts the ratios, and the classes' shares for the bias.
+        """Computes the ratios, and the bias from the classes' shares.
 
         Args:
-            batches: Iterable of (word ids `(batch, timesteps)`, classes `(batch,)`); texts of a negative class do not
-                count.
+            batches: Iterable of (word ids `(batch, timesteps)`, classes `(batch,)`); texts with a negative class are
+                ignored.
         """
         if not self.built:
             self.build()
@@ -90,7 +90,7 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
         self.bias.assign((np.log(texts) - np.log(texts).mean()).astype("float32"))
 
     def features(self, word_ids):
-        """Numbers of the different words and pairs of each text, `(batch, 2 * timesteps)`; 0 where there is none."""
+        """Ids of the distinct words and pairs of each text, `(batch, 2 * timesteps)`; 0 where there is none."""
         word_ids = ops.cast(word_ids, "int32")
         first, second = word_ids[:, :-1], word_ids[:, 1:]
         pairs = ops.mod(first * 31_337 + second, self.pairs) + self.words

@@ -9,13 +9,13 @@ from keras import ops
 from layers import arguments
 from layers.saving import Extensible
 
-# What the driver does to a candidate on its way into the carry, a function; None: nothing.
+# The function that the driver applies to a candidate before it enters the carry, or None.
 WAY_IN = contextvars.ContextVar("WAY_IN", default=None)
 
 
 @contextlib.contextmanager
 def updates(through):
-    """Within: what cells hand to `update` goes through the given function."""
+    """Within: `update` applies the given function to candidates."""
     token = WAY_IN.set(through)
     try:
         yield
@@ -24,10 +24,10 @@ def updates(through):
 
 
 class Cell(Extensible, keras.layers.Layer):
-    r"""One timestep of a recurrent network; a subclass is the equation of a paper.
+    r"""One timestep of a recurrent network; a subclass writes the equation of a paper.
 
-    A subclass names its `gates` and its `carry` and writes `step`; weights, arguments, saving and Keras's cell protocol
-    are here. Run over time by `Recurrent`, or by stock `keras.layers.RNN`, which gives the same numbers, slower.
+    A subclass names its `gates` and its `carry` and writes `step`; this class adds weights, arguments, saving and
+    Keras's cell protocol. `Recurrent` runs a cell over time; stock `keras.layers.RNN` gives the same numbers, slower.
 
         gates                  names of the column blocks of kernel, recurrent_kernel and bias, in order
         recurrent_gates        those of recurrent_kernel, where they are not the same
@@ -36,9 +36,9 @@ class Cell(Extensible, keras.layers.Layer):
         step(x, carry, recur)  one timestep: (output, new carry); x is `project`'s result, `carry` a tuple
         recur(hidden, *gates)  hidden @ the named columns of recurrent_kernel (no names: all), handed in by the driver;
                                recur(hidden, "name") with the name of another of the cell's matrices: hidden @ that
-        self.update(candidate) what a timestep writes into the carry, as the driver's update dropout lets it through
-        constants_of(*given)   what stays the same over time, made once of what the caller gives as `constants`;
-                               step(x, carry, recur, *constants) is then given it, and its gradient is found
+        self.update(candidate) what a timestep writes into the carry: the candidate after the driver's update dropout
+        constants_of(*given)   tensors that stay the same over time, made once from the caller's `constants`;
+                               step(x, carry, recur, *constants) then reads them, and they get gradients
 
     `step` may use its own weights element by element (biases, peepholes): the loop finds their gradients. It must not
     keep anything on `self`: the same call gives the same answer twice.
@@ -48,20 +48,19 @@ class Cell(Extensible, keras.layers.Layer):
         activation: Squashes candidates and outputs.
         recurrent_activation: Squashes gates.
         use_bias: Whether `project` adds a bias.
-        kernel_initializer, recurrent_initializer, bias_initializer: How weights begin.
+        kernel_initializer, recurrent_initializer, bias_initializer: Initial values of weights.
         kernel_regularizer, recurrent_regularizer, bias_regularizer: Penalties on weights, or None.
         kernel_constraint, recurrent_constraint, bias_constraint: Projections of weights after an update, or None.
         dropout: Share of the input features dropped in training, in [0, 1); one mask a sequence
             (Y. Gal and Z. Ghahramani, 2016, arXiv:1512.05287).
         recurrent_dropout: Share of the hidden state dropped before recurrent_kernel, in [0, 1); one mask a sequence.
-            Both masks are drawn by `Recurrent`; stock `keras.layers.RNN`, which knows nothing of them, gets a new mask
-            each timestep.
+            `Recurrent` draws both masks; stock `keras.layers.RNN` does not know them and gets a new mask each timestep.
         seed: Seed of the masks, an integer or None.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.
         states: List of the carry's tensors, each `(batch, units)`.
-        constants: What `constants_of` made, for a cell that has such.
+        constants: The result of `constants_of`, for a cell that has constants.
 
     Returns:
         `(output, states)`.
@@ -117,21 +116,21 @@ class Cell(Extensible, keras.layers.Layer):
         self.state_size = [self.units] * len(self.carry) if len(self.carry) > 1 else self.units
         self.output_size = self.units
 
-    # What a paper fills in.
+    # What a subclass defines.
 
     def step(self, x, carry, recur):
         """The equation: `x` is (batch, gates * units), returns (output, new carry)."""
         raise NotImplementedError(f"{type(self).__name__} must define step(x, carry, recur).")
 
     def constants_of(self, *given):
-        """What `step` reads at every timestep, a list of tensors, made once of what the caller gives."""
+        """The tensors that `step` reads at every timestep, a list, made once from the caller's `constants`."""
         return list(given)
 
     def initial_carry(self, batch):
-        """The carry before the first timestep: zeros, unless the paper says otherwise."""
+        """The carry before the first timestep, by default zeros."""
         return tuple(ops.zeros((batch, size), dtype=self.compute_dtype) for size in self.carry_sizes)
 
-    # What all papers share.
+    # What all cells share.
 
     @property
     def carry_sizes(self):
@@ -140,7 +139,7 @@ class Cell(Extensible, keras.layers.Layer):
 
     @property
     def least_states(self):
-        """How many of the carry's tensors an initial state must have at least; the others begin by themselves."""
+        """How many of the carry's tensors an initial state must have at least; the others get their initial values."""
         return len(self.carry)
 
     @property
@@ -150,7 +149,7 @@ class Cell(Extensible, keras.layers.Layer):
 
     @property
     def recurrent_width(self):
-        """Width of what goes through recurrent_kernel."""
+        """Width of the tensor that recurrent_kernel multiplies."""
         return self.units
 
     @property
@@ -159,7 +158,7 @@ class Cell(Extensible, keras.layers.Layer):
         return (len(self.gates) * self.units,)
 
     def initial_bias(self, shape, dtype=None):
-        """What the bias begins as; a paper that has a say in it overrides this."""
+        """Initial value of the bias; a cell whose paper sets it overrides this."""
         return self.bias_initializer(shape, dtype=dtype)
 
     def positive(self, name, value, default=None, **bounds):
@@ -172,7 +171,7 @@ class Cell(Extensible, keras.layers.Layer):
         return arguments.within(type(self).__name__, name, value, low, high, closed)
 
     def new_weight(self, name, shape, kind, initializer=None, trainable=True):
-        """A weight; its `kind`, "kernel", "recurrent" or "bias", says which of the cell's arguments are about it."""
+        """A weight; its `kind`, "kernel", "recurrent" or "bias", selects initializer, regularizer and constraint."""
         return self.add_weight(
             name=name,
             shape=shape,
@@ -191,7 +190,7 @@ class Cell(Extensible, keras.layers.Layer):
         self.bias = self.new_weight("bias", self.bias_shape, "bias", self.initial_bias) if self.use_bias else None
 
     def build_recurrent(self):
-        """Makes what `recurrent_columns` reads: one matrix, unless the paper has it made of others."""
+        """Makes the weights that `recurrent_columns` reads, by default one matrix."""
         columns = len(self.recurrent_gates) * self.units
         self.recurrent_kernel = self.new_weight("recurrent_kernel", (self.recurrent_width, columns), "recurrent")
 
@@ -221,27 +220,27 @@ class Cell(Extensible, keras.layers.Layer):
         return ops.concatenate(blocks, axis=-1)
 
     def dropped(self, hidden, keep_hidden, gates):
-        """`hidden` as recurrent dropout lets it through to recurrent_kernel; to other matrices it goes whole."""
+        """`hidden` after recurrent dropout, for recurrent_kernel; unchanged for other matrices."""
         own = not gates or gates[0] in self.recurrent_gates
         return hidden * keep_hidden if keep_hidden is not None and own else hidden
 
     def update(self, candidate):
-        """What a timestep writes into the carry, as the driver's update dropout lets it through.
+        """What a timestep writes into the carry: the candidate after the driver's update dropout.
 
-        `step` hands each candidate to it once: a tensor, or the list of a complex one's parts, which share their fate.
-        Gates, and what is read from the carry, go past it. Without such a driver it returns what it was given.
+        `step` passes each candidate to it once: a tensor, or the list of a complex one's parts, which are dropped
+        together. Gates, and values read from the carry, are not passed. Without such a driver it returns its argument.
         """
         through = WAY_IN.get()
         return candidate if through is None else through(candidate)
 
     @property
     def state_dtype(self):
-        """What carry and element-wise work are computed in: never fewer than 32 bits."""
+        """Dtype of the carry and of element-wise work: never fewer than 32 bits."""
         return "float32" if keras.backend.standardize_dtype(self.compute_dtype) in HALF else self.compute_dtype
 
     @contextlib.contextmanager
     def bound(self, weights, dtype):
-        """Within: `self.kernel` and the others read as the given tensors, cast to `dtype` (None: as they are)."""
+        """Within: `self.kernel` and the others have the given tensors' values, cast to `dtype` (None: as they are)."""
         cast = [weight if dtype is None else ops.cast(weight, dtype) for weight in weights]
         with keras.StatelessScope(state_mapping=list(zip(self.variables_in_use, cast, strict=True))):
             yield

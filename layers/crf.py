@@ -1,4 +1,4 @@
-"""The linear-chain conditional random field: what a tagger's last layer scores, learns and decodes."""
+"""The linear-chain conditional random field, a tagger's last layer: its scores, loss and decoding."""
 
 import dataclasses
 import math
@@ -11,8 +11,8 @@ from layers.backend import Written, backend
 from layers.loop import BLOCK, in_blocks, like, whole_blocks
 from layers.saving import Extensible
 
-FORBIDDEN = -1e6  # what a forbidden transition adds to a score, in nats
-PADDING = -(2.0**100)  # what stands at padding instead of logits, for every tag: the same in 16, 32 and 64 bits
+FORBIDDEN = -1e6  # added to a score by a forbidden transition, in nats
+PADDING = -(2.0**100)  # replaces all tags' logits at padding; the same number in 16, 32 and 64 bits
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -26,8 +26,8 @@ class CRF(Extensible, keras.layers.Layer):
     recurrent network: G. Lample et al., "Neural Architectures for Named Entity Recognition", 2016, arXiv:1603.01360,
     equations 1 and 2.
 
-    The layer returns its potentials, one tensor with all that is known: A, a and e as the first `tags` + 2 timesteps,
-    then u, with padding marked. So nothing that reads potentials needs a mask or weights: `CRFLoss`, `CRFAccuracy`,
+    The layer returns its potentials, one tensor that holds A, a and e as the first `tags` + 2 timesteps, then u, with
+    padding marked. Losses and decoders take the potentials alone, without a mask or weights: `CRFLoss`, `CRFAccuracy`,
     `Viterbi`, `Marginals`, `log_normalizer`, `log_likelihood`.
 
         tags = CRF(9, name="tags")(keras.layers.Dense(9)(features), mask=is_word)
@@ -44,14 +44,13 @@ class CRF(Extensible, keras.layers.Layer):
 
     Call arguments:
         inputs: `(batch, timesteps, tags)`: u, the logits of the tags.
-        mask: `(batch, timesteps)` booleans, False where there is padding, anywhere. What the inputs are there does not
+        mask: `(batch, timesteps)` booleans, False where there is padding, anywhere. The inputs' values there do not
             matter, not even NaN.
 
     Returns:
         Potentials, `(batch, tags + 2 + timesteps, tags)`; never in fewer than 32 bits. Where a logit or a weight is NaN
-        or infinity, nothing is known of the sequence: its log likelihood, its marginals and the scores of its decoded
-        tags are NaN. Minus infinity rules a tag or a transition out; where logits rule out all tags of a timestep, the
-        answers are NaN as well.
+        or infinity, the sequence's log likelihood, its marginals and the scores of its decoded tags are NaN. Minus
+        infinity rules a tag or a transition out; where logits rule out all tags of a timestep, these are NaN as well.
 
     Raises:
         ValueError: if `tags` is out of its range, `scheme` is not known or comes without names, a name does not fit it,
@@ -105,7 +104,7 @@ class CRF(Extensible, keras.layers.Layer):
         return ops.concatenate([weights, u], axis=1)
 
     def compute_mask(self, inputs, mask=None):
-        return None  # it is in the potentials
+        return None  # the potentials mark the padding
 
     def compute_output_shape(self, inputs_shape):
         batch, timesteps, _ = inputs_shape
@@ -119,7 +118,7 @@ class CRF(Extensible, keras.layers.Layer):
         return {**super().get_config(), "tags": self.names or self.tags, "scheme": self.scheme}
 
 
-# Schemes: what a tag may begin a sequence with, follow and end with.
+# Schemes: which tags may begin a sequence, follow each other and end it.
 
 SCHEMES = ("BIO", "IOB1", "BIOES", "BIOUL", "BMES")
 
@@ -135,7 +134,7 @@ def allowed(names, scheme):
         `(start, transitions, end)`, nested lists of booleans.
 
     Raises:
-        ValueError: if a name has no place in the scheme.
+        ValueError: if a name does not fit the scheme.
     """
     prefixes = {"BIO": "BIO", "IOB1": "BIO", "BIOES": "BIOES", "BIOUL": "BIOUL", "BMES": "BMESO"}[scheme]
     parts = [(name[0], name[2:]) if len(name) > 1 else (name, "") for name in names]
@@ -166,18 +165,18 @@ def allowed(names, scheme):
     return start, between, [may_follow(tag, None) for tag in parts]
 
 
-# What potentials say.
+# Reading potentials.
 
 
 @dataclasses.dataclass
 class Field:
-    """What a `CRF` has put into its potentials; timesteps come first, up to whole blocks.
+    """The parts of a `CRF`'s potentials; timesteps come first, padded to whole blocks.
 
     Attributes:
         logits: u, `(timesteps, batch, tags)`.
-        real, first, last: `(timesteps, batch, 1)` booleans: no padding; the first and the last that is none.
+        real, first, last: `(timesteps, batch, 1)` booleans: real timesteps; the first and the last of them.
         transitions, start, end: A, a and e.
-        timesteps: How many were given.
+        timesteps: Their number before padding.
     """
 
     logits: keras.KerasTensor
@@ -198,7 +197,7 @@ class Field:
         u = ops.transpose(potentials[:, tags + 2 :], (1, 0, 2))
         timesteps = ops.shape(u)[0]
         u = ops.pad(u, [[0, whole_blocks(timesteps) - timesteps], [0, 0], [0, 0]], constant_values=PADDING)
-        # One finite number for all tags, also where potentials were averaged or scaled; NaN and infinity are real.
+        # Padding is one finite number for all tags, also after averaging or scaling; NaN and infinity are real.
         one = u[:, :, :1]
         marked = ops.logical_and(one <= PADDING / 2, one > -math.inf)
         real = ops.logical_not(ops.logical_and(marked, ops.all(u == one, axis=2, keepdims=True)))
@@ -206,7 +205,7 @@ class Field:
 
     @classmethod
     def made(cls, u, real, transitions, start, end, timesteps=None):
-        """From logits of whole blocks and where they are no padding."""
+        """From logits of whole blocks and the mask of real timesteps."""
         count = ops.cumsum(ops.cast(real, "int32"), axis=0)
         first, last = ops.logical_and(real, count == 1), ops.logical_and(real, count == count[-1:])
         u = ops.where(real, u, ops.zeros_like(u))
@@ -227,7 +226,7 @@ class Field:
 
 
 def wide(potentials):
-    """Potentials in 32 bits or more; those of 16 bits were rounded on their way, and float16 holds no `PADDING`."""
+    """Potentials in 32 bits or more; float16 cannot hold `PADDING`, so there it was rounded to minus infinity."""
     potentials = ops.convert_to_tensor(potentials)
     dtype = keras.backend.standardize_dtype(potentials.dtype)
     potentials = ops.cast(potentials, wide_dtype(dtype))
@@ -245,14 +244,14 @@ def log_sum(x):
 
 
 def messages(field):
-    """Log sums over all ways from the start up to each timestep and tag.
+    """Log sums over all paths from the start up to each timestep and tag.
 
     At the end of a block they are divided by their sum, so that thousands of timesteps stay exact in 32 bits.
 
     Returns:
-        `(logs, before, into, last)`: the logarithms of what they were divided by, `(blocks, batch)`, which add up to
-        the normaliser's; the messages before each timestep and those that its logits were added to, `(timesteps,
-        batch, tags)`; those at the end, `(batch, tags)`.
+        `(logs, before, into, last)`: the logarithms of the divisors, `(blocks, batch)`, which add up to the
+        normaliser's; the messages before each timestep and those into it, without its logits, `(timesteps, batch,
+        tags)`; those at the end, `(batch, tags)`.
     """
     to_from = ops.transpose(field.transitions)
 
@@ -276,27 +275,27 @@ def messages(field):
 
 
 def posterior(field, before, into, last, share):
-    """What each tag and each weight had to do with the normaliser: its gradient.
+    """The gradient of the log normaliser by the logits and the weights.
 
-    Given the tag after, the tag before has a probability that no later timestep changes; so backwards goes one sum a
-    timestep, and nothing is differentiated.
+    Given the tag after it, the probability of a tag does not depend on later timesteps. So the backward pass takes one
+    sum a timestep and differentiates nothing.
 
     Args:
         field: The `Field`.
         before, into, last: From `messages`.
-        share: `(batch,)`, what each sequence counts.
+        share: `(batch,)`, the weight of each sequence.
 
     Returns:
-        `(at, between, start, end)`: times `share`, the probability of each tag, `(timesteps, batch, tags)`, at padding
-        that of its neighbour; and summed over all sequences, those of each transition, `(tags, tags)`, of each first
-        tag and of each last one, `(tags,)`.
+        `(at, between, start, end)`, all times `share`: the probability of each tag, `(timesteps, batch, tags)`, at
+        padding that of its neighbour; and, summed over all sequences, those of each transition, `(tags, tags)`, of each
+        first tag and of each last tag, `(tags,)`.
     """
     to_from, share = ops.transpose(field.transitions), ops.expand_dims(share, 1)
     at_end = ops.softmax(last) * share
     inner = ops.logical_and(field.real, ops.logical_not(field.first))
 
     def whole(at):
-        """Probabilities add up to `share`, and rounding must not add up over thousands of timesteps."""
+        """Scales probabilities to the sum `share`: rounding must not grow over thousands of timesteps."""
         total = ops.sum(at, axis=-1, keepdims=True)
         return ops.where(total == 0, at, at * (share / ops.where(total == 0, ops.ones_like(total), total)))
 
@@ -312,7 +311,7 @@ def posterior(field, before, into, last, share):
             at = ops.where(inner, ops.sum(both, axis=1), at)
         return [whole(at), between], [ops.stack(rows[::-1])]
 
-    into = ops.where(inner, into, ops.cast(-PADDING, into.dtype))  # nothing comes from before the first
+    into = ops.where(inner, into, ops.cast(-PADDING, into.dtype))  # no tag comes before the first
     blocks = in_blocks([before, into, inner], BLOCK)
     (_, between), written = backend.scan(
         body, [at_end, ops.zeros_like(to_from)], blocks, [Written(like(last), BLOCK)], reverse=True
@@ -324,12 +323,12 @@ def posterior(field, before, into, last, share):
 
 
 def log_normalizers(field):
-    """The logarithm of the normaliser in parts, `(blocks, batch)`, to be added up and for nothing else.
+    """The logarithm of the normaliser in parts, `(blocks, batch)`, only to be added up.
 
     Their gradient is that of the sum.
     """
 
-    def again(u, *weights):  # JAX takes no values from around a custom gradient
+    def again(u, *weights):  # JAX: a custom gradient must not read outer values
         return Field.made(u, ops.any(u != PADDING, axis=2, keepdims=True), *weights)
 
     def forward(keep, given):
@@ -355,20 +354,20 @@ def log_likelihood(potentials, tags):
     """log p of the sequences that fit `tags`, `(batch,)`, in nats, never above 0.
 
     Args:
-        potentials: What `CRF` returns.
+        potentials: The output of `CRF`.
         tags: `(batch, timesteps)` or `(batch, timesteps, 1)` ids of tags, negative where the tag is not known; or
             `(batch, timesteps, tags)`, one-hot, or 1 for each of several tags that may be right and 0 for the others;
-            the tag is not known where none is 1. What stands at padding does not matter.
+            the tag is not known where none is 1. Values at padding do not matter.
 
     Returns:
         `(batch,)`. Tags that a scheme forbids get about -1e6.
 
     Raises:
-        ValueError: if `tags` has another shape, or an id or a number that is none of these; for a number within a graph
-            of TensorFlow `tf.errors.InvalidArgumentError`. What XLA or JAX compiles cannot raise errors: the log
+        ValueError: if `tags` has another shape, or a value that is none of these; for a value within a graph of
+            TensorFlow `tf.errors.InvalidArgumentError`. Code that XLA or JAX compiles cannot raise errors: the log
             likelihood of such a sequence is NaN there.
 
-    Example: of two words the first is known to be of tag 0.
+    Example: the first of two words has tag 0, the tag of the second is not known.
 
     >>> from layers import CRF
     >>> from layers.crf import log_likelihood
@@ -396,13 +395,13 @@ def likelihood(owner, potentials, tags):
 
     given = [field.logits, field.transitions, field.start, field.end]
     fitting = backend.choice(ops.logical_and(ops.all(known), in_one_piece), one_way, some_ways, given)
-    # Differences are taken block by block, before the sum: what is left of two large numbers would be rounding.
+    # The differences are summed: a difference of two large sums would be mostly rounding.
     found = ops.sum(fitting - log_normalizers(field), axis=0)
     return ops.where(valid, found, ops.cast(math.nan, found.dtype))
 
 
 def shape_of(owner, name, x):
-    """Its shape, None for a size that the graph does not know."""
+    """The shape of `x`, None for a size that the graph does not know."""
     if getattr(x.shape, "rank", 0) is None:
         raise ValueError(
             f"{owner}: the number of axes of `{name}` must be known. Keras forgets it where a compiled model that was "
@@ -412,12 +411,12 @@ def shape_of(owner, name, x):
 
 
 def targets(owner, field, tags):
-    """Which tags may be right, of `tags` as `log_likelihood` takes them.
+    """Which tags may be right, from `tags` in the form that `log_likelihood` takes.
 
     Returns:
         `(fits, known, valid)`, booleans as in a `Field`: `(timesteps, batch, tags)`, all True where the tag is not
         known; `(timesteps, batch, 1)`, whether there is one tag or padding; and `(batch,)`, False where a sequence has
-        a target that is none, and no error could be raised.
+        an invalid target, and no error could be raised.
     """
     tags = ops.cast(tags, field.logits.dtype)
     received, (_, batch, count) = shape_of(owner, "tags", tags), field.logits.shape
@@ -458,7 +457,7 @@ def targets(owner, field, tags):
 
 
 def scores(field, fits):
-    """s(y) in parts as those of `log_normalizers`: all tags known, `fits` of `targets`, padding at the ends alone."""
+    """s(y) in parts as those of `log_normalizers`, where all tags, `fits`, are known and padding is at the ends."""
     chosen = ops.cast(fits, field.logits.dtype)
     before = ops.matmul(ops.pad(chosen, [[1, 0], [0, 0], [0, 0]])[:-1], field.transitions)
     at = field.logits + ops.where(field.first, field.start, before)
@@ -476,13 +475,13 @@ def marginals(potentials):
 
 
 def along(potentials, ids):
-    """How sure each tag of a sequence is, alone and before the tag after it.
+    """Log probability of each tag of a sequence, alone and given the tag after it.
 
-    The probability of a stretch of tags, whatever stands around it, is that of its last one alone times those of the
-    others before the one after.
+    The probability of a span of tags, whatever the tags around it, is that of its last tag alone times those of its
+    other tags, each given the tag after it.
 
     Args:
-        potentials: What `CRF` returns.
+        potentials: The output of `CRF`.
         ids: `(batch, timesteps)` integers, the tags.
 
     Returns:
@@ -505,13 +504,13 @@ def viterbi(potentials, best=1):
     """The tag sequences with the highest scores.
 
     Args:
-        potentials: What `CRF` returns.
-        best: How many for each row, a positive integer.
+        potentials: The output of `CRF`.
+        best: Number of sequences for each row, a positive integer.
 
     Returns:
         `(ids, scores)`: `(batch, best, timesteps)` int32, 0 at padding, and `(batch, best)`, log p in nats, falling;
-        where there are fewer sequences than asked for, or none that a scheme allows, the scores left over are about
-        -1e6 or less.
+        where there are fewer sequences than asked for, or none that a scheme allows, the other scores are about -1e6 or
+        less.
     """
     field = Field.of(potentials)
     ids, parts, last = best_paths(field, best)
@@ -529,14 +528,14 @@ def best_paths(field, best):
     """The tag sequences with the highest scores, and these in parts as those of `log_normalizers`.
 
     Returns:
-        `(ids, parts, last)`: `(batch, best, timesteps)` int32; `(blocks, batch)`, which add up to what the scores of a
-        row have in common; and the rest of each score, `(batch, best)`.
+        `(ids, parts, last)`: `(batch, best, timesteps)` int32; `(blocks, batch)`, which add up to the common part of a
+        row's scores; and the rest of each score, `(batch, best)`.
     """
     batch, tags = ops.shape(field.logits)[1], field.logits.shape[2]
     to_from = ops.transpose(field.transitions)
     none = ops.full((batch, tags, best - 1), 4 * FORBIDDEN, dtype=to_from.dtype)
     ranked = lambda x: ops.concatenate([ops.expand_dims(x, 2), none], axis=2)  # (batch, tags, best)
-    # Before the first timestep there is one way, by tag 0.
+    # Before the first timestep there is one path, by tag 0.
     begin = 4 * FORBIDDEN * (1 - ops.one_hot(0, tags, dtype=to_from.dtype))
     begin = ranked(ops.broadcast_to(begin, (batch, tags)))
     start = ranked(ops.broadcast_to(field.start, (batch, tags)))
@@ -582,11 +581,11 @@ def best_paths(field, best):
     return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], most, scores
 
 
-# The same for Keras models.
+# Layers, loss and metric for Keras models.
 
 
 def real_shape(potentials):
-    """`(batch, timesteps)` of what a `CRF` was given."""
+    """`(batch, timesteps)` of a `CRF`'s inputs."""
     batch, timesteps, tags = potentials.shape
     return batch, None if timesteps is None else timesteps - tags - 2
 
@@ -596,10 +595,10 @@ class Viterbi(Extensible, keras.layers.Layer):
     """The best tag sequences of a `CRF`'s potentials, as `viterbi`.
 
     Args:
-        best: How many for each row, a positive integer.
+        best: Number of sequences for each row, a positive integer.
 
     Call arguments:
-        potentials: What `CRF` returns.
+        potentials: The output of `CRF`.
 
     Returns:
         `(ids, scores)`: `(batch, timesteps)` int32 and `(batch,)`; with `best` above 1 `(batch, best, timesteps)` and
@@ -651,9 +650,9 @@ class CRFLoss(keras.losses.Loss):
     Call arguments:
         tags: Ids `(batch, timesteps)` or `(batch, timesteps, 1)`, negative where the tag is not known; or one-hot
             `(batch, timesteps, tags)`: see `log_likelihood`.
-        potentials: What `CRF` returns.
-        sample_weight: What the loss of each sequence is multiplied by, `(batch,)` or `(batch, 1)`. Words have no
-            weights of their own; where one is not to count, its tag is not known.
+        potentials: The output of `CRF`.
+        sample_weight: Weight of each sequence's loss, `(batch,)` or `(batch, 1)`. Words have no weights of their own;
+            give a word that must not count a negative tag.
 
     Returns:
         A scalar; NaN where the potentials are, so that `TerminateOnNaN` sees it.
@@ -686,11 +685,11 @@ class CRFLoss(keras.losses.Loss):
 
 @keras.saving.register_keras_serializable(package="layers")
 class CRFAccuracy(keras.metrics.Mean):
-    """The share of real timesteps whose decoded tag is right, or may be; those whose tag is not known do not count.
+    """The share of real timesteps whose decoded tag is a right one; those whose tag is not known do not count.
 
     Call arguments:
-        tags, potentials: As for `CRFLoss`. What is decoded from potentials that are NaN is wrong.
-        sample_weight: What each sequence counts, `(batch,)` or `(batch, 1)`, or each word, `(batch, timesteps)` or
+        tags, potentials: As for `CRFLoss`. Tags decoded from potentials that are NaN are wrong.
+        sample_weight: Weight of each sequence, `(batch,)` or `(batch, 1)`, or of each word, `(batch, timesteps)` or
             `(batch, timesteps, 1)`.
 
     Raises:

@@ -1,21 +1,21 @@
 """Decoding in the graph, over any step function: the likeliest next token, a random one, or the best of many sequences.
 
-What is decoded is given as one function of a timestep:
+The model is given as one function of a timestep:
 
     step(tokens, carry) -> (logits, carry)
     step(tokens, carry) -> (logits, carry, seen)
 
-    tokens   (rows,) int32, what was written last
+    tokens   (rows,) int32, the last tokens written
     carry    any nest of tensors whose first axis is `rows`
     logits   (rows, vocabulary); minus infinity rules a token out
     seen     (rows, source timesteps), the weights of an attention at this timestep; then alignments are returned
 
-There are `rows` = batch * width of them, sentence by sentence, width 1 but in `beam_search`. What stays the same over
-time, an attention's memory, is the step's own: it is not repeated, and a step that reshapes its queries to
-`(batch, width, ...)` has all beams of a sentence beside its memory.
+There are `rows` = batch * width, sentence by sentence; width is 1 except in `beam_search`. The step itself holds what
+stays the same over time, such as an attention's memory: it is not repeated, and a step that reshapes its queries to
+`(batch, width, ...)` uses one memory for all beams of a sentence.
 
 One loop over timesteps runs for the whole batch: eagerly, in TensorFlow's graphs of unknown sizes, under XLA, in JAX.
-The first step stands before it: it tells how large the vocabulary is, how long the source, and what the carry becomes.
+The first step runs before it and shows the sizes of the vocabulary and of the source, and the carry's form.
 """
 
 import dataclasses
@@ -29,17 +29,17 @@ from keras import ops
 from layers import arguments
 
 NOTHING = -1  # where no token is written
-LEAST_COVERAGE = 1e-10  # what a source position counts that was never looked at: log 0 would forbid the sentence
+LEAST_COVERAGE = 1e-10  # coverage of a source position without attention: log 0 would forbid the sentence
 
 
 class Decoded(typing.NamedTuple):
-    """What was decoded, the best first; `best` is 1 but in `beam_search`, and `timesteps` is `room`.
+    """Decoded sequences, the best first; `best` is 1 except in `beam_search`, `timesteps` is `room`.
 
     Attributes:
         tokens: `(batch, best, timesteps)` int32, without `end`, `padding` after the last.
         lengths: `(batch, best)` int32, tokens without `end`: equal to `max_length` where the sequence was cut there
             before its `end`, less where it ended.
-        scores: `(batch, best)`, what the sequences were compared by.
+        scores: `(batch, best)`, by which the sequences are ordered.
         log_probabilities: `(batch, best)`, log p of the tokens and `end` as the logits have it, in nats.
         alignments: `(batch, best, timesteps, source timesteps)`, the attention that each token was written with, zeros
             after the last; None where `step` returns none.
@@ -53,7 +53,7 @@ class Decoded(typing.NamedTuple):
 
 
 def greedy(step, carry, *, begin, end, max_length, min_length=0, padding=0, room=None):
-    """The likeliest next token, over and over.
+    """Writes the likeliest next token at each timestep.
 
     Args:
         step: As at the top of this module.
@@ -62,10 +62,10 @@ def greedy(step, carry, *, begin, end, max_length, min_length=0, padding=0, room
         end: Id of the token that ends a sequence, an integer.
         max_length: The most tokens of a sequence, a positive integer, or integers as a tensor, for all or `(batch,)`
             for each sentence; less than 1 is taken as 1.
-        min_length: The least tokens before `end`, an integer of 0 or more; `max_length` wins.
-        padding: What stands after the end, an integer.
-        room: Timesteps of what is returned, a positive integer; longer sequences are cut. Needed where `max_length` is
-            a tensor that JAX has yet to compute; None: the highest `max_length`.
+        min_length: The least tokens before `end`, an integer of 0 or more; `max_length` takes precedence.
+        padding: Id at the timesteps after the end, an integer.
+        room: Timesteps of the result, a positive integer; longer sequences are cut. Needed where `max_length` is a
+            tensor whose value JAX does not know yet; None: the highest `max_length`.
 
     Returns:
         `Decoded`; scores are log probabilities.
@@ -73,7 +73,7 @@ def greedy(step, carry, *, begin, end, max_length, min_length=0, padding=0, room
     Raises:
         ValueError: if an argument is out of its range, or `step` returns logits of another shape.
 
-    Example: the token after each of three, likeliest first and in a chain.
+    Example: three tokens, each with the probabilities of the next one.
 
     >>> from layers import decode
     >>> chain = np.log([[0.1, 0.3, 0.6], [0.2, 0.5, 0.3], [0.3, 0.4, 0.3]]).astype("float32")
@@ -102,7 +102,7 @@ def sample(
     padding=0,
     room=None,
 ):
-    r"""A random next token, over and over.
+    r"""Draws the next token at random at each timestep.
 
         p_i ∝ exp(u_i / temperature),    i among the `top_k` likeliest,    i in the nucleus:
         the fewest likeliest tokens whose probabilities sum to `top_p` or more
@@ -110,18 +110,18 @@ def sample(
     Source: nucleus: A. Holtzman et al., "The Curious Case of Neural Text Degeneration", 2020, arXiv:1904.09751,
     section 3.1.
 
-    One number for each timestep and sentence is drawn before the first, so nothing is drawn within the loop.
+    The random numbers, one for each timestep and sentence, are all drawn before the loop.
 
     Args:
         step, carry, begin, end, max_length, min_length, padding, room: As for `greedy`.
-        seed: An integer, which draws the same sequences each time, or a `keras.random.SeedGenerator`. Backends, and
-            TensorFlow within and without XLA, draw others from the same seed.
-        temperature: What logits u are divided by, a positive number; towards 0 it is `greedy`.
+        seed: An integer, which draws the same sequences each time, or a `keras.random.SeedGenerator`. From one seed,
+            each backend, and TensorFlow with and without XLA, draws other sequences.
+        temperature: Divisor of the logits u, a positive number; near 0 the result is that of `greedy`.
         top_k: How many of the likeliest tokens to draw among, a positive integer; None: all.
         top_p: Probability of the nucleus, in (0, 1], at that temperature and among the `top_k`; None: all.
 
     Returns:
-        `Decoded`; scores are log probabilities, those of the logits as they came.
+        `Decoded`; scores are log probabilities of the unchanged logits.
 
     Raises:
         ValueError: as `greedy`.
@@ -172,39 +172,39 @@ def beam_search(
 
     |Y| counts `end`; p_{i,j} is the attention to source position i at token j.
 
-    Source: Y. Wu et al., "Google's Neural Machine Translation System", 2016, arXiv:1609.08144, equation 14. Scores
-    compare finished hypotheses; open ones, which are all of one length, go by log p.
+    Source: Y. Wu et al., "Google's Neural Machine Translation System", 2016, arXiv:1609.08144, equation 14. Finished
+    hypotheses are ordered by score; open ones, all of the same length, by log p.
 
     At each timestep, of the 2 * `width` likeliest continuations of a sentence's open hypotheses, those among the first
     `width` that end, or reach `max_length`, are finished, and the first `width` that go on stay open. The `width`
     finished ones with the highest scores are kept. A sentence is done when no open hypothesis can come among its
     `best`: log p falls and lp grows, so none gets above log p / lp(`max_length`). The loop ends when all sentences are
-    done. With `width` 1 and no penalty it is `greedy`. Ties go to what was finished first, then to the better beam,
-    then to the lower id.
+    done. With `width` 1 and no penalty it is `greedy`. Ties go to the hypothesis finished first, then to the better
+    beam, then to the lower id.
 
     Args:
-        step, begin, end, max_length, min_length, padding, room: As for `greedy`. What `min_length` and
-            `no_repeat_ngram` rule out leaves the probabilities of the rest as they are.
-        carry: The carry before the first timestep, any nest of tensors whose first axis is `batch`; `step` gets it
-            with each row `width` times.
+        step, begin, end, max_length, min_length, padding, room: As for `greedy`. Tokens that `min_length` and
+            `no_repeat_ngram` rule out leave the probabilities of the others unchanged.
+        carry: The carry before the first timestep, any nest of tensors whose first axis is `batch`; `step` gets each
+            row `width` times.
         width: Hypotheses to keep open and to keep finished for each sentence, a positive integer.
         best: How many to return for each sentence, a positive integer of `width` at most.
         length_penalty: α, 0 or more.
-        coverage_penalty: β, 0 or more; above 0 `step` has to return `seen`. A position looked at with less than 1e-10
-            counts as if with that much.
+        coverage_penalty: β, 0 or more; above 0 `step` has to return `seen`. A position with less than 1e-10 of
+            attention counts as 1e-10.
         source_mask: `(batch, source timesteps)` booleans, False where there is padding, which needs no coverage; None:
-            there is none.
-        no_repeat_ngram: Tokens of which no run occurs twice in a hypothesis, an integer; 0 allows all.
+            no padding.
+        no_repeat_ngram: Length of runs of tokens that must not occur twice in a hypothesis, an integer; 0 allows all.
 
     Returns:
-        `Decoded`. Where there are fewer hypotheses than asked for, the scores left over are minus infinity and their
-        tokens padding.
+        `Decoded`. Where there are fewer hypotheses than asked for, the other scores are minus infinity and their tokens
+        padding.
 
     Raises:
-        ValueError: if an argument is out of its range, `step` returns logits of another shape, or coverage is asked of
-            a `step` that returns no `seen`.
+        ValueError: if an argument is out of its range, `step` returns logits of another shape, or `coverage_penalty` is
+            above 0 and `step` returns no `seen`.
 
-    Example: the greedy start, 2, leads nowhere.
+    Example: the best sequence does not begin with 2, the likeliest first token.
 
     >>> from layers import decode
     >>> chain = np.log([[0.1, 0.4, 0.5], [0.9, 0.05, 0.05], [0.3, 0.3, 0.4]]).astype("float32")
@@ -249,21 +249,21 @@ def beam_search(
 
 
 class Beams(typing.NamedTuple):
-    """What `beam_search` knows after `t` timesteps. A path is one number a timestep: beam * vocabulary + token."""
+    """The state of `beam_search` after `t` timesteps. A path is one number a timestep: beam * vocabulary + token."""
 
     t: typing.Any
     open: typing.Any  # (batch, width), log p of open hypotheses, falling; minus infinity: there is none
     paths: typing.Any  # (batch, width, room), of open hypotheses
     scores: typing.Any  # (batch, width), of finished hypotheses, falling; minus infinity: there is none
-    log_probabilities: typing.Any  # (batch, width), theirs
-    finished: typing.Any  # (batch, width, room), their paths
+    log_probabilities: typing.Any  # (batch, width), of finished hypotheses
+    finished: typing.Any  # (batch, width, room), paths of finished hypotheses
     alignments: typing.Any  # [(room, batch * width, source timesteps)], by the beams of each timestep; or []
     coverage: typing.Any  # [(batch * width, source timesteps)], of open hypotheses; or []
 
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What a `beam_search` was asked for, and what it does at each timestep."""
+    """The arguments of a `beam_search`, and its operations at each timestep."""
 
     batch: typing.Any  # an integer, or a tensor where the graph does not know it
     width: int
@@ -278,7 +278,7 @@ class Search:
     no_repeat_ngram: int
 
     def start(self, logits, seen):
-        """One open hypothesis, in which nothing is written, and no finished one."""
+        """One open hypothesis, without tokens, and no finished one."""
         if self.coverage_penalty and not seen:
             raise ValueError(
                 f"beam_search: `coverage_penalty` needs a `step` that returns (logits, carry, seen). "
@@ -297,7 +297,7 @@ class Search:
         )
 
     def write(self, beams, logits, carry, seen):
-        """The token after: `(tokens, carry, beams)`."""
+        """Writes the next token: `(tokens, carry, beams)`."""
         t, vocabulary = beams.t, logits.shape[1]
         allowed = without(logits, self.end, t < self.min_length) if self.min_length else logits
         if self.no_repeat_ngram:
@@ -315,7 +315,7 @@ class Search:
         log_p, order = ops.top_k(ops.where(closes, -math.inf, log_p), self.width)
         beam, token, place = (pick(x, order) for x in (beam, token, place))
         rows = ops.reshape(flat(beam, self.width), (-1,))
-        chosen = lambda x: ops.reshape(ops.take(x, rows, axis=0), ops.shape(x))  # of as much known size as x
+        chosen = lambda x: ops.reshape(ops.take(x, rows, axis=0), ops.shape(x))  # with the sizes of x that are known
         return (
             ops.reshape(token, (-1,)),
             keras.tree.map_structure(chosen, carry),
@@ -328,7 +328,7 @@ class Search:
         )
 
     def finish(self, beams, closes, log_p, beam, place):
-        """The finished hypotheses with the highest scores, of those before and the continuations that close."""
+        """The finished hypotheses with the highest scores, of those before and the continuations that end."""
         scores = log_p / self.lp(beams.t + 1, log_p.dtype)
         if self.coverage_penalty:
             scores = scores + pick(self.cp(beams.coverage[0]), beam)
@@ -369,7 +369,7 @@ class Search:
 
 
 class Writing(typing.NamedTuple):
-    """What `token_by_token` knows after `t` timesteps."""
+    """The state of `token_by_token` after `t` timesteps."""
 
     t: typing.Any
     open: typing.Any  # (batch,), whether the sequence goes on
@@ -379,7 +379,7 @@ class Writing(typing.NamedTuple):
 
 
 def token_by_token(owner, step, carry, choose, begin, end, limits, min_length, padding, room):
-    """One sequence a sentence, whose next token is `choose(logits, t)`, `(batch,)`."""
+    """One sequence a sentence; its next token is `choose(logits, t)`, `(batch,)`."""
     arguments.positive(owner, "min_length", min_length, least=0)
     batch = ops.shape(limits)[0]
 
@@ -421,11 +421,11 @@ def token_by_token(owner, step, carry, choose, begin, end, limits, min_length, p
 
 
 def run(owner, step, tokens, carry, end, start, write, unfinished):
-    """The loop: `write(found, logits, carry, seen) -> (tokens, carry, found)`, from `start(logits, seen)`, after each
-    step, as long as `unfinished(found)`. `seen` is a list of one or none.
+    """The loop: `start(logits, seen)`, then `write(found, logits, carry, seen) -> (tokens, carry, found)` after each
+    step, as long as `unfinished(found)`. `seen` is a list of one tensor or none.
 
     Returns:
-        `(found, vocabulary)`: the last, and how many tokens there are.
+        `(found, vocabulary)`: the last state, and the number of tokens.
     """
 
     def made(tokens, carry):
@@ -472,7 +472,7 @@ def without(logits, token, forbidden):
 
 
 def without_repeats(logits, tokens, t, n):
-    """`logits` with minus infinity for each token that would complete a run of `n` that a hypothesis holds already.
+    """`logits` with minus infinity for each token that would complete a run of `n` that a hypothesis already has.
 
     Args:
         logits: `(rows, vocabulary)`.
@@ -491,17 +491,17 @@ def without_repeats(logits, tokens, t, n):
 
 
 def continuations(log_p, logits, normalizer, width):
-    """The 2 * `width` likeliest ways to go on in each sentence, the likeliest first.
+    """The 2 * `width` likeliest continuations of each sentence, the likeliest first.
 
     Args:
-        log_p: `(batch, width)`, of what was written.
+        log_p: `(batch, width)`, of the hypotheses.
         logits: `(batch * width, vocabulary)`.
         normalizer: `(batch * width, 1)`.
 
     Returns:
         `(log_p, beam, token)`, each `(batch, 2 * width)`.
     """
-    # Each beam's likeliest first: a sum and a choice over all beams and tokens would pass over the logits again.
+    # Each beam's likeliest tokens come first: a choice over all beams and tokens would read the logits again.
     count = min(2 * width, logits.shape[1])
     logits, token = ops.top_k(logits, count)
     shape = (ops.shape(log_p)[0], width * count)
@@ -511,16 +511,16 @@ def continuations(log_p, logits, normalizer, width):
 
 
 def draw(logits, number, temperature, top_k, top_p):
-    """A random token of each row, where the sum of probabilities passes `number`, `(rows,)` in [0, 1)."""
+    """A random token of each row: the first whose cumulative probability exceeds `number`, `(rows,)` in [0, 1)."""
     count, tokens = logits.shape[1], None
     if top_k or top_p:
         logits, tokens = ops.top_k(logits, min(top_k or count, count))
-    largest = ops.max(logits, axis=1, keepdims=True, initial=-math.inf)  # of no rows too
+    largest = ops.max(logits, axis=1, keepdims=True, initial=-math.inf)  # `initial`: for no rows
     p = ops.exp((logits - largest) / temperature)  # need not sum to 1
     if top_p:
         before = ops.cumsum(p, axis=1) - p
         p = ops.where(before < top_p * ops.sum(p, axis=1, keepdims=True), p, 0.0)
-    up_to = ops.where(p > 0, ops.cumsum(p, axis=1), 0.0)  # a token without probability passes nothing
+    up_to = ops.where(p > 0, ops.cumsum(p, axis=1), 0.0)  # never a token without probability
     number = ops.expand_dims(ops.cast(number, p.dtype), 1) * ops.max(up_to, axis=1, keepdims=True, initial=0)
     place = ops.argmax(up_to > number, axis=1)
     return ops.cast(place if tokens is None else pick(tokens, ops.expand_dims(place, 1))[:, 0], "int32")
@@ -541,6 +541,6 @@ def pick(x, index):
 def put(x, t, row):
     """`x`, `(timesteps, ...)`, with `row` at timestep `t`."""
     at, row = ops.reshape(t, (1, 1)), ops.expand_dims(row, 0)
-    if None in x.shape or 0 in x.shape:  # TensorFlow writes nothing into a tensor without elements, of no sentences
+    if None in x.shape or 0 in x.shape:  # without sentences, TensorFlow cannot write into the empty tensor
         at, row = (given[: ops.minimum(ops.size(row), 1)] for given in (at, row))
     return ops.scatter_update(x, at, row)

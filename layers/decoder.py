@@ -14,7 +14,7 @@ from layers.scores import MOST_TOKENS, SCORES, token_scores
 
 @keras.saving.register_keras_serializable(package="layers")
 class Decoder(Extensible, keras.layers.Layer):
-    r"""Writes a sequence from a summary of what it is about, and from a memory that it attends to.
+    r"""Writes a sequence from a summary vector of the source, and from a memory that it attends to.
 
     In training it is called with the target sequence itself, which is the target of the loss as well:
     `model.fit([source, targets], targets)`. Do not shift the targets: the decoder puts `begin` before the first and
@@ -24,28 +24,29 @@ class Decoder(Extensible, keras.layers.Layer):
 
         carry_0 = tanh(W_0 summary + b_0)                   for each tensor of each level's carry
         s_i = f(s_{i-1}, y_{i-1}, c_i)                      `levels`, the first an `AttentionCell`
-        s_i = f(s_{i-1}, y_{i-1});  c_i = attention(s_i)    or plain `levels` and an `attention` that they ask
+        s_i = f(s_{i-1}, y_{i-1});  c_i = attention(s_i)    or plain `levels` and an `attention`
         t_i = tanh(W_s [s_i; c_i] + W_y y_{i-1} + b_t)      deep output
         p(y_i) = softmax(E t_i + b)                         E: the embedding of the tokens, or a matrix of its own
 
     `begin` and `step` write one token after the other, for `layers.decode`.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section A.2.2, with tanh for the maxout there; without attention:
-    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014, arXiv:1409.3215; with one that
-    feeds nothing back, and so reads for all timesteps in one product: M. Luong et al., 2015, arXiv:1508.04025, section
-    3.1. One matrix for both ends: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al.,
-    "Scheduled Sampling for Sequence Prediction", 2015, arXiv:1506.03099, in two passes at once as D. Duckworth et al.,
-    2019, arXiv:1906.04331, at one rate.
+    I. Sutskever et al., "Sequence to Sequence Learning with Neural Networks", 2014, arXiv:1409.3215; with an attention
+    that feeds nothing back, computed for all timesteps at once: M. Luong et al., 2015, arXiv:1508.04025, section 3.1.
+    Tied embeddings: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al., "Scheduled Sampling for
+    Sequence Prediction", 2015, arXiv:1506.03099, in two parallel passes as D. Duckworth et al., 2019, arXiv:1906.04331,
+    at a constant rate.
 
     Args:
         vocabulary: Number of tokens, a positive integer, at most 2**24.
         levels: List of `Cell`s, the lowest first; the first may be an `AttentionCell`.
         embedding: Width of a token's vector, a positive integer.
-        attention: An `Attention` that the highest level's outputs ask, where no level is an `AttentionCell`; or None.
-        begin: Token that stands before the first one.
+        attention: An `Attention` whose queries are the outputs of the highest level, where no level is an
+            `AttentionCell`; or None.
+        begin: Token fed to the decoder before the first one.
         tied: Whether E is the embedding.
         dropout: Share of the features dropped before the first level and before E, in [0, 1).
-        guessing: Share of the tokens told in training that are the decoder's own guesses instead, in [0, 1).
+        guessing: Share of the tokens fed to the decoder in training that are its own predictions, in [0, 1).
         seed: An integer or None.
 
     Call arguments:
@@ -63,8 +64,8 @@ class Decoder(Extensible, keras.layers.Layer):
 
     Raises:
         ValueError: if a size is not a positive integer, a rate is outside [0, 1), there are no levels, `attention` is
-            none, stands beside an `AttentionCell`, or feeds its weights back, or `targets` is not `(batch, timesteps)`
-            or was rounded to 16 bits.
+            no `Attention`, is given beside an `AttentionCell`, or feeds its weights back, or `targets` is not `(batch,
+            timesteps)` or has a 16-bit dtype.
 
     Example:
 
@@ -129,7 +130,7 @@ class Decoder(Extensible, keras.layers.Layer):
             self.firsts.append([keras.layers.Dense(size, activation="tanh") for size in sizes])
             width = level.cell.output_size
         if self.attention is not None:
-            if not self.attention.built:  # reading a model back builds what is within first
+            if not self.attention.built:  # loading a model builds inner layers first
                 self.attention.build((None, None, width), memory_shape)
                 self.attention.built = True
             width += memory_shape[-1]
@@ -158,7 +159,7 @@ class Decoder(Extensible, keras.layers.Layer):
         return token_scores(parts, *self.output_layer(self.compute_dtype))
 
     def written(self, told, summary, memory, mask, training=False):
-        """t at all timesteps, from the tokens told before each: a list, of portions of the batch."""
+        """t at all timesteps, from the tokens fed before each: a list of portions of the batch."""
         y = self.drop_told(self.embed(told), training=training)
         output = y
         for level, carry in zip(self.levels, self.first_carries(summary), strict=True):
@@ -195,7 +196,7 @@ class Decoder(Extensible, keras.layers.Layer):
     # One token after the other.
 
     def begin(self, summary, memory=None, mask=None):
-        """The carry before the first token, for each row of the batch, and what `step` reads at each."""
+        """The carry before the first token, for each row of the batch, and the constants that `step` reads."""
         reader = self.levels[0].cell if self.reads_within else self.attention
         constants = [] if reader is None else reader.constants_of(*with_mask(memory, mask))
         constants = [ops.cast(x, self.levels[0].cell.state_dtype) for x in constants]
@@ -209,7 +210,7 @@ class Decoder(Extensible, keras.layers.Layer):
     def step(self, tokens, carries, constants):
         """The next token: `(rows,)` tokens -> logits `(rows, vocabulary)`, carries, and the weights of the attention.
 
-        Rows may be several for each row of `begin`, side by side.
+        A row of `begin` may have several rows here, side by side.
         """
         y = output = self.embed(tokens)
         after = []
@@ -252,5 +253,5 @@ def check(targets):
 
 
 def with_mask(memory, mask):
-    """A memory and what of it is no padding."""
+    """A memory and its mask, by default all True."""
     return [memory, ops.ones(ops.shape(memory)[:2], "bool") if mask is None else mask]

@@ -13,9 +13,9 @@ CHUNK = 32
 class LinearCell(Cell):
     """A cell with c_t = a_t ⊙ c_{t-1} + b_t, where a and b depend on the input alone.
 
-    A paper names its `gates` and its carry, and writes `coefficients(x) -> (a, b)`; where the output is not the carry
-    itself, also `output(x, c, recur)`. The step follows from these, and so does the run over all timesteps in parallel
-    that `Recurrent` chooses for such cells; neither has an equation of its own.
+    A subclass names its `gates` and its carry, and writes `coefficients(x) -> (a, b)`; where the output is not the
+    carry itself, also `output(x, c, recur)`. The step is made from these, and so is the run over all timesteps in
+    parallel that `Recurrent` chooses for such cells.
 
     A complex carry has two names in `carry`, for its real and its imaginary part; a, b and c are then such pairs.
 
@@ -26,15 +26,15 @@ class LinearCell(Cell):
     has_recurrent_kernel = False
 
     def coefficients(self, x):
-        """What the paper writes: `(..., kernel width)` -> `(a, b)`, both `(..., units)`, or pairs of them."""
+        """The paper's equation: `(..., kernel width)` -> `(a, b)`, both `(..., units)`, or pairs of them."""
         raise NotImplementedError(f"{type(self).__name__} must define coefficients(x).")
 
     def output(self, x, c, recur):
-        """What a timestep gives: the carry, unless the paper says otherwise."""
+        """The output of a timestep, by default the carry."""
         return c
 
     def parts(self, x):
-        """`coefficients`, each as a list of its real and, in complex cells, imaginary part; b is what is written."""
+        """`coefficients`, each as a list of its real and, in complex cells, imaginary part; b goes through `update`."""
         a, b = self.coefficients(x)
         a, b = ([a], [b]) if len(self.carry) == 1 else (list(a), list(b))
         return a, self.update(b)
@@ -68,9 +68,9 @@ def conjugate(a):
 def linear_scan(a, b, initial):
     """c_t = a_t ⊙ c_{t-1} + b_t for all t, in parallel.
 
-    The timesteps are cut into chunks of `CHUNK`. The recurrence runs from zero, in all chunks at once; from the chunks'
-    products of a and last values follows what each of them begins with, one chunk after the other; then it runs again
-    from there. The gradient is the same recurrence backwards: with g_t = dc_t + a*_{t+1} ⊙ g_{t+1}, where a* is a's
+    The timesteps are split into chunks of `CHUNK`. The recurrence runs from zero, in all chunks at once; the chunks'
+    products of a and last values give the initial value of each chunk, one after the other; then it runs again from
+    these. The gradient is the same recurrence backwards: with g_t = dc_t + a*_{t+1} ⊙ g_{t+1}, where a* is a's
     conjugate,
 
         db_t = g_t,    da_t = g_t ⊙ c*_{t-1},    dinitial = a*_1 ⊙ g_1.
@@ -98,7 +98,7 @@ def linear_scan(a, b, initial):
         a, _, initial = pieces(arguments, count, count)
         a = conjugate(a)
 
-        # Backwards the carry is a*_{t+1} ⊙ g_{t+1}: with it no array has to be shifted or turned round.
+        # Backwards the carry is a*_{t+1} ⊙ g_{t+1}: with it no array has to be shifted or reversed.
         def step(a, d, s):
             g = plus(d, s)
             return times(a, g), g
@@ -140,7 +140,7 @@ def _in_chunks(step, a, b, initial, reverse=False):
 
     ends = [ops.expand_dims(x, 1) for x in (*product, *carry)]  # blocks of one timestep
     _, written = backend.scan(body, list(initial), ends, [Written(like(x), 1) for x in initial], reverse=reverse)
-    carry = [backend.stacked(one) for one in written]  # (count, batch, ...), what each chunk begins with
+    carry = [backend.stacked(one) for one in written]  # (count, batch, ...), the initial value of each chunk
     results = [None] * CHUNK
     for t in order:
         carry, results[t] = step(a[t], b[t], carry)

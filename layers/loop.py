@@ -4,13 +4,13 @@
 
 - forward, block by block: project the block's timesteps in one product, run `step` on each, and, where a backward pass
   is expected, keep per timestep the projection, the carry that went in and the result of each `recur` call.
-- backward, last block first: recompute the element-wise part of each `step` from what was kept (no matrix product is
-  done again), take its vector-Jacobian product and write down the gradient that reaches each `recur` result.
-- a recurrent kernel's gradient is then one product a block: what went into `recur`, transposed, times what was written
-  down. The input kernel's comes from the projection's vector-Jacobian product, one product a block too. The loop
+- backward, last block first: recompute the element-wise part of each `step` from the kept tensors (no matrix product
+  is computed again), take its vector-Jacobian product and store the gradient of each `recur` result.
+- a recurrent kernel's gradient is then one product a block: the arguments of `recur`, transposed, times the stored
+  gradients. The input kernel's comes from the projection's vector-Jacobian product, one product a block too. The loop
   carries the sums over blocks, and those of weights that `step` uses element by element.
 
-The algorithm is `Program`; it is written once, over what `backend` has for TensorFlow and for JAX.
+The algorithm is `Program`; it is written once, with the functions that `backend` has for TensorFlow and for JAX.
 """
 
 import keras
@@ -18,7 +18,7 @@ from keras import ops
 
 from layers.backend import Written, backend
 
-# Timesteps an iteration: fewer iterations and larger products, against a larger graph to trace.
+# Timesteps an iteration: more give fewer iterations and larger products, but a larger graph to trace.
 BLOCK = 5
 
 
@@ -39,11 +39,10 @@ def unroll(
         carry: List of `(batch, ...)`, the carry before the first timestep.
         weights: List of tensors, all that `project`, `step` and `columns` read.
         constants: List of tensors, the same at all timesteps; they get no gradient.
-        keep: Whether a backward pass is expected. Without it nothing is kept, and a gradient that is asked for all the
-            same costs one more forward pass.
-        return_sequences: Whether the output of every timestep is wanted.
-        window: Timesteps between those whose carry is kept; the backward pass runs forward from there again. The number
-            of timesteps must then be one that `whole_blocks` gives for it. None keeps every timestep.
+        keep: Whether a backward pass is expected. If not, nothing is kept, and a gradient costs one more forward pass.
+        return_sequences: Whether to return the output of every timestep.
+        window: The carry of every `window`th timestep alone is kept; the backward pass computes the others again. The
+            number of timesteps must then be one that `whole_blocks` gives for it. None keeps every timestep.
 
     Returns:
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
@@ -78,10 +77,10 @@ def unroll(
 
 
 def block_of(keep):
-    """Timesteps an iteration takes.
+    """Timesteps of an iteration.
 
-    XLA fuses what is done element by element with all that it needs of the timesteps before it in the block, and works
-    that out anew in each fusion: longer blocks cost it more than they save.
+    XLA fuses element-wise operations with all that they need from earlier timesteps of the block, and computes that
+    again in each fusion: longer blocks cost more than they save.
     """
     if not backend.under_xla():
         return BLOCK
@@ -89,15 +88,15 @@ def block_of(keep):
 
 
 def any_length(keep):
-    """Whether sequences whose number of timesteps a graph does not know may have any: what is left over is a loop too.
+    """Whether the graph may run any number of timesteps that it does not know: a second loop runs the remainder.
 
-    In training, where padding would be waste. XLA and converters of what is exported refuse loops that may never run.
+    True in training, where padding would waste time. XLA and export converters refuse loops that may never run.
     """
     return keep and not backend.under_xla()
 
 
 def whole_blocks(timesteps, block=None):
-    """The number of timesteps to pad to: a multiple of `block`, of `BLOCK` unless given, and never none at all."""
+    """The number of timesteps to pad to: a positive multiple of `block`, by default of `BLOCK`."""
     block = block or BLOCK
     count = (timesteps + block - 1) // block
     return max(count, 1) * block if isinstance(count, int) else ops.maximum(count, 1) * block
@@ -110,7 +109,7 @@ class Program:
         self.project, self.step, self.return_sequences = project, step, return_sequences
         self.dtype = keras.backend.standardize_dtype(inputs.dtype)
         self.weights, self.constants = list(weights), list(constants)
-        self.calls, self.products = [], []  # the gates that each `recur` call names, and what its result looks like
+        self.calls, self.products = [], []  # the gates that each `recur` call names, and its result's shape and dtype
         self.output = self.projected = None
         self._trace(columns, inputs, extras, carry)
         self.columns = [columns(gates, self.weights) for gates in self.calls]
@@ -147,7 +146,7 @@ class Program:
         return (results[0], results[1:]) if self.return_sequences else (None, results)
 
     def run_in_windows(self, sequences, carry, window):
-        """As `run`, keeping the carry of every `window`th timestep alone."""
+        """As `run`, but keeps the carry of every `window`th timestep alone."""
         counts = len(sequences), len(carry), len(self.weights), len(self.constants)
         arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
         block = next(block for block in range(min(block_of(True), window), 0, -1) if window % block == 0)
@@ -194,7 +193,7 @@ class Program:
     def _forward(self, sequences, carry, weights, constants, columns, block, keep):
         columns = [backend.factor(ops.cast(matrix, self.dtype), sequences[0].shape[1]) for matrix in columns]
         written = [self.output] * self.return_sequences + [*carry, *self.products, self.projected] * keep
-        # Exported graphs are those of inference, and ONNX knows loops that write once in an iteration.
+        # Exported graphs are those of inference, and ONNX's loops write once in an iteration.
         written = [Written(x, block, apart=keep) for x in written]
 
         def body(carry, blocks):
@@ -214,7 +213,7 @@ class Program:
             values = [list(values) for values in zip(*rows, strict=True)]
             return list(carry), values if keep else [ops.stack(one) for one in values]
 
-        xs = in_blocks(sequences, block) if block > 1 else sequences  # XLA copies what is cut into blocks of one
+        xs = in_blocks(sequences, block) if block > 1 else sequences  # XLA would copy blocks of one timestep
         carry, written = backend.scan(body, carry, xs, written)
         outputs = [backend.stacked(written.pop(0))] if self.return_sequences else []
         return [*outputs, *carry], written
@@ -241,7 +240,7 @@ class Program:
                 d_own = found[len(arguments) :]
                 found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
                 d_now, d_carry, d_rows = pieces(found, 1, len(carry))
-                # In the order of time: where a product is added to x both have one gradient, put together once.
+                # In order of time: where a product is added to x, both share one gradient, concatenated once.
                 d_x.insert(0, d_now[0])
                 for k, rows in enumerate(into_recur):
                     hidden[k].insert(0, rows)
@@ -261,7 +260,7 @@ class Program:
         return self._gradients(sums, written, sequences, carry)
 
     def _gradients(self, sums, written, sequences, carry):
-        """What a backward `scan` found, in the order of the arguments of `run`."""
+        """The gradients of a backward `scan`, in the order of the arguments of `run`."""
         d_carry, d_weights, d_columns = pieces(sums, len(carry), len(self.weights))
         extras, constants = ([ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], self.constants))
         return [backend.stacked(written[0]), *extras, *d_carry, *d_weights, *constants, *d_columns]
@@ -276,7 +275,7 @@ class Program:
         return self.project(ops.reshape(inputs, (-1, inputs.shape[2])), weights)
 
     def _known_step(self, extras, constants, carries, known):
-        """`step` whose products are known already; zeros added to them collect the gradients that reach them."""
+        """`step` with its products already computed; zeros added to them collect their gradients."""
 
         def step(x, *arguments):
             carry, zeros, weights = pieces(list(arguments), carries, len(known[0]))
@@ -294,7 +293,7 @@ class Program:
 
 
 def pieces(flat, *counts):
-    """Cuts a list into pieces of the given lengths, and the rest."""
+    """Splits a list into pieces of the given lengths and a remainder."""
     cut, start = [], 0
     for count in counts:
         cut.append(list(flat[start : start + count]))
@@ -303,7 +302,7 @@ def pieces(flat, *counts):
 
 
 def traced(f, *arguments):
-    """What `f` would return for what the arguments (`keras.KerasTensor`) stand for; nothing is computed."""
+    """The shapes and dtypes that `f` returns for `keras.KerasTensor` arguments; nothing is computed."""
 
     class Traced(keras.Operation):
         def call(self, *arguments):
@@ -313,7 +312,7 @@ def traced(f, *arguments):
 
 
 def like(x, shape=None):
-    """What a tensor looks like: shape and dtype."""
+    """A tensor's shape and dtype, without values."""
     return keras.KerasTensor(x.shape if shape is None else shape, dtype=keras.backend.standardize_dtype(x.dtype))
 
 

@@ -1,4 +1,4 @@
-"""One vector from a sequence, padding left out; and words left out of a sequence."""
+"""Pooling of a sequence, without its padding, into one vector; and word dropout."""
 
 import keras
 from keras import ops
@@ -51,7 +51,7 @@ class Pooling(Extensible, keras.layers.Layer):
         if mask is None:
             mask = ops.ones(ops.shape(sequence)[:2], dtype="bool")
         real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)
-        if padded:  # no factor of 0 makes NaN at padding harmless
+        if padded:  # 0 times NaN at padding would be NaN
             sequence = ops.where(real > 0, sequence, ops.cast(0, sequence.dtype))
         lowest = ops.cast(-3e4, sequence.dtype)  # within float16
         pooled = []
@@ -77,10 +77,10 @@ class Pooling(Extensible, keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="layers")
 class WordDropout(Extensible, keras.layers.Layer):
-    """Replaces whole words by the unknown word in training, so that no single word decides and unknown words train.
+    """Replaces words by the unknown word in training, so that no single word decides and the unknown word is trained.
 
     Source: M. Iyyer et al., "Deep Unordered Composition Rivals Syntactic Methods for Text Classification", 2015,
-    section 3; there the words are dropped, here their place is kept.
+    section 3. Departure: the paper drops words, here their places are kept.
 
     Args:
         rate: Share of the words replaced, in [0, 1).

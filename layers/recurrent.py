@@ -30,7 +30,7 @@ def shapes_of(shape):
 
 
 def updates_dropped(masks):
-    """Within: a step's candidates are multiplied by the masks, one after the other; no masks: they are as they are."""
+    """Within: a step's candidates are multiplied by the masks, one after the other; no masks: they do not change."""
     left = iter(masks)
 
     def through(candidate):
@@ -41,7 +41,7 @@ def updates_dropped(masks):
 
 
 def look_at_a_step(cell, features, constants=()):
-    """What the step of a built cell does, seen by running it once for inputs of so many `features`.
+    """Runs the step of a built cell once, symbolically, to see its output and its updates.
 
     Args:
         cell: A `Cell`.
@@ -49,8 +49,8 @@ def look_at_a_step(cell, features, constants=()):
         constants: Shapes of the tensors that are the same at all timesteps, if it reads such.
 
     Returns:
-        `(place, widths)`: which of the carry's tensors it returns as its output, one past the last where it is none of
-        them; and the widths of what it hands to `update`, in the order of the calls.
+        `(place, widths)`: index of the carry's tensor that is also the output, one past the last where it is none of
+        them; and the widths of the candidates passed to `update`, in the order of the calls.
     """
     found, dtype = [], cell.variable_dtype
 
@@ -77,7 +77,7 @@ def look_at_a_step(cell, features, constants=()):
 
 @keras.saving.register_keras_serializable(package="layers")
 class Recurrent(Extensible, keras.layers.Layer):
-    """Runs a cell over time: what `keras.layers.RNN(cell)` computes, faster, with the mask carried along.
+    """Runs a cell over time: computes the same as `keras.layers.RNN(cell)`, faster, and passes the mask on.
 
     Masks may have any pattern. A masked timestep leaves the carry as it was and repeats the last output (zeros before
     the first timestep that is not masked), as in stock Keras.
@@ -88,39 +88,40 @@ class Recurrent(Extensible, keras.layers.Layer):
         return_state: Whether to return the last carry too.
         go_backwards: Whether to process the sequence from its end. The outputs come in the order of processing, as in
             stock Keras.
-        stateful: Whether a batch begins with the carry that the last one ended with; `reset_state()` forgets it. Needs
-            a fixed batch size.
+        stateful: Whether a batch begins with the last carry of the batch before; `reset_state()` resets it. Needs a
+            fixed batch size.
         zero_output_for_mask: Whether masked timesteps output zeros; with `return_sequences` only.
-        align_outputs: Whether the outputs of `go_backwards` are turned round, so that output t belongs to input t.
-            Leave it off within stock `keras.layers.Bidirectional`, which turns them itself.
-        window: Timesteps, a positive integer: a training step then keeps the carry once every so many timesteps and
-            computes the rest again when it goes back (T. Chen et al., "Training Deep Nets with Sublinear Memory Cost",
-            2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs, for up to 1.5 times
-            the time. For sequences of thousands of timesteps. None keeps everything.
+        align_outputs: Whether the outputs of `go_backwards` are reversed, so that output t belongs to input t. Leave it
+            off within stock `keras.layers.Bidirectional`, which reverses them itself.
+        window: Timesteps, a positive integer: a training step then keeps the carry of every `window`th timestep alone
+            and computes the others again in its backward pass (T. Chen et al., "Training Deep Nets with Sublinear
+            Memory Cost", 2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs; a step
+            takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
-        zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random,
-            in inference each is that share old and the rest new (D. Krueger et al., "Zoneout", 2017, arXiv:1606.01305,
-            equation 7). A number, or a list with one for each tensor of the carry. Linear cells then run in turn.
-        zoneout_seed: Seed of what is drawn, an integer or None.
-        update_dropout: Share of what a timestep writes into the carry, its candidate, that is dropped in training, in
-            [0, 1), drawn for each timestep, example and unit; the rest is divided by 1 - rate. What the carry holds
-            already stays, where a cell adds to it; one that writes it anew (Elman's) loses what is dropped (S.
-            Semeniuta, A. Severyn and E. Barth, "Recurrent Dropout without Memory Loss", 2016, arXiv:1603.05118).
-        update_dropout_seed: Seed of what is drawn, an integer or None.
-        jit_compile: Whether XLA compiles the loop: True, False or "auto", which does so on a CPU where a graph knows
+        zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random;
+            in inference each unit mixes that share of its last value with its new value (D. Krueger et al., "Zoneout",
+            2017, arXiv:1606.01305, equation 7). A number, or a list with one for each tensor of the carry. Linear cells
+            then run timestep by timestep.
+        zoneout_seed: Seed of zoneout, an integer or None.
+        update_dropout: Share of the candidate, which a timestep writes into the carry, that is dropped in training, in
+            [0, 1), drawn for each timestep, example and unit; kept values are divided by 1 - rate. A cell that adds to
+            its carry keeps the values there; a cell that overwrites it (Elman's) loses what is dropped (S. Semeniuta,
+            A. Severyn and E. Barth, "Recurrent Dropout without Memory Loss", 2016, arXiv:1603.05118).
+        update_dropout_seed: Seed of update dropout, an integer or None.
+        jit_compile: Whether XLA compiles the loop: True, False or "auto", which compiles on a CPU where a graph knows
             all sizes, batch and timesteps too: in inference, and in training where the sequences have 100 timesteps or
-            more and the network is small (a carry of up to 16 x 64, batch x units). Larger ones train faster without.
-            Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to ONNX want False for
-            graphs of fixed sizes.
+            more and the network is small (a carry of up to 16 x 64, batch x units). Larger networks train faster
+            without XLA. Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to ONNX need
+            False for graphs of fixed sizes.
 
     Call arguments:
-        sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives what its padded batch does.
-        initial_state: The carry to begin with: a tensor or a list of them, each `(batch, units)`; zeros unless given.
+        sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives the same as its padded batch.
+        initial_state: The carry to begin with: a tensor or a list of them, each `(batch, units)`; by default zeros.
         mask: `(batch, timesteps)` booleans, False where there is padding.
-        constants: For a cell that reads something at every timestep, such as the memory of an `AttentionCell`: a
-            tensor or a list of them, the batch first. They get their gradients.
-        training: Whether dropout is on; also the sign that a gradient will be wanted (without it a gradient is as
-            right, and costs one more forward pass).
+        constants: Tensors that the cell reads at every timestep, such as the memory of an `AttentionCell`: one or a
+            list of them, the batch first. They get gradients.
+        training: Whether dropout is on, and whether to keep the tensors that a gradient needs (without them a gradient
+            is right too, but costs one more forward pass).
 
     Returns:
         `(batch, timesteps, units)` with `return_sequences`, else `(batch, units)`; with `return_state` a list of that
@@ -129,7 +130,7 @@ class Recurrent(Extensible, keras.layers.Layer):
     Raises:
         ValueError: if `cell` is not a `Cell`, the sequence is not of rank 3 or not of the width built with, the number
             of initial states is not the cell's, `window` is not a positive integer, a rate is out of its range,
-            `stateful` meets an unknown batch size, or `update_dropout` a cell that hands nothing to `update`.
+            `stateful` has an unknown batch size, or `update_dropout` a cell that passes nothing to `update`.
 
     Example:
 
@@ -249,7 +250,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             )
         if self.stateful:
             sequence = self._of_held_size(sequence)
-        if mask is not None:  # what stands at padding must not enter a product: 0 times NaN is NaN, in gradients too
+        if mask is not None:  # values at padding must not enter a product: 0 times NaN is NaN, in gradients too
             real = ops.expand_dims(ops.cast(mask, "bool"), 2)
             sequence = ops.where(real, sequence, ops.cast(0, sequence.dtype))
         cell, (batch, timesteps) = self.cell, ops.shape(sequence)[:2]
@@ -260,7 +261,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         if keep_input is not None:
             sequence = sequence * ops.expand_dims(keep_input, 1)
 
-        # What is constant is like a weight that each batch brings along: the loop sums its gradient.
+        # For the loop, constants are weights that come with each batch: it sums their gradients.
         weights = [*(weight.value for weight in cell.variables_in_use), *constants]
         fixed = [] if keep_hidden is None else [keep_hidden]
         zones = self._zones(timesteps, carry) if training and self.zoneout else []
@@ -291,7 +292,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         return [output, *carry] if self.return_state else output
 
     def _of_held_size(self, sequence):
-        """The sequence; an error if its batch is another than that of the carry that a stateful layer holds."""
+        """The sequence; an error if its batch size is not that of the carry that a stateful layer holds."""
         held, batch = self.states[0].shape[0], ops.shape(sequence)[0]
         expected = (
             f"Recurrent: a stateful layer built for a batch of {held} must be given a batch of {held}; build another "
@@ -327,7 +328,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         return carry, given is None and type(cell).initial_carry is Cell.initial_carry
 
     def _by_time(self, sequence, mask):
-        """Inputs `(timesteps, batch, features)` in the order they are read in, and the mask `(timesteps, batch, 1)`."""
+        """Inputs `(timesteps, batch, features)` in the order of processing, and the mask `(timesteps, batch, 1)`."""
         inputs = ops.transpose(ops.cast(sequence, self.compute_dtype), (1, 0, 2))
         if mask is not None:
             mask = ops.expand_dims(ops.transpose(ops.cast(mask, self.cell.state_dtype)), -1)
@@ -352,7 +353,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         """One timestep after the other: (outputs or None, carry)."""
         extras = [*zones, *kept]
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
-        # Where the loop wants whole blocks, the rest is padding like any other.
+        # Where the loop needs whole blocks, the last one is filled with padding.
         if self.window or (inputs.shape[0] is None and not any_length(keep)):
             missing = whole_blocks(timesteps, self.window or block_of(keep)) - timesteps
             padded = not isinstance(missing, int) or missing > 0
@@ -404,10 +405,10 @@ class Recurrent(Extensible, keras.layers.Layer):
         last = [ops.concatenate([ops.expand_dims(before, 0), after])[-1] for before, after in pairs]
         return ops.cast(outputs, self.compute_dtype), last
 
-    # What the loop runs. Weights come in as tensors, so that it can find their gradients.
+    # Functions that the loop runs. Weights are arguments, so that the loop finds their gradients.
 
     def _own(self, weights):
-        """The cell's weights, and what it reads that is constant over time."""
+        """The cell's weights, and its constants."""
         return pieces(weights, len(self.cell.variables_in_use))
 
     def _project(self, inputs, weights):
@@ -458,7 +459,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             outputs = ops.flip(outputs, 0)
         return ops.transpose(outputs, (1, 0, 2))
 
-    # What Keras asks of a layer.
+    # Keras's layer protocol.
 
     def compute_mask(self, inputs, mask=None):
         mask = mask[0] if isinstance(mask, (list, tuple)) else mask

@@ -30,7 +30,7 @@ class RidgeReadout(Extensible, keras.layers.Layer):
         `(..., outputs)`.
 
     Raises:
-        ValueError: if `outputs` is not a positive integer, `penalty` is negative, or what `adapt` gets does not fit.
+        ValueError: if `outputs` is not a positive integer, `penalty` is negative, or the batches of `adapt` do not fit.
 
     Example:
 
@@ -57,8 +57,8 @@ class RidgeReadout(Extensible, keras.layers.Layer):
 
         Args:
             batches: Iterable, such as a `tf.data.Dataset`, of `(features, targets)` or `(features, targets, mask)`:
-                `(..., features)`, `(..., outputs)` and, where given, `(...)`, False for what does not count.
-            through: What the features go through first, such as `Recurrent(EchoStateCell(500))`; None: nothing.
+                `(..., features)`, `(..., outputs)` and, where given, `(...)`, False for rows that do not count.
+            through: A layer applied to the features first, such as `Recurrent(EchoStateCell(500))`; or None.
         """
         gram = moments = None
         for features, targets, *mask in batches:

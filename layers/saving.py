@@ -1,4 +1,4 @@
-"""What is saved of layers that users extend or share: arguments of their own, and parts that several layers hold."""
+"""Saving of layers that users extend or share: their constructor arguments, and parts that several layers hold."""
 
 import inspect
 
@@ -9,11 +9,11 @@ PLAIN = (str, int, float, bool, type(None))
 
 
 class Extensible:
-    """A base of layers that users extend: their arguments come back, and one that several layers hold is written once.
+    """A base of layers that users extend: saves constructor arguments, and a layer that several layers hold only once.
 
-    A class of the user's that extends one of ours and has a constructor of its own, but no `get_config`, is saved with
-    the arguments that it was made with: numbers, texts, and what `keras.saving.serialize_keras_object` can write, also
-    in lists and dictionaries. As in stock Keras, an attribute that is changed later is not saved.
+    A user's subclass that has its own constructor but no `get_config` is saved with its constructor arguments: numbers,
+    strings, and objects that `keras.saving.serialize_keras_object` can write, also in lists and dictionaries. As in
+    stock Keras, an attribute that is changed later is not saved.
 
     Raises:
         NotImplementedError: in `get_config`, if an argument cannot be written; the message names it.
@@ -21,7 +21,7 @@ class Extensible:
 
     def __new__(cls, *args, **kwargs):
         made = super().__new__(cls, *args, **kwargs)
-        object.__setattr__(made, "_given", copied((args, kwargs)))  # past Keras, which looks for layers in attributes
+        object.__setattr__(made, "_given", copied((args, kwargs)))  # bypasses Keras, which tracks layers in attributes
         return made
 
     def __init_subclass__(cls, **kwargs):
@@ -30,8 +30,8 @@ class Extensible:
         if is_built_in(owner["__init__"]) or cls.__mro__.index(owner["get_config"]) <= cls.__mro__.index(
             owner["__init__"]
         ):
-            return  # there is no argument that `get_config` does not know of
-        # Who writes both get_config and from_config decides about the form of an argument in between.
+            return  # `get_config` knows all arguments
+        # A class that defines both get_config and from_config chooses how an argument is stored.
         by_hand = not is_built_in(owner["from_config"]) and cls.from_config.__func__ is not read
         keeps = by_hand and not is_built_in(owner["get_config"])
 
@@ -40,7 +40,7 @@ class Extensible:
             last = type(self).get_config
             if last is get_config:
                 return arguments_of(self, config, keeps)
-            # Where a class that extends this one has an automatic `get_config` too, that one writes all.
+            # If a subclass has an automatic `get_config` too, that one writes all arguments.
             return config if is_automatic(last) else {**config, **arguments_of(self, config, keeps, complete=False)}
 
         get_config.automatic = True
@@ -54,7 +54,7 @@ class Extensible:
 
 
 def owner_of(cls, name):
-    """The class that defines what instances of `cls` have by that name."""
+    """The class that defines the attribute `name` of `cls`."""
     return next(base for base in cls.__mro__ if name in vars(base))
 
 
@@ -67,19 +67,19 @@ def is_automatic(get_config):
 
 
 def copied(value):
-    """The value as it is now: lists and dictionaries may be changed later."""
+    """A copy of the value's lists and dictionaries, which may change later."""
     if type(value) is dict:
         return {key: copied(part) for key, part in value.items()}
     return type(value)(map(copied, value)) if type(value) in (list, tuple) else value
 
 
 def arguments_of(layer, config, keeps=False, complete=True):
-    """The arguments that a layer was made with, as `read` takes them.
+    """A layer's constructor arguments, in the form that `read` takes.
 
     Args:
         layer: The layer.
-        config: What the class that it extends would save: its name, dtype and whether it is trained are taken from it,
-            and arguments that cannot be written otherwise.
+        config: The config of the base class: the name, the dtype, `trainable`, and arguments that cannot be written
+            otherwise are taken from it.
         keeps: Whether all arguments that `config` names are taken from it.
         complete: Whether an argument that cannot be written is an error; otherwise it is left out.
     """
@@ -116,7 +116,7 @@ def arguments_of(layer, config, keeps=False, complete=True):
 
 
 def written(value, parts):
-    """An argument as `keras.saving.deserialize_keras_object` reads it; `parts`: what it is made of."""
+    """An argument in the form that `keras.saving.deserialize_keras_object` reads; `parts`: its leaves."""
     if any(getattr(part, "__name__", "") == "<lambda>" for part in parts):
         raise ValueError("A lambda cannot be read back.")
     for part in parts:
@@ -126,7 +126,7 @@ def written(value, parts):
 
 
 def read(cls, config, custom_objects=None):
-    """A layer of `arguments_of`: arguments that were written as objects are made first."""
+    """Makes a layer from `arguments_of`'s result; arguments saved as objects are made first."""
     dtype, config = config.get("dtype"), {key: made(x, custom_objects) for key, x in config.items() if key != "dtype"}
     if dtype is not None:
         policy = keras.dtype_policies.get(dtype)
@@ -141,7 +141,7 @@ def read(cls, config, custom_objects=None):
 
 
 def made(value, custom_objects):
-    """An argument as it was, of what `written` made of it."""
+    """Restores an argument from the result of `written`."""
     if isinstance(value, (list, tuple)):
         return type(value)(made(part, custom_objects) for part in value)
     if not isinstance(value, dict):
@@ -152,11 +152,11 @@ def made(value, custom_objects):
 
 
 def in_one_piece(part):
-    """Has a part written to a file with its identity, by which all layers that hold it get the same one again.
+    """Saves a shared part with its identity, so that all layers that hold it get the same object back.
 
-    Keras gives the identity to whatever it meets a second time within a file, and not to the first one, which is then
-    read as another object that lacks its weights. Whatever it is told of before counts as met. Within a layer that is
-    being read, such as stock Bidirectional, which copies its layers, copies are wanted.
+    Keras saves the identity only from the second time that it meets an object in a file; the first one is then loaded
+    as another object, without its weights. An object that was recorded before counts as met. While a layer is being
+    loaded, such as stock Bidirectional, which copies its layers, copies are wanted.
     """
-    if serialization_lib.in_safe_mode() is None:  # None: nothing is being read
+    if serialization_lib.in_safe_mode() is None:  # None: no file is being loaded
         serialization_lib.record_object_after_serialization(part, {"module": None})

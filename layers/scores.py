@@ -13,13 +13,13 @@ MOST_TOKENS = 2**24  # float32 holds each integer below this
 
 
 def token_scores(parts, kernel, bias):
-    r"""What the loss and the metric need of logits.
+    r"""Log probabilities of tokens, for the loss and the metric.
 
         logits_v = kernel_v · hidden + bias_v
         log p_v = logits_v - log Σ_v' exp(logits_v')
 
     Logits of a large vocabulary are the largest tensor of a training step. Only p is kept of them, and their gradient
-    is never stored: products take p to the hidden layer and to the kernel.
+    is never stored: products of p give those of the hidden layer and the kernel.
 
     Args:
         parts: List of `(hidden (batch, timesteps, width), tokens (batch, timesteps))`, each for some of the sentences;
@@ -38,7 +38,7 @@ def token_scores(parts, kernel, bias):
 
 def _part_scores(hidden, tokens, kernel, bias, mean_kernel, mean_bias):
     rows = ops.reshape(hidden, (-1, hidden.shape[-1]))
-    places = ops.cast(ops.reshape(tokens, (-1,)), "float32")  # JAX wants gradients of floats
+    places = ops.cast(ops.reshape(tokens, (-1,)), "float32")  # JAX takes gradients of floats alone
     logit, normalizer, right = backend.with_gradient(_scored, _gradient, True, [rows, kernel, bias, places])
     mean = ops.cast(ops.matmul(rows, mean_kernel) + mean_bias, "float32")
     token = ops.where(places < kernel.shape[0], places, math.nan)
@@ -47,11 +47,11 @@ def _part_scores(hidden, tokens, kernel, bias, mean_kernel, mean_bias):
 
 
 def _scored(keep, arguments):
-    """Of each row the token's logit, log Σ exp(logits), and whether no logit is larger; kept is p."""
+    """For each row: the token's logit, log Σ exp(logits), and whether no logit is larger; p is kept."""
     hidden, kernel, bias, tokens = arguments
     logits = ops.cast(ops.matmul(hidden, ops.transpose(kernel)) + bias, "float32")
     p = ops.softmax(logits)
-    largest = ops.max(logits, axis=-1, initial=-math.inf)  # of no rows too
+    largest = ops.max(logits, axis=-1, initial=-math.inf)  # `initial`: for no rows
     normalizer = largest - ops.log(ops.max(p, axis=-1, initial=0))
     places = ops.cast(ops.expand_dims(tokens, -1), "int32")
     logit = ops.squeeze(ops.take_along_axis(logits, places, axis=-1), -1)
@@ -88,15 +88,15 @@ class TokenCrossentropy(keras.losses.Loss):
         targets: `(batch, timesteps)` or `(batch, timesteps, 1)` tokens, the same that the `Decoder` was called with,
             not shifted; negative ones are padding.
         scores: `(batch, timesteps, 4)`, the output of a `Decoder`.
-        sample_weight: What the loss is multiplied by, `(batch,)` or, for each token, `(batch, timesteps)`.
+        sample_weight: Weights of the loss, `(batch,)` or, for each token, `(batch, timesteps)`.
 
     Returns:
-        A scalar, in nats a token: of all real tokens, whatever their weights, as Keras's losses. Where a real target is
-        not the token that the `Decoder` was called with, there is no score of it: the loss is NaN, and outside of XLA
-        and of JAX's compiled functions, which cannot raise errors, there is an error.
+        A scalar, in nats a token: divided by the number of real tokens, whatever their weights, as in Keras's losses.
+        Where a real target is not the token that the `Decoder` was called with, it has no score: there is an error, or
+        a loss of NaN under XLA and in JAX's compiled functions, which cannot raise errors.
 
     Raises:
-        ValueError: if `smoothing` is outside [0, 1), the scores are something else, or `targets` has another shape or
+        ValueError: if `smoothing` is outside [0, 1), the scores have another shape, or `targets` has another shape or
             other tokens than the scores; within a graph of TensorFlow, `tf.errors.InvalidArgumentError` for the tokens.
     """
 
@@ -129,8 +129,8 @@ def compared(targets, scores, name):
     """Scores and targets, which must be of the same tokens.
 
     Returns:
-        log p, mean log p and right, `(batch, timesteps)`; and of the same shape 1, with 0 at padding and NaN where a
-        target is another token than the one scored.
+        log p, mean log p and right, `(batch, timesteps)`; and, of the same shape, 1 at real tokens, 0 at padding and
+        NaN where a target is not the token scored.
     """
     scores, targets = ops.convert_to_tensor(scores), ops.convert_to_tensor(targets)
     if len(scores.shape) != 3 or scores.shape[-1] != len(SCORES):
@@ -159,7 +159,7 @@ def compared(targets, scores, name):
 
 
 def weighted(real, sample_weight):
-    """The same times the user's weights of sentences or of tokens, if there are any."""
+    """`real` times the user's weights of sentences or of tokens, if there are any."""
     if sample_weight is None:
         return real
     weights = ops.cast(sample_weight, "float32")

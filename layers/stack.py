@@ -33,7 +33,7 @@ def stack(
         units: Width of each level and direction, a positive integer.
         depth: Number of levels, a positive integer.
         bidirectional: Whether each level reads the sequence both ways; its outputs are the two side by side.
-        residual: Whether a level's input is added to its output, where both have one width.
+        residual: Whether a level's input is added to its output, where both have the same width.
         dropout: Share of each level's input features dropped in training, in [0, 1); one mask a sequence.
         recurrent_dropout: Share of the hidden state dropped before recurrent_kernel, in [0, 1); one mask a sequence.
         return_sequences: Whether to return all timesteps of the last level or the last output of each direction.
@@ -70,13 +70,13 @@ def stack(
 
 @keras.saving.register_keras_serializable(package="layers")
 class Stack(Extensible, keras.layers.Layer):
-    """Levels of `Recurrent` layers, each level reading what the one below it returns; made by `stack`.
+    """Levels of `Recurrent` layers, each level reading the output of the one below; made by `stack`.
 
     The mask goes to every level, whatever the installed Keras does with masks between layers.
 
     Args:
         levels: List of lists of `Recurrent`: for each level its directions, whose outputs are put side by side.
-        residual: Whether a level's input is added to its output, where both are sequences of one width.
+        residual: Whether a level's input is added to its output, where both are sequences of the same width.
 
     Call arguments:
         sequence: `(batch, timesteps, features)` or a `tf.RaggedTensor`.

@@ -1,4 +1,4 @@
-"""Cells in continuous time, which can be told how much of it has passed."""
+"""Cells in continuous time, which can take the elapsed time as an input."""
 
 from keras import ops
 
@@ -6,12 +6,12 @@ from layers.cell import Cell
 
 
 class TimedCell(Cell):
-    """A cell whose step takes a span of time.
+    """A cell whose step depends on the elapsed time.
 
     Args:
         elapsed: Whether the last feature of the inputs is the time that has passed since the last timestep, a number
             that is not negative; otherwise it is `step_size` at every timestep.
-        step_size: The span of a timestep where the inputs do not say it, a positive number.
+        step_size: The time of a step where the inputs do not give it, a positive number.
     """
 
     def __init__(self, units, elapsed=False, step_size=1.0, **kwargs):
@@ -36,7 +36,7 @@ class TimedCell(Cell):
         return super().project(inputs)
 
     def span(self, x):
-        """What `project` gave, cut into the projection and the time that has passed, a number or `(batch, 1)`."""
+        """Splits the result of `project` into the projection and the elapsed time, a number or `(batch, 1)`."""
         return (x[:, :-1], x[:, -1:]) if self.elapsed else (x, self.step_size)
 
     def get_config(self):

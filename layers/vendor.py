@@ -1,7 +1,7 @@
 """LSTM and GRU by the kernels of a GPU's vendor, where these compute the same function.
 
-The kernels are those that stock Keras calls; what is here is when they may be called and what they leave out. Every
-other cell, and these two with other activations, recurrent dropout or on a CPU, go through the loop.
+The kernels are those that stock Keras calls; this file decides when to call them and adds what they leave out. The loop
+runs every other cell, and these two with other activations, recurrent dropout or on a CPU.
 """
 
 import types
@@ -17,7 +17,7 @@ STOCK = {LSTMCell: keras.layers.LSTM, GRUCell: keras.layers.GRU}
 
 
 def may_run(cell):
-    """Whether a GPU is here whose vendor has a kernel for the cell."""
+    """Whether there is a GPU whose vendor has a kernel for the cell."""
     plain = cell.activation is keras.activations.tanh and cell.recurrent_activation is keras.activations.sigmoid
     known = type(cell) in STOCK and plain and cell.use_bias and getattr(cell, "reset_after", True)
     return known and backend.vendor_has(cell)
@@ -29,11 +29,11 @@ def run(cell, inputs, mask, carry, weights, return_sequences, otherwise):
     Args:
         cell: An `LSTMCell` or `GRUCell` for which `may_run` holds.
         inputs: `(timesteps, batch, features)`, in the dtype of the products.
-        mask: `(timesteps, batch, 1)`, or None. Kernels know right padding alone, and no row that is all padding;
-            whether a mask is of that kind is seen when it comes.
+        mask: `(timesteps, batch, 1)`, or None. Kernels take right padding alone, and no row that is all padding; each
+            mask is checked at run time.
         carry: List of `(batch, units)`.
         weights: The values of `cell.variables_in_use`.
-        return_sequences: Whether the outputs of all timesteps are wanted.
+        return_sequences: Whether to return the outputs of all timesteps.
         otherwise: `() -> (outputs, carry)`, the loop.
 
     Returns:

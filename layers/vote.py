@@ -1,4 +1,4 @@
-"""Several paths to one answer, each learning for itself."""
+"""Several paths to one answer, each trained by itself."""
 
 import keras
 from keras import ops
@@ -6,16 +6,16 @@ from keras import ops
 
 @keras.saving.register_keras_serializable(package="layers")
 class Vote(keras.layers.Layer):
-    """Logits of several paths: side by side in training, as one weighted sum for the answer.
+    """Logits of several paths: kept apart in training, one weighted sum in inference.
 
         z = Σ_p s_p z_p
 
-    In training each path answers alone, so that a quick learner does not leave the others nothing to learn. The shares
-    s are set from outside, from data that the paths were not trained on (`classification.shares` of the pipelines'
-    evaluation does so); until then they are equal.
+    In training the logits stay apart, so that a path that learns fast leaves the others something to learn. The caller
+    sets the shares s from data that the paths were not trained on (`classification.shares` of the pipelines' evaluation
+    does so); until then they are equal.
 
     Sources: D. Wolpert, "Stacked Generalization", 1992, for the shares; C. Guo et al., 2017, arXiv:1706.04599, section
-    4.2, which for a single path is the same thing: its share is one over their temperature.
+    4.2: for a single path, the share is one over their temperature.
 
     Call arguments:
         paths: List of `(batch, classes)` logits.

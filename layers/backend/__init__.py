@@ -1,8 +1,8 @@
-"""What the loop over time needs of a backend; no other file speaks to one.
+"""The backend functions of the loop over time; no other file calls a backend.
 
 `backend` is the module `tensorflow` or `jax`, whichever Keras runs on. Both have `scan`, `stacked`, `vjp`,
 `with_gradient`, `choice`, `product` with `factor`, `known_product`, `cut`, `portions`, `value`, `expect`, `compiled`
-and `under_xla`; what they say of vendors' kernels is for `vendor.py`.
+and `under_xla`; `vendor_has` and `VENDOR_MASKS` are for `vendor.py`.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The loop's needs in JAX's terms."""
+"""The loop's backend functions for JAX."""
 
 import itertools
 
@@ -11,7 +11,7 @@ VENDOR_MASKS = False
 
 
 def vendor_has(cell):
-    return "cell" in cell.carry and jax.default_backend() == "gpu"  # of the GRU Keras's is a scan like any other
+    return "cell" in cell.carry and jax.default_backend() == "gpu"  # Keras runs the GRU as a plain scan
 
 
 def compiled(run, jit_compile, training, shape, tensors):

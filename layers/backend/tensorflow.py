@@ -1,4 +1,4 @@
-"""The loop's needs in TensorFlow's terms, in the plain graph, under XLA and eagerly."""
+"""The loop's backend functions for TensorFlow: in the plain graph, under XLA and eagerly."""
 
 import contextlib
 import contextvars
@@ -14,34 +14,33 @@ from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 
 from layers.backend.written import first_values, joined
 
-PORTIONS = 2  # each with half of the cores, as the two directions of a network have; four gain nothing on two cores
+PORTIONS = 2  # half-batches, each on half of the cores; on two cores, four quarter-batches are not faster
 VENDOR_MASKS = True  # whether a GPU vendor's kernel takes right padding
-# Told while a gradient is traced, where TensorFlow forgets whom it is traced for.
+# Set while a gradient is traced: TensorFlow does not know then whether XLA will compile it.
 FOR_XLA = contextvars.ContextVar("FOR_XLA", default=False)
 
 
 def vendor_has(cell):
-    """Whether a GPU is here, and Keras calls its vendor's kernel for the stock layer of this cell."""
+    """Whether there is a GPU, for which Keras runs this cell's stock layer by the vendor's kernel."""
     return bool(tf.config.list_logical_devices("GPU"))
 
 
 def compiled(run, jit_compile, training, shape, tensors):
     """`run()`, compiled by XLA or not.
 
-    "auto" compiles on a CPU, in a graph that knows all sizes, what repeats as it is and gains by it (measured):
-    inference, 1.2 to 2.5 times faster; and training of small networks on long sequences, up to 2.9 times, for most
-    cells 1.4, which makes up for two to four seconds of compilation in some hundred steps. Larger networks lose up
-    to a fifth.
+    "auto" compiles on a CPU, in a graph that knows all sizes, where measurements show a gain: inference, 1.2 to 2.5
+    times faster; and training of small networks on long sequences, up to 2.9 times, for most cells 1.4, which makes up
+    for two to four seconds of compilation in some hundred steps. Larger networks are up to a fifth slower.
 
     Args:
-        run: A function of nothing.
+        run: A function without arguments.
         jit_compile: True, False or "auto".
-        training: Whether a gradient will be wanted.
-        shape: Of the sequence, `(batch, timesteps, features)`.
-        tensors: The carry's, and the weights: what a timestep reads.
+        training: Whether a gradient will be taken.
+        shape: The sequence's shape, `(batch, timesteps, features)`.
+        tensors: `(carry, weights)`, the tensors of each.
     """
     if under_xla():
-        return run()  # compiled within what is compiled, it would be compiled again for each batch of a `fit`
+        return run()  # XLA compiles it with the rest; on its own it would be compiled again for each batch of a `fit`
     if jit_compile == "auto":
         in_graph = not tf.executing_eagerly() and not tf.config.list_logical_devices("GPU")
         jit_compile = in_graph and None not in shape and 0 not in shape
@@ -56,11 +55,11 @@ def under_xla():
 
 
 def expect(holds, message, received, then=None):
-    """An error where `holds`, one boolean, is False: at once, or when the graph runs. XLA cannot raise errors.
+    """Raises an error if `holds`, one boolean, is False: at once, or when the graph runs. XLA cannot raise errors.
 
     Args:
-        received: Name -> tensor, whose first values are shown.
-        then: A tensor that a graph may read only after this was checked, or None.
+        received: Name -> tensor; the error shows its first values.
+        then: A tensor that a graph may read only after the check, or None.
 
     Returns:
         `then`.
@@ -80,8 +79,8 @@ def expect(holds, message, received, then=None):
 def choice(condition, one, other, arguments):
     """`one(*arguments)` where `condition`, one boolean, is True, else `other(*arguments)`: a tensor.
 
-    The gradient of a `tf.cond` reads what its branches kept. Lists that a loop within a branch wrote cannot leave what
-    XLA compiles, so there the gradient computes the branch again, within a condition of its own.
+    The gradient of a `tf.cond` reads tensors that its branches kept. XLA cannot return the tensor lists of a loop
+    within a branch, so there the gradient computes the branch again, in a `tf.cond` of its own.
     """
     if not under_xla():
         return tf.cond(condition, lambda: one(*arguments), lambda: other(*arguments))
@@ -104,15 +103,15 @@ def choice(condition, one, other, arguments):
 
 
 def value(x):
-    """A tensor of its own, where `x` may be a variable or given twice: the gradient below is that of tensors."""
+    """A new tensor: `x` may be a variable or be given twice, and gradients need distinct tensors."""
     return tf.identity(x)
 
 
 def factor(matrix, batch):
-    """A matrix that `product` will be given many times: a large one cut in two where Eigen multiplies.
+    """A matrix prepared for many calls of `product`: a large one is split in two where Eigen multiplies.
 
-    Two cores then share the work: 32 x 128 x 512 took 49 us, in one piece, with threads within the product, 110 us.
-    Where oneDNN multiplies (processors with AVX-512 VNNI and later) cutting costs up to an eighth of a step.
+    Two cores then share the work: 32 x 128 x 512 took 49 us, and 110 us unsplit, with threads within the product. Where
+    oneDNN multiplies (processors with AVX-512 VNNI and later) splitting costs up to an eighth of a step.
     """
     rows, columns = matrix.shape
     whole = batch == 1 or rows * columns < 2**16 or columns % 2 or onednn()
@@ -125,12 +124,12 @@ def product(x, factor):
 
 
 def cut(x, sizes):
-    """Pieces of these sizes. Not slices, whose gradients are as large as what was cut, and mostly zeros."""
+    """Pieces of these sizes, by `tf.split`: gradients of slices would be as large as `x`, and mostly zeros."""
     return [x] * len(sizes) if len(sizes) < 2 else tf.split(x, sizes)
 
 
 def portions(rows):
-    """Rows in parts, for what is done with each by itself: on a CPU the cores then share it, whatever it is."""
+    """The rows in parts that are computed independently: on a CPU the cores then share any operation."""
     if under_xla() or tf.config.list_logical_devices("GPU"):
         return [rows]
     count = ops.shape(rows)[0]
@@ -139,10 +138,10 @@ def portions(rows):
 
 
 def scan(body, carry, xs, written, reverse=False):
-    """`body(carry, xs at one index) -> (carry, what each of `written` gets there)`; carries are `(batch, ...)`."""
+    """Loops over `body(carry, xs at one index) -> (carry, values to write there)`; carries are `(batch, ...)`."""
     count, static_batch, batch = ops.shape(xs[0])[0], carry[0].shape[0], ops.shape(carry[0])[0]
     held, handles, whole = [], [], under_xla()
-    if whole:  # lists cannot leave what XLA compiles
+    if whole:  # XLA cannot return tensor lists
         written = [dataclasses.replace(one, apart=False) for one in written]
     for one in written:
         block = () if one.apart else (one.timesteps,)
@@ -170,7 +169,7 @@ def scan(body, carry, xs, written, reverse=False):
 
 
 class Place:
-    """Where an iteration reads and writes: its index, and those of its timesteps, each worked out once."""
+    """Where an iteration reads and writes: its index, and those of its timesteps, each computed once."""
 
     def __init__(self, index):
         self.index, self.rows = index, {None: [index]}
@@ -183,7 +182,7 @@ class Place:
 
 
 class Held:
-    """What a `scan` wrote, read by the next one without being put together in between."""
+    """The tensor list that a `scan` wrote; the next `scan` reads it without stacking it."""
 
     def __init__(self, written, static, shape, number):
         self.like, self.static, self.shape, self.number = written.like, static, shape, number
@@ -207,7 +206,7 @@ class Held:
         return found
 
     def stack(self):
-        """All of it: `(timesteps, batch, ...)`, or of blocks `(count, block, batch, ...)`."""
+        """One tensor: `(timesteps, batch, ...)`, or of blocks `(count, block, batch, ...)`."""
         number = self.number if isinstance(self.number, int) else None
         stacked = tf.raw_ops.TensorListStack(
             input_handle=self.handle,
@@ -220,14 +219,14 @@ class Held:
 
 
 def stacked(held):
-    """All of it, `(timesteps, batch, ...)`."""
+    """One tensor, `(timesteps, batch, ...)`."""
     if not isinstance(held, Held):
         return joined(held)
     return held.stack() if held.rows is not None else joined(held.stack())
 
 
 def vjp(f, arguments):
-    """`f(*arguments) -> (outputs, aux)`; returns both, and what takes the outputs' gradients to the arguments'."""
+    """`f(*arguments) -> (outputs, aux)`; returns both, and a function from the outputs' gradients to the arguments'."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch(arguments)
         outputs, aux = f(*arguments)
@@ -260,9 +259,9 @@ def with_gradient(forward, backward, keep, arguments):
 
 
 def known_product(hidden, zeros, known, transposed):
-    """`hidden` times the matrix, known to be `known`; what `zeros` gets is the gradient of that.
+    """`hidden` times the matrix, computed before as `known`; its gradient goes to `zeros`.
 
-    The matrix's own gradient is for second derivatives; elsewhere no one asks for it, and graphs leave it out.
+    The matrix's own gradient is for second derivatives; where it is not used, graphs leave it out.
     """
 
     @tf.custom_gradient
@@ -278,7 +277,7 @@ def known_product(hidden, zeros, known, transposed):
 
 
 def onednn():
-    """Whether oneDNN does TensorFlow's matrix products here; a private question, which may no longer be answered."""
+    """Whether oneDNN does TensorFlow's matrix products here; asks a private function, which may disappear."""
     return getattr(tensorflow_port, "IsMklEnabled", lambda: False)()
 
 
@@ -292,9 +291,9 @@ def _traced_for(xla):
 
 
 def _with_second_gradient(forward, backward, arguments, kept, gradients):
-    """`backward`, whose own gradient does everything again, so that it lies within one thing that XLA compiles.
+    """`backward`, whose own gradient computes everything again, so that XLA can compile it.
 
-    Otherwise TensorFlow keeps for it lists of what the loop's iterations saw, which cannot leave what XLA compiles.
+    Otherwise TensorFlow keeps tensor lists of the loop's iterations for it, which XLA cannot return.
     """
 
     @tf.custom_gradient
@@ -313,10 +312,10 @@ def _with_second_gradient(forward, backward, arguments, kept, gradients):
 
 @contextlib.contextmanager
 def _plain_gradients():
-    """Within: TensorFlow trusts that two batches of unknown size, in one timestep of one step, are of one size.
+    """Within: TensorFlow assumes that batches of unknown size in one timestep have the same size.
 
-    Otherwise the gradient of every sum and product works out, each time it runs, which axes were broadcast: seven
-    operations more. With the batch unknown, as in `fit`, a training step of an LSTM of 64 took twice as long.
+    Otherwise the gradient of every sum and product computes, each time it runs, which axes were broadcast: seven more
+    operations. With the batch unknown, as in `fit`, a training step of an LSTM of 64 took twice as long.
     """
 
     def equal(*tensors):
@@ -325,7 +324,7 @@ def _plain_gradients():
 
     def chosen(condition, d):
         d_x = tf.where(condition, d, tf.zeros_like(d))
-        return d_x, d - d_x  # a choice costs three times what a difference does
+        return d_x, d - d_x  # `tf.where` costs three times as much as a subtraction
 
     plain = {
         "AddV2": lambda x, y, d: equal(x, y) and (d, d),
@@ -333,7 +332,7 @@ def _plain_gradients():
         "Mul": lambda x, y, d: equal(x, y) and not d.dtype.is_complex and (d * y, d * x),
         "SelectV2": lambda c, x, y, d: equal(x, y, d) and (None, *chosen(c, d)),
     }
-    known = getattr(getattr(tensorflow_ops, "gradient_registry", None), "_registry", {})  # private: may go
+    known = getattr(getattr(tensorflow_ops, "gradient_registry", None), "_registry", {})  # private: may disappear
     usual = {name: dict(known[name]) for name in plain if name in known}
 
     def gradient(name):

@@ -8,9 +8,9 @@ from keras import ops
 
 @dataclasses.dataclass
 class Written:
-    """What a `scan` writes at each index: `timesteps` timesteps of what `like` is.
+    """What a `scan` writes at each index: `timesteps` tensors with the shape and dtype of `like`.
 
-    They are one tensor `(timesteps, batch, ...)`, or, with `apart`, a list of tensors, which need not be put together.
+    They are one tensor `(timesteps, batch, ...)`, or, with `apart`, a list of tensors.
     """
 
     like: keras.KerasTensor

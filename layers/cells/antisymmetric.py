@@ -9,7 +9,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class AntisymmetricCell(Cell):
-    r"""Antisymmetric network: a stable differential equation in small steps, whose memory neither fades nor bursts.
+    r"""Antisymmetric network: a stable differential equation in small steps; gradients neither vanish nor explode.
 
         A = M - M^T - γ I
         h_t = h_{t-1} + ε tanh(A h_{t-1} + V x_t + b)                              plain
@@ -17,7 +17,7 @@ class AntisymmetricCell(Cell):
         h_t = h_{t-1} + ε z_t ⊙ tanh(A h_{t-1} + V x_t + b)
 
     Source: B. Chang et al., "AntisymmetricRNN: A Dynamical System View on Recurrent Neural Networks", ICLR 2019,
-    arXiv:1902.09689, equations 9 and 12. M is strictly upper triangular, which loses nothing of A.
+    arXiv:1902.09689, equations 9 and 12. M is strictly upper triangular, which is enough for every A.
 
     Weights: `kernel` `(features, units)`, or `(features, 2 * units)` in the order gate, candidate; `recurrent_triangle`
     `(units * (units - 1) / 2,)`, M's rows one after the other; `bias`.

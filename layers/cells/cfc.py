@@ -7,7 +7,7 @@ from layers.timed import TimedCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class CfCCell(TimedCell):
-    r"""Closed-form continuous-time network: what a liquid network comes to after a time t, without solving for it.
+    r"""Closed-form continuous-time network: the state of a liquid network after a time t, without a solver.
 
         b = tanh(W I_t + U x_{t-1} + b_b)                              backbone
         f, g, h = V_f b + c_f,  tanh(V_g b + c_g),  tanh(V_h b + c_h)        heads

@@ -15,19 +15,19 @@ class ClockworkCell(Cell):
         h^i_t = h^i_{t-1}                                            elsewhere
 
     Source: J. Koutnik et al., "A Clockwork RNN", ICML 2014, arXiv:1402.3511, equations 1 to 5; modules are ordered by
-    rising periods T_i, 1, 2, 4, ... unless told. Chosen, where the paper is open: the first timestep is t = 0, so that
-    all modules see it. Departure: modules that sleep are computed too, and what they would say is thrown away.
+    rising periods T_i, by default 1, 2, 4, ... The paper does not define the first timestep: here it is t = 0, so that
+    all modules see it. Departure: inactive modules are computed too, and their results are not used.
 
     Weights: `kernel` `(features, units)`; `recurrent_kernel_i` `(units of modules i, i + 1, ..., units of module i)`;
     `bias` `(units,)`.
 
     Args: those of `Cell`; `recurrent_activation` is not used; and
         periods: The T_i, positive integers in rising order, one for each module; None for 1, 2, 4, ... in `units`
-            modules, eight at most. Units are dealt to modules evenly, the first modules take what is over.
+            modules, eight at most. Units are split evenly among modules; the first modules take the remainder.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.
-        states: `[h, t]`, `(batch, units)` and `(batch, 1)`: the number of timesteps that have been; it is rounded.
+        states: `[h, t]`, `(batch, units)` and `(batch, 1)`; t is the number of timesteps before; it is rounded.
 
     Returns:
         `(h, [h, t])`.

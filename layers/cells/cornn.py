@@ -7,7 +7,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class CoRNNCell(Cell):
-    r"""Coupled oscillatory network: units are springs, driven and damped; their gradients stay in bounds.
+    r"""Coupled oscillatory network: units are springs, driven and damped; their gradients stay bounded.
 
         z_t = z_{t-1} + Δt (tanh(W y_{t-1} + Z z_{t-1} + V x_t + b) - γ y_{t-1} - ε z_{t-1})        velocity
         y_t = y_{t-1} + Δt z_t                                                                       position

@@ -10,7 +10,7 @@ from layers.timed import TimedCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class CTRNNCell(TimedCell):
-    r"""Continuous-time recurrent network: leaky units with time constants of their own, in Euler's steps.
+    r"""Continuous-time recurrent network: leaky units with their own time constants, in Euler's steps.
 
         τ ⊙ dy/dt = -y + U σ(y + θ) + W x
         y_t = y_{t-1} + Δt / τ ⊙ (-y_{t-1} + U σ(y_{t-1} + θ) + W x_t)        state
@@ -22,10 +22,10 @@ class CTRNNCell(TimedCell):
     Weights: `kernel` W `(features, units)`, `recurrent_kernel` U `(units, units)`, `bias` θ and `log_time_constant`
     `(units,)`.
 
-    Args: those of `Cell`, with a logistic `activation` unless told; `recurrent_activation` is not used; and
+    Args: those of `Cell`, by default with a logistic `activation`; `recurrent_activation` is not used; and
         elapsed: Whether the last feature of the inputs is Δt; otherwise it is `step_size` at every timestep.
         step_size: Δt, a positive number, in the unit of τ.
-        time_constant: What τ begins as, a positive number.
+        time_constant: Initial value of τ, a positive number.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep; with `elapsed` the last feature is Δt.

@@ -15,8 +15,8 @@ class EchoStateCell(Cell):
 
     Source: H. Jaeger, "The echo state approach to analysing and training recurrent neural networks", GMD Report 148,
     2001, equation 1.1; the leak α: section 1.4 there and H. Jaeger et al., 2007. W is sparse and scaled to a spectral
-    radius under 1, so that states are echoes of the inputs and forget how they began. The readout:
-    `RidgeReadout`, fitted in closed form.
+    radius under 1, so that states are echoes of the inputs and forget their initial value. The readout: `RidgeReadout`,
+    fitted in closed form.
 
     Weights, none of them trainable: `kernel` W_in `(features, units)`, uniform in [-1, 1] times `input_scale`;
     `recurrent_kernel` W `(units, units)`; `bias` `(units,)`.

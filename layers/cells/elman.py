@@ -12,7 +12,7 @@ class ElmanCell(Cell):
         h_t = tanh(W x_t + U h_{t-1} + b)
 
     Source: J. L. Elman, "Finding Structure in Time", Cognitive Science 14, 1990, figure 2. Departure: the paper
-    squashes with a logistic function between 0 and 1; here it is `activation`, tanh unless told, as in
+    squashes with a logistic function between 0 and 1; here it is `activation`, by default tanh, as in
     `keras.layers.SimpleRNN`.
 
     Weights: those of `keras.layers.SimpleRNN`: `kernel` `(features, units)`, `recurrent_kernel` `(units, units)` and

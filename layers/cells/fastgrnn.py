@@ -16,7 +16,7 @@ class FastGRNNCell(Cell):
 
     Source: A. Kusupati et al., "FastGRNN: A Fast, Accurate, Stable and Tiny Kilobyte Sized Gated Recurrent Neural
     Network", NeurIPS 2018, arXiv:1901.02358, equations 4 and 5. ζ and ν are learnt through a logistic function and
-    begin near 0.73 and 0.02, as there. Not here: the low rank, sparse and quantised forms of W and U.
+    begin near 0.73 and 0.02, as there. Left out: the low rank, sparse and quantised forms of W and U.
 
     Weights: `kernel` W `(features, units)`, `recurrent_kernel` U `(units, units)`, `bias` b_z, b_h `(2 * units,)`,
     `scales` `(2,)`, of which ζ and ν are the logistic functions.

@@ -17,9 +17,9 @@ class FullyRecurrentCell(Cell):
     x_t gives here.
 
     Weights: `kernel` `(features, units)`, `recurrent_kernel` `(units, units)`, `bias` `(units,)`: U and W are the
-    paper's one matrix, cut in two.
+    paper's one matrix, split in two.
 
-    Args: those of `Cell`, with a logistic `activation` unless told; `recurrent_activation` is not used; and
+    Args: those of `Cell`, by default with a logistic `activation`; `recurrent_activation` is not used; and
         outputs: Number of units that are outputs, in 1 ... units; None for all.
 
     Call arguments:

@@ -8,7 +8,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class GRUCell(Cell):
-    r"""Gated recurrent unit: one gate mixes old and new, one says how much of the old the new may see.
+    r"""Gated recurrent unit: one gate mixes old and new, the other sets how much of the old the candidate sees.
 
         z_t = σ(W_z x_t + U_z h_{t-1} + b_z)                          update gate
         r_t = σ(W_r x_t + U_r h_{t-1} + b_r)                          reset gate

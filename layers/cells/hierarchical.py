@@ -8,7 +8,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class HierarchicalMultiscaleCell(Cell):
-    r"""Hierarchical multiscale LSTM: levels that find where a segment ends, and only then tell the level above.
+    r"""Hierarchical multiscale LSTM: each level finds where a segment ends, and only then updates the level above.
 
         s^l = U^l h^l_{t-1} + z^l_{t-1} V^l h^{l+1}_{t-1} + z^{l-1}_t W^l h^{l-1}_t + b^l    for f, i, o, g and z~
         f, i, o = σ(...),  g = tanh(...),  z~ = max(0, min(1, (a s_z + 1) / 2))
@@ -18,12 +18,12 @@ class HierarchicalMultiscaleCell(Cell):
         h^l_t = h^l_{t-1} where it copies, o ⊙ tanh(c^l_t) elsewhere
         z^l_t = 1 where z~ > 0.5, else 0                                                      boundary
 
-    with h^0_t = x_t, z^0 = 1, and no boundary and nothing above for the last level. Backwards, z^l is z~ (the
-    straight-through estimator).
+    with h^0_t = x_t and z^0 = 1; the last level has no boundary and no level above. The gradient of z^l is that of z~
+    (the straight-through estimator).
 
     Source: J. Chung, S. Ahn and Y. Bengio, "Hierarchical Multiscale Recurrent Neural Networks", ICLR 2017,
     arXiv:1609.01704, equations 1 to 11. The output is the levels' h side by side; the paper's output module (equations
-    12 and 13) is a matter of the layers above. Its slope a, which rises in training, is a number here.
+    12 and 13) is left to the layers above. Its slope a, which rises in training, is constant here.
 
     Weights: `kernel` W^1; `recurrent_kernel_l` U^l, `above_kernel_l` V^l and `below_kernel_l` W^l; `bias_l`; columns in
     the order f, i, o, g (`units` each), z~ (one, but for the last level).

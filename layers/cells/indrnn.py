@@ -7,13 +7,13 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class IndRNNCell(Cell):
-    r"""Independently recurrent network: each unit sees of the state itself alone.
+    r"""Independently recurrent network: each unit sees only its own state.
 
         h_t = max(0, W x_t + u ⊙ h_{t-1} + b)
 
     Source: S. Li et al., "Independently Recurrent Neural Network (IndRNN)", CVPR 2018, arXiv:1803.04831, equation 2.
     u begins uniform in [0, 1], as there for short sequences; over T timesteps |u| should stay under the T-th root of
-    what a gradient may grow by (section 4.1): give a `recurrent_constraint` for that.
+    the largest factor that a gradient may grow by (section 4.1): use a `recurrent_constraint`.
 
     Weights: `kernel` `(features, units)`, `recurrent_weight` u `(units,)`, `bias` `(units,)`.
 

@@ -7,7 +7,7 @@ from layers.cells.elman import ElmanCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class IRNNCell(ElmanCell):
-    r"""IRNN: Elman's network of rectified units that begins by repeating its state.
+    r"""IRNN: Elman's network of rectified units, initialised to repeat its state.
 
         h_t = max(0, W x_t + U h_{t-1} + b),    U = I and b = 0 to begin with
 

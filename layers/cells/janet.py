@@ -22,8 +22,7 @@ class JANETCell(Cell):
     order forget, candidate.
 
     Args: those of `Cell`, and
-        longest: The longest dependence that is to be expected, in timesteps, a number over 2; None for b_f as
-            `bias_initializer` has it.
+        longest: The longest expected dependence, in timesteps, a number over 2; None for b_f from `bias_initializer`.
         offset: β.
 
     Call arguments:

@@ -7,22 +7,22 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class JordanCell(Cell):
-    r"""Jordan's network: the hidden units see what the network said last, not what it thought.
+    r"""Jordan's network: the hidden units see the network's last output, not their own values.
 
         h_t = tanh(W x_t + U s_{t-1} + b)        hidden
         y_t = f(V h_t + b_y)                     output
         s_t = μ s_{t-1} + y_t                    state
 
     Source: M. I. Jordan, "Attractor dynamics and parallelism in a connectionist sequential machine", 1986, figure 3:
-    plan and state units, state units that feed themselves by μ. Departures: the squashing functions are arguments,
-    where the paper's are logistic; the plan is the input, which may change from timestep to timestep.
+    plan and state units, state units that feed themselves with weight μ. Departures: the squashing functions are
+    arguments, where the paper's are logistic; the plan is the input, which may change from timestep to timestep.
 
     Weights: `kernel` `(features, units)`, `recurrent_kernel` `(outputs, units)`, `bias` `(units,)`, `output_kernel`
     `(units, outputs)`, `output_bias` `(outputs,)`.
 
     Args: those of `Cell`; `recurrent_activation` is not used; and
         outputs: Width of y, a positive integer; None for `units`.
-        decay: μ, in [0, 1): how long what was said is held.
+        decay: μ, in [0, 1): how long outputs are held.
         output_activation: f.
 
     Call arguments:

@@ -17,7 +17,7 @@ def normalized(x, gain):
 
 @keras.saving.register_keras_serializable(package="layers")
 class LayerNormLSTMCell(LSTMCell):
-    r"""Layer-normalised LSTM: what reaches the gates, and what is read, has mean 0 and deviation 1 across units.
+    r"""Layer-normalised LSTM: the gates' sums and the cell as read have mean 0 and deviation 1 across units.
 
         (i, f, c~, o)_t = LN(W x_t; α_1) + LN(U h_{t-1}; α_2) + b
         c_t = σ(f_t) ⊙ c_{t-1} + σ(i_t) ⊙ tanh(c~_t)

@@ -7,7 +7,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class LEMCell(Cell):
-    r"""Long expressive memory: two states, each with learnt steps through time of its own.
+    r"""Long expressive memory: two states, each with its own learnt time steps.
 
         Δ_t = Δt σ(W_1 y_{t-1} + V_1 x_t + b_1)                                          steps of z
         Δ'_t = Δt σ(W_2 y_{t-1} + V_2 x_t + b_2)                                         steps of y

@@ -22,7 +22,7 @@ class LiGRUCell(Cell):
     Weights: `kernel` `(features, 2 * units)`, `recurrent_kernel` `(units, 2 * units)`, `gain` of N and `bias`
     `(2 * units,)`, in the order update, candidate.
 
-    Args: those of `Cell`, with a rectified `activation` unless told.
+    Args: those of `Cell`, by default with a rectified `activation`.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.

@@ -24,8 +24,8 @@ class LRUCell(LinearCell):
     Re C over Im C; `ring` `(3, units)`: ν, θ, γ.
 
     Args: those of `Cell`; activations and the recurrent kernel's are not used; and
-        smallest, largest: Bounds of |λ| to begin with, in (0, 1).
-        largest_phase: Bound of the phase of λ to begin with, in (0, 2 π], radians.
+        smallest, largest: Bounds of the initial |λ|, in (0, 1).
+        largest_phase: Bound of the initial phase of λ, in (0, 2 π], radians.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.

@@ -72,7 +72,7 @@ class LSTMCell(Cell):
         o = self.output_gate(z, c)
         return i, f, o, c, o * self.read(c)
 
-    # What the variants of the literature change: z are the gates' sums by name, c the cell that a gate sees.
+    # Variants override these methods: z are the gates' sums by name, c the cell that a gate sees.
 
     def input_gate(self, z, c):
         return self.recurrent_activation(z["input"])

@@ -57,7 +57,7 @@ class LTCCell(TimedCell):
         x, span = self.span(x)
         span = span / self.unfolds
         rate = ops.exp(-self.log_time_constant)
-        target = self.update(self.target)  # of f ⊙ A, what is written: one mask for all of a timestep's unfolds
+        target = self.update(self.target)  # A is the candidate: one mask for all of a timestep's unfolds
         for _ in range(self.unfolds):
             f = self.recurrent_activation(x + recur(state))
             state = (state + span * f * target) / (1 + span * (rate + f))

@@ -1,4 +1,4 @@
-"""The GRU and the LSTM with all that hinders a parallel run taken out."""
+"""The GRU and the LSTM without what prevents a parallel run."""
 
 import keras
 from keras import ops
@@ -47,7 +47,7 @@ class MinGRUCell(LinearCell):
 
 @keras.saving.register_keras_serializable(package="layers")
 class MinLSTMCell(LinearCell):
-    r"""Minimal LSTM: a forget and an input gate that see the input alone and are shares of one whole.
+    r"""Minimal LSTM: a forget and an input gate that see the input alone and sum to 1.
 
         f_t = σ(W_f x_t + b_f)                            forget gate
         i_t = σ(W_i x_t + b_i)                            input gate

@@ -9,12 +9,12 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class MTRNNCell(Cell):
-    r"""Multiple-timescale network: fast units meet the world, slow units meet only the fast ones.
+    r"""Multiple-timescale network: fast units read the input and give the output, slow units do neither.
 
         u_i(t) = (1 - 1/τ_i) u_i(t-1) + 1/τ_i (Σ_j U_ij y_j(t-1) + Σ_k W_ik x_k(t) + b_i)        potential
         y_i(t) = tanh(u_i(t))                                                                    firing rate
 
-    W reaches the fast units alone, and the fast units' y alone is the output; U joins all units with all.
+    W feeds the fast units alone, and the fast units' y alone is the output; U connects all units.
 
     Source: Y. Yamashita and J. Tani, "Emergence of Functional Hierarchy in a Multiple Timescale Neural Network Model",
     PLoS Computational Biology 4(11), 2008, equations 1 to 3, with its time constants of 5 and 70 timesteps. Departures:

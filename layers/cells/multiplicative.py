@@ -8,7 +8,7 @@ from layers.cells.lstm import LSTMCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class MultiplicativeLSTMCell(LSTMCell):
-    r"""Multiplicative LSTM: each input has transitions of its own, through a state that it multiplies.
+    r"""Multiplicative LSTM: each input has its own transitions, by multiplying an intermediate state.
 
         m_t = (W_m x_t) ⊙ (U_m h_{t-1})                  intermediate state
         i_t = σ(W_i x_t + U_i m_t + b_i)                 input gate
@@ -19,7 +19,7 @@ class MultiplicativeLSTMCell(LSTMCell):
         h_t = o_t ⊙ tanh(c_t)                            hidden
 
     Source: B. Krause et al., "Multiplicative LSTM for sequence modelling", 2016, arXiv:1609.07959, equations 9 to 14.
-    Departure: biases, which `use_bias=False` takes away.
+    Departure: biases, which `use_bias=False` removes.
 
     Weights: `kernel` `(features, 5 * units)`, in the order input, forget, candidate, output, intermediate state;
     `recurrent_kernel` U `(units, 4 * units)`, `multiplier_kernel` U_m `(units, units)`, `bias` `(4 * units,)`.

@@ -16,7 +16,7 @@ class MUT1Cell(Cell):
 
     Source: R. Jozefowicz, W. Zaremba and I. Sutskever, "An Empirical Exploration of Recurrent Network Architectures",
     ICML 2015, section 3.3, MUT1.
-    Departure: tanh(W_h x_t) where the paper has tanh(x_t), which wants inputs as wide as the state.
+    Departure: tanh(W_h x_t) where the paper has tanh(x_t), which needs inputs as wide as the state.
 
     Weights: `kernel` `(features, 3 * units)` and `bias` `(3 * units,)`, in the order update, reset, candidate;
     `recurrent_kernel` `(units, 2 * units)`, in the order reset, candidate.
@@ -70,8 +70,8 @@ class MUT2Cell(Cell):
 
     Source: R. Jozefowicz, W. Zaremba and I. Sutskever, "An Empirical Exploration of Recurrent Network Architectures",
     ICML 2015, section 3.3, MUT2.
-    Departure: W_r x_t where the paper has x_t, which wants inputs as wide as the state; what is left is the GRU with
-    the reset before the product and the update gate's roles exchanged.
+    Departure: W_r x_t where the paper has x_t, which needs inputs as wide as the state; the result is the GRU with the
+    reset before the product and the update gate's roles exchanged.
 
     Weights: `kernel` `(features, 3 * units)`, `recurrent_kernel` `(units, 3 * units)` and `bias` `(3 * units,)`, in the
     order update, reset, candidate.

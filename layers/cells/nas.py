@@ -8,7 +8,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class NASCell(Cell):
-    r"""The cell of neural architecture search: a tree of sums and products that a controller drew.
+    r"""The cell of neural architecture search: a tree of sums and products found by a controller.
 
         a_k = W_k x_t + b_k,  r_k = U_k h_{t-1}                                                       k = 1 ... 8
         l_1 = σ(a_1 + r_1)    l_2 = max(0, a_2 + r_2)    l_3 = σ(a_3 + r_3)    l_4 = max(0, a_4 ⊙ r_4)
@@ -17,7 +17,7 @@ class NASCell(Cell):
         h_t = tanh(c_t ⊙ tanh(tanh(l_5 ⊙ l_6) + σ(l_7 + l_8)))                                       hidden
 
     Source: B. Zoph and Q. V. Le, "Neural Architecture Search with Reinforcement Learning", ICLR 2017, arXiv:1611.01578,
-    appendix A, figure 8, the cell of the "base 8" search. Departure: a bias, which `use_bias=False` takes away.
+    appendix A, figure 8, the cell of the "base 8" search. Departure: a bias, which `use_bias=False` removes.
 
     Weights: `kernel` `(features, 8 * units)`, `recurrent_kernel` `(units, 8 * units)` and `bias` `(8 * units,)`, in the
     order 1 ... 8.

@@ -1,7 +1,7 @@
 """The variants of the LSTM that the search space odyssey compares, around one vanilla LSTM.
 
 K. Greff, R. K. Srivastava, J. Koutnik, B. R. Steunebrink and J. Schmidhuber, "LSTM: A Search Space Odyssey", 2015,
-arXiv:1503.04069. The vanilla LSTM is `PeepholeLSTMCell` (section II); each class here names the line that is another
+arXiv:1503.04069. The vanilla LSTM is `PeepholeLSTMCell` (section II); each class here names what it changes
 (section III.C and its appendix). All take the arguments of `PeepholeLSTMCell`, and its inputs, states and errors.
 """
 
@@ -14,7 +14,7 @@ from layers.cells.peephole import PeepholeLSTMCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class NIGCell(PeepholeLSTMCell):
-    r"""No input gate: all that is new is written whole.
+    r"""No input gate: the candidate is written in full.
 
         f_t = σ(W_f x_t + U_f h_{t-1} + p_f ⊙ c_{t-1} + b_f)     forget gate
         c~_t = tanh(W_c x_t + U_c h_{t-1} + b_c)                 candidate
@@ -54,7 +54,7 @@ class NIGCell(PeepholeLSTMCell):
 
 @keras.saving.register_keras_serializable(package="layers")
 class NFGCell(PeepholeLSTMCell):
-    r"""No forget gate: what is written stays.
+    r"""No forget gate: the cell forgets nothing.
 
         i_t = σ(W_i x_t + U_i h_{t-1} + p_i ⊙ c_{t-1} + b_i)     input gate
         c~_t = tanh(W_c x_t + U_c h_{t-1} + b_c)                 candidate
@@ -94,7 +94,7 @@ class NFGCell(PeepholeLSTMCell):
 
 @keras.saving.register_keras_serializable(package="layers")
 class NOGCell(PeepholeLSTMCell):
-    r"""No output gate: the cell is read whole.
+    r"""No output gate: the cell is read in full.
 
         i_t = σ(W_i x_t + U_i h_{t-1} + p_i ⊙ c_{t-1} + b_i)     input gate
         f_t = σ(W_f x_t + U_f h_{t-1} + p_f ⊙ c_{t-1} + b_f)     forget gate
@@ -172,7 +172,7 @@ class NIAFCell(PeepholeLSTMCell):
 
 @keras.saving.register_keras_serializable(package="layers")
 class NOAFCell(PeepholeLSTMCell):
-    r"""No output activation function: the cell is read as it is.
+    r"""No output activation function: the cell is not squashed.
 
         i_t = σ(W_i x_t + U_i h_{t-1} + p_i ⊙ c_{t-1} + b_i)     input gate
         f_t = σ(W_f x_t + U_f h_{t-1} + p_f ⊙ c_{t-1} + b_f)     forget gate
@@ -245,7 +245,7 @@ class NPCell(LSTMCell):
 
 @keras.saving.register_keras_serializable(package="layers")
 class CoupledLSTMCell(PeepholeLSTMCell):
-    r"""Coupled input and forget gate: a cell is overwritten as far as it is forgotten.
+    r"""Coupled input and forget gate: the forgotten share of a cell is overwritten.
 
         f_t = σ(W_f x_t + U_f h_{t-1} + p_f ⊙ c_{t-1} + b_f)     forget gate
         c~_t = tanh(W_c x_t + U_c h_{t-1} + b_c)                 candidate
@@ -254,7 +254,7 @@ class CoupledLSTMCell(PeepholeLSTMCell):
         h_t = o_t ⊙ tanh(c_t)                                    hidden
 
     Source: K. Greff et al., "LSTM: A Search Space Odyssey", 2015, arXiv:1503.04069, section III.C, CIFG. The paper
-    writes f_t = 1 - i_t; the gate that is left is called by its other name here, so that its bias is a forget bias.
+    writes f_t = 1 - i_t; the remaining gate is called the forget gate here, so that its bias is a forget bias.
 
     Weights: `kernel` `(features, 3 * units)`, `recurrent_kernel` `(units, 3 * units)` and `bias`, in the order
     forget, candidate, output; `peepholes` `(2, units)`: p_f, p_o.
@@ -289,7 +289,7 @@ class CoupledLSTMCell(PeepholeLSTMCell):
 
 @keras.saving.register_keras_serializable(package="layers")
 class FGRCell(PeepholeLSTMCell):
-    r"""Full gate recurrence: the gates also see what all gates were.
+    r"""Full gate recurrence: the gates also see the last values of all gates.
 
         i_t = σ(W_i x_t + U_i h_{t-1} + p_i ⊙ c_{t-1} + b_i + R_ii i_{t-1} + R_fi f_{t-1} + R_oi o_{t-1})    input gate
         f_t = σ(W_f x_t + U_f h_{t-1} + p_f ⊙ c_{t-1} + b_f + R_if i_{t-1} + R_ff f_{t-1} + R_of o_{t-1})    forget gate

@@ -16,7 +16,7 @@ class OriginalLSTMCell(LSTMCell):
         h_t = o_t ⊙ tanh(c_t)                            hidden
 
     Source: S. Hochreiter and J. Schmidhuber, "Long Short-Term Memory", Neural Computation 9(8), 1997, section 4.
-    Departures: squashing by `activation`, tanh unless told, where the paper has logistic functions scaled to [-2, 2]
+    Departures: squashing by `activation`, by default tanh, where the paper has logistic functions scaled to [-2, 2]
     (candidate) and [-1, 1] (cell); gradients are exact, where the paper cuts them as they leave a memory cell.
 
     Weights: `kernel` `(features, 3 * units)`, `recurrent_kernel` `(units, 3 * units)` and `bias` `(3 * units,)`, in the

@@ -23,7 +23,7 @@ class PeepholeLSTMCell(LSTMCell):
     Weights: those of `LSTMCell`, and `peepholes`, `(3, units)`: p_i, p_f, p_o.
 
     Args: those of `LSTMCell`, and
-        peephole_initializer: Of the peepholes.
+        peephole_initializer: Initial values of the peepholes.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.

@@ -7,7 +7,7 @@ from layers.cells.peephole import PeepholeLSTMCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class ProjectedLSTMCell(PeepholeLSTMCell):
-    r"""Projected LSTM: many cells, of which the network sees a few mixtures.
+    r"""Projected LSTM: many cells, of which the network sees a narrow projection.
 
         i_t = σ(W_i x_t + U_i r_{t-1} + p_i ⊙ c_{t-1} + b_i)     input gate
         f_t = σ(W_f x_t + U_f r_{t-1} + p_f ⊙ c_{t-1} + b_f)     forget gate

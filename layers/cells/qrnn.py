@@ -7,7 +7,7 @@ from layers.linear import LinearCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class QRNNCell(LinearCell):
-    r"""Quasi-recurrent network: gates of the inputs alone, and a pooling over time that has no weights.
+    r"""Quasi-recurrent network: gates that see the inputs alone, and a pooling over time without weights.
 
         z_t = tanh(W_z x_t + b_z)                                candidate
         f_t = σ(W_f x_t + b_f)                                   forget gate

@@ -8,7 +8,7 @@ from layers.cell import Cell
 
 @keras.saving.register_keras_serializable(package="layers")
 class RANCell(Cell):
-    r"""Recurrent additive network: the cell is a weighted sum of inputs; what is recurrent is the weighing.
+    r"""Recurrent additive network: the cell is a weighted sum of inputs; only the gates are recurrent.
 
         c~_t = W_c x_t                                   content
         i_t = σ(W_i x_t + U_i h_{t-1} + b_i)             input gate

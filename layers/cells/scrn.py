@@ -15,12 +15,12 @@ class SCRNCell(Cell):
 
     Source: T. Mikolov et al., "Learning Longer Memory in Recurrent Neural Networks", ICLR 2015, arXiv:1412.7753,
     equations 3 to 5. The output is h_t and s_t side by side: the paper's output layer reads both. Departure: a bias,
-    which `use_bias=False` takes away.
+    which `use_bias=False` removes.
 
     Weights: `kernel` A `(features, units)`, `recurrent_kernel` R `(units, units)`, `bias` `(units,)`, `context_kernel`
     B `(features, context_units)`, `hidden_kernel` P `(context_units, units)`.
 
-    Args: those of `Cell`, with a logistic `activation` unless told; `recurrent_activation` is not used; and
+    Args: those of `Cell`, by default with a logistic `activation`; `recurrent_activation` is not used; and
         context_units: Width of s, a positive integer; None for a third of `units`.
         decay: α, in [0, 1).
 

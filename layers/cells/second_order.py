@@ -15,17 +15,17 @@ class SecondOrderCell(Cell):
     With one-hot inputs, x_k picks a matrix of transitions, as a symbol does in a finite automaton.
 
     Source: C. L. Giles et al., "Learning and Extracting Finite State Automata with Second-Order Recurrent Neural
-    Networks", Neural Computation 4(3), 1992, equation 1. Departure: a bias, which `use_bias=False` takes away.
+    Networks", Neural Computation 4(3), 1992, equation 1. Departure: a bias, which `use_bias=False` removes.
 
     Weights: `transition_kernel` `(units * features, units)`, with W_ijk in row j * features + k and column i; `bias`
     `(units,)`.
 
-    Args: those of `Cell`, with a logistic `activation` unless told; those of `kernel` are not used, and there is no
+    Args: those of `Cell`, by default with a logistic `activation`; those of `kernel` are not used, and there is no
         recurrent kernel for `recurrent_dropout` to act on.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.
-        states: `[s]`, `(batch, units)`; a state of zeros stays where the bias puts it.
+        states: `[s]`, `(batch, units)`; with a state of zeros, only the bias acts.
 
     Returns:
         `(s, [s])`, both `(batch, units)`. The first s is (1, 0, ..., 0), as in the source.

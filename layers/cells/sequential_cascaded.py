@@ -21,7 +21,7 @@ class SequentialCascadedCell(Cell):
     Weights: `kernel` W `(features, units)`, `recurrent_kernel` U `(units, units)`, `context_kernel` C
     `(units * features, units)`, with C_ijk in row k * features + j and column i; `bias` `(units,)`.
 
-    Args: those of `Cell`, with a logistic `activation` unless told; `recurrent_activation` is not used.
+    Args: those of `Cell`, by default with a logistic `activation`; `recurrent_activation` is not used.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.

@@ -8,7 +8,7 @@ from layers.linear import LinearCell
 
 @keras.saving.register_keras_serializable(package="layers")
 class SRUCell(LinearCell):
-    r"""Simple recurrent unit: gates of the input alone, and a highway round the cell.
+    r"""Simple recurrent unit: gates that see the input alone, and a highway around the cell.
 
         x~_t = W x_t                                             candidate
         f_t = σ(W_f x_t + b_f)                                   forget gate
@@ -16,11 +16,10 @@ class SRUCell(LinearCell):
         c_t = f_t ⊙ c_{t-1} + (1 - f_t) ⊙ x~_t                   cell
         h_t = r_t ⊙ tanh(c_t) + (1 - r_t) ⊙ x_t                  output
 
-    Where x_t is not as wide as the cell, the highway has W_x x_t.
+    Where x_t is not as wide as the cell, the highway uses W_x x_t.
 
     Source: T. Lei et al., "Simple Recurrent Units for Highly Parallelizable Recurrence", 2018, arXiv:1709.02755, in the
-    form of version 1, equations 3 to 7; later versions let the gates see c_{t-1}, with which no parallel run is
-    possible.
+    form of version 1, equations 3 to 7; later versions let the gates see c_{t-1}, which prevents a parallel run.
 
     Weights: `kernel` `(features, 3 * units)`, in the order candidate, forget, reset, and where features are not `units`
     a fourth block, W_x; `bias` `(2 * units,)`, b_f and b_r.

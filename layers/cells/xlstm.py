@@ -5,7 +5,7 @@ from keras import ops
 
 from layers.cell import Cell
 
-# m before the first timestep: nothing that comes is smaller.
+# m before the first timestep: smaller than any later m.
 LOWEST = -1e4
 
 
@@ -27,7 +27,7 @@ def stabilized(i, f, m):
 
 @keras.saving.register_keras_serializable(package="layers")
 class SLSTMCell(Cell):
-    r"""sLSTM: an LSTM whose input gate may grow exponentially, and whose cell is divided by what went in.
+    r"""sLSTM: an LSTM with an exponential input gate, and a cell divided by its accumulated input gates.
 
         z_t = tanh(W_z x_t + U_z h_{t-1} + b_z)                  candidate
         i_t = exp(W_i x_t + U_i h_{t-1} + b_i)                   input gate
@@ -37,10 +37,10 @@ class SLSTMCell(Cell):
         n_t = f_t ⊙ n_{t-1} + i_t                                normaliser
         h_t = o_t ⊙ c_t / n_t                                    hidden
 
-    c and n are kept divided by exp(m_t), m_t = max(log f_t + m_{t-1}, log i_t), which changes nothing of h.
+    c and n are kept divided by exp(m_t), m_t = max(log f_t + m_{t-1}, log i_t), which does not change h.
 
     Source: M. Beck et al., "xLSTM: Extended Long Short-Term Memory", NeurIPS 2024, arXiv:2405.04517, equations 8 to 17,
-    with one head and the logistic forget gate of the paper's two.
+    with one head and, of the paper's two forget gates, the logistic one.
 
     Weights: `kernel` `(features, 4 * units)`, `recurrent_kernel` `(units, 4 * units)` and `bias` `(4 * units,)`, in the
     order input, forget, candidate, output.
@@ -92,10 +92,10 @@ class MLSTMCell(Cell):
         n_t = f_t n_{t-1} + i_t k_t                                                     normaliser
         h_t = o_t ⊙ C_t q_t / max(|n_t · q_t|, 1)                                       output
 
-    C and n are kept divided by exp(m_t), m_t = max(log f_t + m_{t-1}, log i_t), which changes nothing of h.
+    C and n are kept divided by exp(m_t), m_t = max(log f_t + m_{t-1}, log i_t), which does not change h.
 
     Source: M. Beck et al., "xLSTM: Extended Long Short-Term Memory", NeurIPS 2024, arXiv:2405.04517, equations 19 to
-    27, with one head and the logistic forget gate of the paper's two.
+    27, with one head and, of the paper's two forget gates, the logistic one.
 
     Weights: `kernel` `(features, 4 * units + 2)` and `bias` `(4 * units + 2,)`, in the order q, k, v, o, i, f.
 

@@ -19,7 +19,7 @@ from data.files import InputError
 from pipelines.engine import help, verbs, writing
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.settings import Evaluate, Export, Predict, ranges
+from pipelines.engine.settings import Evaluate, Export, ranges
 from pipelines.engine.task import Verb
 from pipelines.engine.training import Interrupted, say
 
@@ -195,7 +195,7 @@ def _train(task, config):
 
 
 def _evaluate(task, flags):
-    metrics = verbs.evaluate(task, flags.run, flags.data)
+    metrics = verbs.evaluate(task, flags.run, flags.data, **_replaced(task, flags))
     name = os.path.basename(flags.data)
     print(json.dumps(metrics) if flags.json else task.evaluation.format_metrics({name: metrics}, [name]))
 
@@ -221,9 +221,8 @@ def _predict(task, flags):
 
 
 def _replaced(task, flags):
-    """The settings of the run that flags of `predict` replace."""
-    of_all = {field.name for field in dataclasses.fields(Predict)}
-    settings = {field.name for field in dataclasses.fields(task.config)} - of_all
+    """The settings of the run that flags of another verb replace."""
+    settings = {field.name for field in dataclasses.fields(task.config)} - {"run", "data"}
     given = {name: value for name, value in vars(flags).items() if name in settings and value is not None}
     check(given, ranges(task.config))
     return given

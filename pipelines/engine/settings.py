@@ -157,6 +157,12 @@ class Evaluate:
     """folder of the run; else runs/TASK"""
     json: bool = False
     """one JSON object on standard output"""
+    encoding: str | None = None
+    """encoding of the file, instead of that of the training data"""
+    separator: str | None = None
+    """character between the fields of the file, likewise"""
+    escape: str | None = None
+    """character that escapes quotation marks, likewise"""
 
 
 @dataclasses.dataclass
@@ -173,6 +179,12 @@ class Predict:
     """one JSON object a line on standard output"""
     to: str = ""
     """file to write the answers to: .jsonl, .csv, .html or what else the task knows"""
+    encoding: str | None = None
+    """encoding of the files, instead of that of the training data"""
+    separator: str | None = None
+    """character between the fields of tables, likewise"""
+    escape: str | None = None
+    """character that escapes quotation marks, likewise"""
 
 
 @dataclasses.dataclass

@@ -72,9 +72,9 @@ def prepared(parts, splits, config, folder):
     }
 
 
-def evaluate(task, run, data):
-    """Metrics of a trained run on a file of labelled examples."""
-    config, vocabularies, parts = restored(task, run)
+def evaluate(task, run, data, **settings):
+    """Metrics of a trained run on a file of labelled examples; `settings` replace those of the run."""
+    config, vocabularies, parts = restored(task, run, **settings)
     examples = task.labelled(data, config, vocabularies)
     if not some(examples):
         raise InputError(data, "expected examples, received none.")

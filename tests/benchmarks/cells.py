@@ -220,8 +220,8 @@ HEAD = """# The cells
 
 Written by `python -m tests.benchmarks.cells --write`. Parameters are for 64 features and 64 units; times are of a
 training step at {size} (batch x timesteps x features x units) on 2 CPU cores, in a graph that knows these
-sizes: milliseconds, and ratios to `Recurrent(LSTMCell)` and to `keras.layers.RNN` of the same cell, which `fit` leaves
-to the plain graph, taking turns. Formats were tried: a network with the cell was written, run and compared.
+sizes: milliseconds, and ratios to `Recurrent(LSTMCell)` and to `keras.layers.RNN` of the same cell, which `fit` runs in
+the plain graph; they took turns. For each format, a network with the cell was exported, run and compared.
 """
 FADING = """
 ## How they forget
@@ -232,7 +232,7 @@ last timestep.
 
 ![The gradients of all cells, fading](fading.png)
 
-What each can remember, adding, copying and reading a grammar: [memory.md](memory.md)."""
+What each cell can remember when it adds, copies and reads a grammar: [memory.md](memory.md)."""
 
 
 def page(rows, forms):

@@ -27,10 +27,10 @@ import numpy as np
 LIMIT = 2 * 2**30  # bytes
 TEXTS, IMAGES, SIZE = 1_000_000, 20_000, 160
 FLAGS = {
-    "text": ["--batch-size", "512", "--units", "8", "--embedding", "8", "--vocabulary", "5000", "--no-bag"],
-    "images": ["--batch-size", "64"],
+    "text": "--batch-size 512 --units 8 --embedding 8 --vocabulary 5000 --no-bag --memory 0.01".split(),
+    "images": "--batch-size 64 --memory 0.1".split(),
 }
-SHARED = ["--epochs", "3", "--patience", "0", "--no-baselines", "--memory", "0.1", "--checkpoint-minutes", "0.1"]
+SHARED = ["--epochs", "3", "--patience", "0", "--no-baselines", "--checkpoint-minutes", "0.1"]
 
 
 def image_task(path):

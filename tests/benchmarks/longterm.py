@@ -235,15 +235,15 @@ HEAD = """# What the cells remember
 
 Written by `python -m tests.benchmarks.longterm --write`; the tasks are described there. Each cell reads its input
 through 64 linear features and has about 18,000 parameters; Adam at 0.01, batches of 32, 2,000 steps at most, one seed a
-run. A number is the mean over the seeds and their spread (standard deviation); "sequences" is what training read until
-the task was solved, or in all; "seconds" are of one core. The same learning rate for all is not the best for each: with
+run. A number is the mean over the seeds and their standard deviation; "sequences" are those that training read until
+the task was solved, or in total; "seconds" are of one core. One learning rate for all is not the best for each: with
 `--learning-rate 0.005` the multiplicative LSTM and MUT2 solve reber 3 of 3, in 18,133 and 39,467 sequences.
 
 - adding, 200 timesteps: mean squared error, solved under {adding}; always answering 1 gives 0.167.
 - copy, ten symbols over 100 timesteps: cross-entropy in nats, solved under {copy}; guessing gives 2.079.
 - reber, the embedded Reber grammar: share of 256 strings with a wrong prediction, solved at none.
 
-![What is left of the error, and for reber the sequences read, for each cell and seed](memory.png)
+![The final error, and for reber the sequences read, for each cell and seed](memory.png)
 """
 
 
