@@ -1,6 +1,6 @@
 """Raw files, public data sets and small built-in data as `tf.data`; transforms that run inside the graph.
 
-The modules of `data.sets` and `data.transforms` are also found by their own names: `from data import reviews, words`.
+The modules of `data.sets` and `data.transforms` can be imported by their own names: `from data import reviews, words`.
 """
 
 import importlib

@@ -1,7 +1,7 @@
-"""Examples to batches: shuffled from a seed, in buckets of like length, padded.
+"""Examples to batches: shuffled with a seed, in buckets of similar length, padded.
 
-The order of an epoch is a function of (seed, epoch) alone. Training that was killed rebuilds the epoch and skips the
-batches that it has seen.
+The order of an epoch is a function of (seed, epoch) alone. Resumed training rebuilds the epoch and skips the batches
+that it has seen.
 """
 
 import numpy as np
@@ -26,17 +26,17 @@ __all__ = [
     "temporary",
 ]
 
-POOL = 50  # batches whose examples are put in the order of their targets' lengths, where these are their own
-MEASURED = 200_000  # examples whose lengths decide where the boundaries are
+POOL = 50  # batches whose examples are sorted by the lengths of their targets, if these differ from the features'
+MEASURED = 200_000  # examples from whose lengths the boundaries are computed, at most
 
 
 def held_out(examples, *, share, seed):
-    """Two data sets from one: a part held out, chosen by the place of each example and the seed.
+    """Splits a data set in two: the held-out part is chosen by the position of each example and the seed.
 
     Args:
         examples: `tf.data.Dataset`, of any elements, in a fixed order.
-        share: Share held out, in (0, 1); what is held out comes close to it.
-        seed: An integer; the same one holds out the same examples.
+        share: Share held out, in (0, 1), approximately.
+        seed: An integer; the same seed holds out the same examples.
 
     Returns:
         `(kept, held out)`, both in the order of `examples`.
@@ -61,13 +61,13 @@ def held_out(examples, *, share, seed):
 
 
 def count(examples):
-    """Number of examples; a `tf.data.Dataset` that does not know is read once."""
+    """Number of examples; a `tf.data.Dataset` of unknown cardinality is read once."""
     known = len(examples) if isinstance(examples, Cached) else int(examples.cardinality())
     return known if known >= 0 else int(examples.reduce(np.int64(0), lambda found, *example: found + 1))
 
 
 def bounds_of(examples):
-    """The `boundaries` of `Cached` examples; none where their features hold no sequence."""
+    """The `boundaries` for `Cached` examples; an empty list if their features hold no sequence."""
     return boundaries(examples.lengths[:MEASURED]) if examples.lengths is not None and len(examples) else []
 
 
@@ -79,24 +79,24 @@ def padding_share(lengths, boundaries):
         0.11
     """
     lengths = np.asarray(lengths)
-    place = np.searchsorted(boundaries, lengths)  # those past the last boundary are counted as they are
+    place = np.searchsorted(boundaries, lengths)  # sequences past the last boundary count as not padded
     padded = np.where(place < len(boundaries), np.take(boundaries, place, mode="clip"), lengths)
     return float(1 - lengths.sum() / max(1, padded.sum()))
 
 
 def boundaries(lengths, buckets=12, *, share=0.10):
-    """The lengths to pad to: as few as keep padding under `share`, and placed so that padding is least.
+    """The lengths to pad to: the fewest that keep padding under `share`, placed so that padding is least.
 
-    XLA compiles once for each shape, so fewer buckets start faster; padding is work for nothing. For each number of
+    XLA compiles once for each shape, so fewer buckets start faster; padding is wasted work. For each number of
     buckets the best boundaries are found exactly, by dynamic programming over the histogram of the lengths.
 
     Args:
         lengths: `(examples,)` timesteps, positive integers.
-        buckets: Boundaries at most, even if padding is then above `share`.
-        share: Padding among all timesteps, in [0, 1).
+        buckets: Largest number of boundaries, even if padding is then above `share`.
+        share: Share of padding among all timesteps, in [0, 1).
 
     Returns:
-        Increasing list of `int`; the last is the longest length.
+        Increasing list of `int`; the last one is the longest length.
 
     Raises:
         ValueError: if there are no lengths.
@@ -110,12 +110,12 @@ def boundaries(lengths, buckets=12, *, share=0.10):
         raise ValueError("`lengths` must hold at least one length. Received: none.")
     lengths = np.sort(lengths)
     bounds = np.unique(lengths)
-    if len(bounds) > 1024:  # candidates close enough together, where the sequences are many and where they are few
+    if len(bounds) > 1024:  # fewer candidates: quantiles, dense where sequences are many, and steps where they are few
         steps = np.geomspace(lengths[0], lengths[-1], 512).astype("int64")
         few = lengths[np.searchsorted(lengths, steps).clip(max=len(lengths) - 1)]
         bounds = np.unique(np.concatenate([np.quantile(lengths, np.linspace(0, 1, 512), method="higher"), few]))
     upto = np.searchsorted(lengths, bounds, side="right")  # sequences that fit under each candidate
-    # padded[i, j]: timesteps when the sequences above candidate i - 1 up to candidate j are padded to j.
+    # padded[i, j]: timesteps if the sequences longer than candidate i - 1, up to candidate j, are padded to j.
     before = np.concatenate([[0], upto[:-1]])
     padded = np.where(
         np.arange(len(bounds))[:, None] <= np.arange(len(bounds)), (upto - before[:, None]) * bounds, np.inf
@@ -136,21 +136,21 @@ def boundaries(lengths, buckets=12, *, share=0.10):
 
 
 def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0):
-    """Batches of an epoch: each example once, sequences of like length together, the last ones smaller.
+    """Batches of an epoch: each example once, sequences of similar length together; the last batches are smaller.
 
     The shuffle is exact and `skip` costs nothing. Buckets are made by the length of the main sequence, the first among
     the features; without one there is a single bucket. Sequences that always have as many timesteps as the main one are
-    padded to the bucket's boundary, others to the longest in the batch. Where targets are sequences of a length of
-    their own, a batch holds targets of like length.
+    padded to the bucket's boundary, others to the longest in the batch. Where targets are sequences of another length,
+    a batch holds targets of similar length.
 
     Args:
         examples: `Cached`.
         batch_size: Examples in a batch, a positive integer.
-        boundaries: Lengths to pad to, increasing; None, and sequences longer than the last, pad to the longest in
-            the batch.
+        boundaries: Lengths to pad to, increasing. Without them, or past the last of them, sequences are padded to the
+            longest in the batch.
         seed: For the shuffle; None keeps the order: exactly without `boundaries`, within each bucket with them.
-        epoch: Number of the epoch: each has an order of its own.
-        skip: Batches to leave out at the beginning.
+        epoch: Number of the epoch; each epoch has another order.
+        skip: Number of batches to leave out at the beginning.
 
     Returns:
         `tf.data.Dataset` of known cardinality, the same for the same (seed, epoch), of (features, targets) or
@@ -175,11 +175,12 @@ def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0
     def gather(number):
         rows, bucket = plan[number]
         if examples.lengths is None:
-            timesteps = 0  # of no sequence
+            timesteps = 0  # there is no sequence
         else:
             timesteps = bounds[bucket] if bucket < len(bounds) else examples.lengths[rows].max()
         return np.int64(timesteps), *examples.rows(rows)
 
+    @tf.autograph.experimental.do_not_convert
     def batch(number):
         timesteps, *arrays = tf.numpy_function(gather, [number], [tf.int64, *examples.dtypes], stateful=False)
         return examples.batch(arrays, tf.ensure_shape(timesteps, []))
@@ -202,6 +203,6 @@ def _plan(examples, batch_size, bounds, seed, epoch):
 
 
 def _by_length(rows, lengths, pool):
-    """`rows`, each `pool` of them in the order of their lengths: batches then hold targets of like length too."""
+    """`rows`, sorted by length within each `pool` of them, so that batches hold targets of similar length too."""
     pools = [rows[start : start + pool] for start in range(0, len(rows), pool)]
     return np.concatenate([some[np.argsort(lengths[some], kind="stable")] for some in pools])

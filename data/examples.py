@@ -1,11 +1,11 @@
-"""What an example may hold: features and a target of any kind, prepared in chunks and padded to batches.
+"""The kinds of features and targets that an example may hold; they are prepared in chunks and padded to batches.
 
 A sequence is a `tf.RaggedTensor` `(batch, None, ...)` with one ragged dimension. An array of a fixed shape is a
-`tf.Tensor` whose dimensions are all known but the first. Features are one of these or a flat dictionary of them,
-targets are one of these.
+`tf.Tensor` whose dimensions are all known but the first. Features are one of these or a flat dictionary of them; a
+target is one of these.
 
-Padding must be told from data. In sequences of signed integers 0 is padding (`NO_TARGET` in targets). Numbers of any
-other dtype may be 0 themselves: with features goes a boolean mask, with targets go sample weights.
+Padding must differ from data. In sequences of signed integers 0 is padding (`NO_TARGET` in targets). Numbers of any
+other dtype may be 0 themselves, so such features have a boolean mask, and such targets have sample weights.
 """
 
 import math
@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-NO_TARGET = -1  # at padding, where a target is a sequence of signed integers
+NO_TARGET = -1  # padding of targets that are sequences of signed integers
 AT_ONCE = 2**22  # bytes of large examples that are prepared at a time, about
-SUPPOSED = 256  # timesteps of a sequence, where memory is planned before lengths are known
+SUPPOSED = 256  # timesteps that a sequence is assumed to have while its length is unknown
 
 
 class Leaf(NamedTuple):
@@ -24,7 +24,7 @@ class Leaf(NamedTuple):
     Attributes:
         name: Its name in the dictionary of features; None for features without names and for targets.
         dtype: A `tf.DType`.
-        shape: Of a timestep where it is a sequence, else of the whole, a tuple of integers.
+        shape: Shape of a timestep if it is a sequence, else of the whole array, a tuple of integers.
         sequence: Whether examples differ in their number of timesteps.
     """
 
@@ -35,18 +35,18 @@ class Leaf(NamedTuple):
 
 
 def prepared(examples, prepare, target, *, chunk=512):
-    """Raw examples to features and targets, a chunk at a time, so that `chunk` examples share what a call costs.
+    """Raw examples to features and targets, a chunk at a time, so that `chunk` examples share the cost of a call.
 
     Args:
         examples: `tf.data.Dataset` of (input, label). An input is a scalar string or numbers `(timesteps, features)`.
         prepare: Maps inputs, strings `(chunk,)` or ragged numbers `(chunk, timesteps, features)`, to features:
             sequences, as ragged tensors; arrays of a fixed shape; or a flat dictionary of both. Sequences of signed
-            integers may also be dense, `(chunk, timesteps, ...)`, padded with 0 at the right, if the shape leaves
-            `timesteps` open.
+            integers may also be dense, `(chunk, timesteps, ...)`, padded with 0 at the right, if `timesteps` is None in
+            the static shape.
         target: Maps inputs and labels `(chunk, ...)`, ragged where they differ in size, to targets: arrays of a fixed
-            shape, such as a class `(chunk,)` or several `(chunk, classes)`; or sequences of as many timesteps as the
-            features or of others, such as tags or values `(chunk, None)` or rows `(chunk, None, classes)`.
-        chunk: Examples at a time; fewer where they are large.
+            shape, such as a class `(chunk,)` or several `(chunk, classes)`; or sequences, as long as the features or
+            not, such as tags or values `(chunk, None)` or rows `(chunk, None, classes)`.
+        chunk: Examples at a time; fewer if they are large.
 
     Returns:
         `tf.data.Dataset` of (features, targets) of a chunk of examples, in the order of `examples`.
@@ -55,6 +55,7 @@ def prepared(examples, prepare, target, *, chunk=512):
         ValueError: if features or targets are of another kind.
     """
 
+    @tf.autograph.experimental.do_not_convert  # converting graph operations takes a second
     def transform(inputs, labels):
         return _checked(prepare(inputs)), _checked_leaf(target(inputs, labels), "the result of `target`")
 
@@ -64,21 +65,21 @@ def prepared(examples, prepare, target, *, chunk=512):
 
 
 def dense(features, timesteps=None):
-    """Features to what a model reads; a graph operation, the same in training and in an exported model.
+    """Features to a model's inputs; a graph operation, the same in training and in an exported model.
 
     Sequences are padded with 0. A sequence `x` of floats or of unsigned integers also gives `x_mask`, `(batch,
     timesteps)` booleans, True where there is data. int32 becomes int64, every other dtype stays.
 
     Args:
-        features: What `prepare` gives for a batch, see `prepared`.
-        timesteps: Dictionary from names to the timesteps that these sequences are padded to; None stands for features
-            without names. The others are padded to the longest in the batch.
+        features: Features of a batch, as `prepare` returns them, see `prepared`.
+        timesteps: Dictionary from names to the timesteps that these sequences are padded to; the name of features
+            without names is None. The others are padded to the longest in the batch.
 
     Returns:
         A tensor, or a dictionary of tensors.
 
     Raises:
-        ValueError: if a sequence needs a mask and has no name, or if the mask's name is taken.
+        ValueError: if a sequence needs a mask and has no name, or if another feature has the mask's name.
 
     Example:
         >>> found = dense({"x": tf.ragged.constant([[[0.5]], [[1.0], [0.0]]], ragged_rank=1)})
@@ -99,14 +100,14 @@ def dense(features, timesteps=None):
 
 
 def dense_targets(targets, timesteps=None):
-    """Targets to what `fit` takes, as a tuple: `(targets,)`, or `(targets, sample weights)`.
+    """Targets as arguments of `fit`, a tuple: `(targets,)`, or `(targets, sample weights)`.
 
     Sequences of signed integers are padded with `NO_TARGET`. Other sequences are padded with 0, and the sample weights
-    are `(batch, timesteps)` float32, 1 where there is a target and 0 at padding. One value for each timestep is then
-    `(batch, timesteps, 1)`, since Keras's losses take the mean over the last axis before they weigh.
+    are `(batch, timesteps)` float32, 1 where there is a target and 0 at padding. One value for each timestep becomes
+    `(batch, timesteps, 1)`, since Keras's losses take the mean over the last axis before they apply the weights.
 
     Args:
-        targets: What `target` gives for a batch, see `prepared`.
+        targets: Targets of a batch, as `target` returns them, see `prepared`.
         timesteps: Timesteps to pad sequences to; None pads to the longest in the batch.
     """
     if not isinstance(targets, tf.RaggedTensor):
@@ -131,7 +132,7 @@ def _leaf(name, spec):
 
 
 def _at_once(element_spec, most):
-    """How many examples are prepared at a time: `most`, or fewer where an example is large; at least one."""
+    """How many examples are prepared at a time: `most`, or fewer if an example is large; at least one."""
     size = 0
     for leaf in leaves(element_spec):
         if not (leaf.sequence and _signed(leaf.dtype)):  # ids are small
@@ -144,12 +145,12 @@ def _signed(dtype):
 
 
 def _wants_mask(values):
-    """Whether 0 may be data, so that padding has to be told apart by a mask."""
+    """Whether 0 may be data, so that a mask must mark the padding."""
     return isinstance(values, tf.RaggedTensor) and not _signed(values.dtype)
 
 
 def _padded(values, padding, timesteps=None, dtype=None):
-    """Dense values: ragged ones padded to `timesteps`, or to the longest where that is None."""
+    """Dense values: ragged ones are padded to `timesteps`, or to the longest if it is None."""
     dtype = dtype or (tf.int64 if values.dtype == tf.int32 else values.dtype)
     if isinstance(values, tf.RaggedTensor):
         inner = values.flat_values.shape[1:]
@@ -169,19 +170,19 @@ def _check_masks(features):
             continue
         if name is None:
             raise ValueError(
-                f"Features without a name cannot be a sequence of {value.dtype.name}, as a mask goes with it: "
+                f"Features without a name cannot be a sequence of {value.dtype.name}, which needs a mask: "
                 f"`prepare` must return a dictionary, such as {{'x': ...}}, and the model has inputs 'x' and 'x_mask' "
                 f"(or it must return int32 or int64, in which 0 is padding). Received: shape={value.shape}."
             )
         if f"{name}_mask" in features:
             raise ValueError(
-                f"The feature '{name}_mask' must have another name: so is the mask of the sequence '{name}' called. "
+                f"The feature '{name}_mask' must have another name: it is the name of the mask of '{name}'. "
                 f"Received: {', '.join(features)}."
             )
 
 
 def _checked(features):
-    """What `prepare` returned, with sequences as ragged tensors."""
+    """The features that `prepare` returned, with sequences as ragged tensors."""
     if isinstance(features, dict):
         features = {name: _checked_leaf(value, f"the feature '{name}'", True) for name, value in features.items()}
         _check_masks(features)
@@ -210,6 +211,6 @@ def _checked_leaf(values, name, ids_may_be_dense=False):
     if ids_may_be_dense and timesteps_alone and _signed(values.dtype):
         return tf.RaggedTensor.from_tensor(values, padding=tf.zeros(values.shape[2:], values.dtype))
     raise ValueError(
-        f"{wrong}; where TensorFlow does not know that a shape is fixed, `tf.ensure_shape` says so. Received: "
+        f"{wrong}; if TensorFlow does not know that a shape is fixed, use `tf.ensure_shape`. Received: "
         f"shape={values.shape}, {values.dtype.name}, not ragged."
     )

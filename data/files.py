@@ -1,8 +1,8 @@
-"""Open what the user has: tables as CSV, TSV, JSON or Parquet, gzip too, in chunks and with exact line numbers.
+"""Reads the user's files: tables as CSV, TSV, JSON or Parquet, gzip too, in chunks and with exact line numbers.
 
-Rows of text are read by Python's `csv` and `json` and handed on as pandas frames. pandas' own readers cannot serve:
-`read_csv` fills short rows with NaN, lets an unclosed quote run to the end of the file and counts records, not lines,
-and `read_json` names no line at all.
+Python's `csv` and `json` read the rows, which are returned as pandas frames. pandas' own readers are not used:
+`read_csv` fills short rows with NaN, reads to the end of the file after an unclosed quote and counts records, not
+lines, and the errors of `read_json` have no line.
 """
 
 import codecs
@@ -21,11 +21,11 @@ import numpy as np
 import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
-LONGEST_FIELD = 2**24  # characters; what ends the search for a quote that is never closed
-SEPARATORS = ",;\t|"  # those that a header of a CSV file is searched for
-ROWS_AHEAD = 200  # lines that are rows each: what ends the search for the end of a field between quotes in a TSV file
+LONGEST_FIELD = 2**24  # characters; limits the search for a closing quote
+SEPARATORS = ",;\t|"  # possible separators in the header of a CSV file
+ROWS_AHEAD = 200  # lines that are rows each; limits the search for a closing quote in a TSV file
 
-# A byte order mark says which encoding a file has; that of UTF-32 begins as that of UTF-16.
+# A byte order mark gives the encoding of a file; the mark of UTF-32 begins like that of UTF-16.
 _MARKS = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF32_LE: "utf-32",
@@ -33,22 +33,22 @@ _MARKS = {
     codecs.BOM_UTF16_LE: "utf-16",
     codecs.BOM_UTF16_BE: "utf-16",
 }
-# Stands for a CR within a line while `csv` reads it: half of a surrogate pair, which no text holds.
+# Replaces a CR within a line while `csv` reads it: half of a surrogate pair, which no text holds.
 _CARRIAGE_RETURN = "\udc0d"
 
-# A field of a TSV file between quotes, one that is not closed, and any other.
+# A field of a TSV file: between quotes, with a quote that is not closed, and any other.
 _QUOTED = re.compile(r'"((?:[^"]++|"")*+)"(?=\t|\r?\n|\Z)')
 _UNCLOSED = re.compile(r'"(?:[^"]++|"")*+')
 _PLAIN = re.compile(r"[^\t\n]*")
 
 
 class InputError(ValueError):
-    """The user's input is wrong; the message is one line that says where, what was expected and what came.
+    """The user's input is wrong; the message is one line: the place, what was expected and what was received.
 
     Args:
-        path: The file, as the user named it; or the name of whatever else was wrong.
-        message: What was expected, what was received and, where it is not obvious, what to do.
-        line: Line of the file, from 1; None where there is none.
+        path: The file, as the user named it; or the name of another wrong input, such as a flag.
+        message: What was expected, what was received and, if it is not obvious, what to do.
+        line: Line of the file, from 1; None if there is none.
 
     Example:
         >>> str(InputError("reviews.csv", "expected 2 fields, received 3.", line=118))
@@ -62,15 +62,15 @@ class InputError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Form:
-    """How a text file is written, where that is not as its suffix, its header and its byte order mark say.
+    """The format of a text file, where its suffix, its header and its byte order mark do not give it.
 
     Args:
-        encoding: Encoding of a file that is not UTF-8, such as "cp1252"; one that is UTF-8 is read as such.
-        separator: The character between the fields of a table; "tab" is one too.
-        escape: The character before a quotation mark within a field; without one such marks are doubled.
+        encoding: Encoding of a file that is not UTF-8, such as "cp1252"; a UTF-8 file is still read as UTF-8.
+        separator: The character between the fields of a table; "tab" is allowed too.
+        escape: The character before a quotation mark within a field; without it such marks are doubled.
 
     Raises:
-        InputError: if Python knows no such encoding, or a separator or escape is not one character that can serve.
+        InputError: if Python has no such encoding, or if a separator or escape is not one allowed character.
 
     Example:
         >>> Form(encoding="cp1252", separator=";")
@@ -99,9 +99,9 @@ class Form:
 
 
 def read_lines(path, encoding=""):
-    """The lines of a text file, gzip too when it ends in `.gz`; a byte order mark is dropped.
+    """The lines of a text file, which may be gzip if its name ends in `.gz`; a byte order mark is dropped.
 
-    Lines end in LF or CR LF; in a file whose first line ends in CR alone, in CR too.
+    Lines end in LF or CR LF; if the first line ends in CR alone, CR ends lines too.
 
     Args:
         path: The file.
@@ -111,8 +111,8 @@ def read_lines(path, encoding=""):
         An iterator of (number from 1, line with its line end).
 
     Raises:
-        InputError: if the file is missing, a folder, unreadable, empty, a damaged gzip file, of another encoding, or
-            holds a NUL.
+        InputError: if the file is missing, a folder, unreadable, empty, a damaged gzip file, in another encoding, or
+            contains a NUL.
     """
     number = 0
     try:
@@ -140,7 +140,7 @@ def _opened(path):
 
 
 def _layout(path, encoding):
-    """The encoding of a file, and what ends its lines, as `io.TextIOWrapper` takes it: "" is CR too."""
+    """The encoding of a file, and the `newline` argument of `io.TextIOWrapper`: with "" CR ends lines too."""
     with _opened(path) as file:
         start = file.read(4)
     found = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
@@ -150,9 +150,9 @@ def _layout(path, encoding):
 
 
 def _is_utf8(path, encoding):
-    """Whether a file is UTF-8, although its encoding is said to be another one.
+    """Whether a file is UTF-8, although the user gave another encoding.
 
-    Text of another encoding is hardly ever UTF-8 from its beginning to its end. As UTF-8 it then has fewer characters.
+    Text in another encoding is almost never valid UTF-8 throughout. UTF-8 text has fewer characters when read as UTF-8.
     """
     with _opened(path) as file:
         fewer = False
@@ -169,7 +169,7 @@ def _is_utf8(path, encoding):
 
 def _decoded(path, file, encoding, newline):
     """The lines of an open file as text."""
-    if "\r\n".encode(encoding) != b"\r\n":  # several bytes a character
+    if "\r\n".encode(encoding) != b"\r\n":  # several bytes for each character
         try:
             with io.TextIOWrapper(file, encoding, newline=newline) as text:
                 yield from text
@@ -188,38 +188,38 @@ def _decoded(path, file, encoding, newline):
 
 
 def _universal(file):
-    """The lines of an open file of bytes, which end in CR too; Latin-1 is a byte a character."""
+    """The lines of an open file of bytes, where CR ends lines too; in Latin-1 each byte is a character."""
     with io.TextIOWrapper(file, "latin-1", newline="") as text:
         yield from (line.encode("latin-1") for line in text)
 
 
 def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
-    """Chosen columns of a table, as it is on disk, in chunks: a file larger than memory can be read.
+    """Chosen columns of a table, as it is on disk, in chunks, so that a file may be larger than memory.
 
-    The suffix says what the file is: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json` (each also with `.gz`) or `.parquet`.
-    Blank lines are skipped. Rows are numbered by the line where they begin.
+    The suffix gives the format: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json` (each also with `.gz`) or `.parquet`.
+    Blank lines are skipped. The number of a row is the line where it begins.
 
-    A CSV file has commas between its fields or, where its header says so, semicolons, tabs or bars. A field between
-    quotes may hold separators and line ends. Between tabs a quotation mark is a character like any other, but in a
-    field that has to be read as quoted: one that holds doubled quotation marks, a tab or a line end, where its lines
-    are not rows each by themselves; and in a file whose header is quoted, as in CSV.
+    A CSV file has commas between its fields or, if its header has them, semicolons, tabs or bars. A field between
+    quotes may hold separators and line ends. Between tabs a quotation mark is a character like any other, except in a
+    field that must be read as quoted: one that holds doubled quotation marks, a tab or a line end, if its lines are not
+    rows by themselves; and in a file whose header is quoted, which is read as CSV.
 
     JSON is an object on each line or, in `.json`, also a list of objects.
 
     Args:
         path: The file.
-        columns: Names of the columns wanted.
-        required: Those of `columns` that may not be empty or null. The others may, but may not be absent.
+        columns: Names of the columns to read.
+        required: Those of `columns` whose values may not be empty or null. All columns must exist.
         chunk_rows: Rows in a frame, at most.
-        form: A `Form`; None: as the file itself says.
+        form: A `Form`; None takes the format from the file itself.
 
     Returns:
         An iterator of pandas frames with `columns`, every value a `str`, and the row's line in the file (in Parquet the
-        row's number), from 1, as the index. Values are what pandas writes to a CSV file: 1.0 is "1.0", true is "True",
-        and null and NaN are "".
+        row's number), from 1, as the index. Values are as pandas writes them to a CSV file: 1.0 is "1.0", true is
+        "True", and null and NaN are "".
 
     Raises:
-        InputError: while iterating, at the first thing that is wrong; the message names the file and the line.
+        InputError: while iterating, at the first error; the message names the file and the line.
 
     Example:
         >>> for chunk in read_table("tests/fixtures/reviews.csv", ["text", "label"]):
@@ -286,7 +286,7 @@ def _separated_rows(path, columns, separator, form):
 
 
 def _separator(header, columns):
-    """The separator with which a header has the columns wanted; without such a one, the first that it has."""
+    """The separator that splits a header into the columns wanted; if there is none, the first that it contains."""
     for separator in SEPARATORS:
         names = [name.strip() for name in next(csv.reader([header], delimiter=separator))]
         if len(names) > 1 and all(names.count(column) == 1 for column in columns):
@@ -295,7 +295,7 @@ def _separator(header, columns):
 
 
 def _csv_rows(path, lines, separator, escape):
-    """(line, fields) of every row between separators, as RFC 4180 has it, the header too."""
+    """(line, fields) of every row of a CSV file (RFC 4180), the header included."""
     csv.field_size_limit(LONGEST_FIELD)
     row_lines, number = [], 0  # the lines of the row being read, and the number of the last of them
 
@@ -345,7 +345,7 @@ def _open_quote(lines, escape):
 
 
 def _tab_rows(path, lines):
-    """(line, fields) of every row between tabs, the header too; see `read_table` for the quotation marks."""
+    """(line, fields) of every row between tabs, the header included; `read_table` explains the quotation marks."""
     waiting, count = collections.deque(), None
     while waiting or (taken := next(lines, None)) is not None:
         number, line = waiting.popleft() if waiting else taken
@@ -368,9 +368,9 @@ def _tab_rows(path, lines):
 
 
 def _many_lines(line, lines, waiting, count):
-    """The fields of a row of several lines, and whether its end was missed; None where each line is a row by itself.
+    """The fields of a row of several lines, None if each line is a row by itself; and whether its end is missing.
 
-    Lines that are not taken are left in `waiting`.
+    Lines that do not belong to the row are put into `waiting`.
     """
     taken, row = [], None
     texts, rows = [line], line.count("\t") == count - 1  # whether each line is a row by itself
@@ -392,7 +392,7 @@ def _many_lines(line, lines, waiting, count):
 
 
 def _tab_fields(text):
-    """The fields of a row; None while one between quotes is not closed."""
+    """The fields of a row; None while a quote is not closed."""
     fields, place = [], 0
     while True:
         if quoted := _QUOTED.match(text, place):
@@ -409,7 +409,7 @@ def _tab_fields(text):
 
 
 def _unquoted(field):
-    """A field of a TSV file without its quotes, if it has to have them."""
+    """A field of a TSV file, without its quotes if its content needs them."""
     quoted = _QUOTED.fullmatch(field)
     return quoted[1].replace('""', '"') if quoted and re.search(r'[\t\r\n"]', quoted[1]) else field
 
@@ -429,10 +429,10 @@ def read_records(path, encoding=""):
         encoding: As for `read_lines`.
 
     Returns:
-        An iterator of (line where it begins, object).
+        An iterator of (line where the object begins, object).
 
     Raises:
-        InputError: while iterating, at the first line that holds anything else.
+        InputError: while iterating, at the first line with anything else.
     """
     if ".json" in [suffix.lower() for suffix in pathlib.Path(path).suffixes[-2:]]:
         records = _json_values(path, encoding)
@@ -455,7 +455,7 @@ def _json_lines(path, encoding):
 
 
 def _json_values(path, encoding):
-    """(line, value) of each value of a list, or of values one after the other."""
+    """(line, value) of each value of a list, or of consecutive values."""
     text = "\n".join(_without_end(line) for _, line in read_lines(path, encoding))
     decode, blank = json.JSONDecoder().raw_decode, re.compile(r"\s*")
     after_blank = lambda place: blank.match(text, place).end()
@@ -490,7 +490,7 @@ def _json_rows(path, columns, form):
 
 
 def _parquet_rows(path, columns):
-    """(row number, values) of a Parquet file, one batch in memory at a time, which `pandas.read_parquet` cannot do."""
+    """(row number, values) of a Parquet file, with one batch in memory, which `pandas.read_parquet` cannot do."""
     import pyarrow as pa
     import pyarrow.parquet
 
@@ -515,7 +515,7 @@ def _parquet_rows(path, columns):
 
 
 def _values(column):
-    """The values of a column; a float of 16 or 32 bits with the digits that tell it from the others of its width."""
+    """The values of a column; a float of 16 or 32 bits has the fewest digits that identify it at its width."""
     kind = {"halffloat": "float16", "float": "float32"}.get(str(column.type))
     values = column.to_pylist()
     if kind is None:
@@ -524,7 +524,7 @@ def _values(column):
 
 
 def _position(path, names, column, line):
-    """Where `column` stands among the `names` of a header or object."""
+    """The position of `column` among the `names` of a header or object."""
     if names.count(column) != 1:
         received = ", ".join(map(repr, names)) or "none"
         raise InputError(path, f"expected one column {column!r}, received the columns {received}.", line)
@@ -532,7 +532,7 @@ def _position(path, names, column, line):
 
 
 def _as_text(path, value, column, line):
-    """One JSON or Parquet value as the text that pandas writes to a CSV file, so that labels read alike from each."""
+    """One JSON or Parquet value as pandas writes it to a CSV file, so that labels are the same in each format."""
     try:
         if isinstance(value, bytes):
             value = value.decode()

@@ -1,4 +1,4 @@
-"""Prepared examples, kept so that each is prepared once: in memory, or in files where they are too large for it."""
+"""Prepared examples, kept so that each is prepared once: in memory, or in files if they are too large for it."""
 
 import contextlib
 import json
@@ -13,37 +13,37 @@ import tensorflow as tf
 
 from data.examples import dense, dense_targets, leaves
 
-MEMORY = 2**29  # bytes held in memory, at most, unless told otherwise
+MEMORY = 2**29  # bytes held in memory by default, at most
 RESIDENT = 2**27  # bytes of files that stay in memory between two batches, about
-READ_AROUND = 2**21  # bytes around a byte that is read that may be mapped with it, at most: a huge page
-WHOLE = 2**20  # integers that are widened at a time
+READ_AROUND = 2**21  # bytes that may be mapped with a byte that is read, at most: a huge page
+WHOLE = 2**20  # integers converted to int64 at a time
 
 
 def cached(examples, limit=MEMORY, folder=None, name="train"):
     """`examples`, read once and kept: in memory up to `limit` bytes, beyond that in files in `folder`.
 
-    Files that an earlier call has finished are used again, without reading `examples`. Files are finished by the last
-    of them, `NAME.json`; without it none of the others is looked at. They are of use to the process that writes them
-    and to the same run when it goes on: for other examples the caller empties the folder.
+    Files that an earlier call has finished are used again, without reading `examples`. `NAME.json` is written last;
+    without it the other files are ignored. The files are for the process that writes them and for the same run when it
+    is resumed: for other examples the caller must empty the folder.
 
     Args:
         examples: `tf.data.Dataset` of chunks of (features, targets), as `prepared` gives it.
         limit: Bytes that may be held in memory.
-        folder: Where files are written, made if it is needed; None: nowhere.
-        name: What the files' names begin with.
+        folder: Folder for the files, made if it is needed; None: no files.
+        name: Beginning of the files' names.
 
     Returns:
         `Cached`.
 
     Raises:
         MemoryError: if the examples are larger than `limit` and there is no folder.
-        OSError: if the files cannot be written; those begun are removed.
+        OSError: if the files cannot be written; unfinished ones are removed.
     """
     return Cached(examples, limit, folder, name)
 
 
 class Cached:
-    """Prepared examples as arrays, one for each leaf of the features and of the target, all examples in a row.
+    """Prepared examples as arrays, one for each leaf of the features and of the target; it holds all examples.
 
     Args:
         examples, limit, folder, name: See `cached`.
@@ -51,8 +51,8 @@ class Cached:
     Attributes:
         lengths: `(examples,)` timesteps of the main sequence, the first among the features; None if there is none.
         target_lengths: `(examples,)` timesteps of the targets; None if they are not sequences.
-        one_for_each: Whether each target has as many timesteps as its main sequence.
-        dtypes: Those of the arrays that `rows` returns.
+        one_for_each: Whether each target has as many timesteps as the main sequence of its example.
+        dtypes: Dtypes of the arrays that `rows` returns.
     """
 
     def __init__(self, examples, limit=MEMORY, folder=None, name="train"):
@@ -74,16 +74,16 @@ class Cached:
         return len(self.columns[-1])
 
     def rows(self, rows):
-        """The arrays of the examples `rows`, each followed by its lengths where it is a sequence; NumPy."""
+        """NumPy arrays of the examples `rows`; the array of a sequence is followed by its lengths."""
         return [array for column in self.columns for array in column.rows(rows)]
 
     def batch(self, arrays, timesteps=None):
-        """What `rows` returned as a batch: `(features, targets)` or `(features, targets, sample weights)`; TensorFlow.
+        """A batch from the arrays of `rows`: `(features, targets)` or `(features, targets, sample weights)`.
 
         Args:
-            arrays: Tensors.
-            timesteps: Timesteps to which the sequences that have as many of them as the main one are padded; the others
-                are padded to the longest of their own. None pads all to the longest of their own.
+            arrays: The arrays, as tensors.
+            timesteps: Timesteps to pad to, for sequences that are always as long as the main one; each other sequence
+                is padded to its longest in the batch. None pads all of them to their longest.
         """
         arrays, values = iter(arrays), []
         for leaf in self.leaves:
@@ -102,8 +102,8 @@ class _Column:
     """The arrays of one leaf, of all examples.
 
     Args:
-        values: `(values, mapping)`: an array, and the `mmap` that it lies in or None.
-        lengths: `(examples,)` where the leaf is a sequence: `values` then holds all timesteps in a row.
+        values: `(values, mapping)`: an array, and the `mmap` that holds it or None.
+        lengths: `(examples,)` if the leaf is a sequence: `values` then holds the timesteps of all examples.
     """
 
     def __init__(self, values, lengths=None):
@@ -127,7 +127,7 @@ class _Column:
         return found
 
     def _release(self, read):
-        """Pages that were read count as this process's memory until it lets go of them; the system may keep them."""
+        """Releases pages of the file: read pages count as this process's memory until then."""
         if self.mapping is None or len(self.mapping) <= RESIDENT or not hasattr(mmap, "MADV_DONTNEED"):
             return
         self.touched += read
@@ -137,7 +137,7 @@ class _Column:
 
 
 def _same_lengths(column, main):
-    """Whether a column always has as many timesteps as the main one; it then shares that one's lengths."""
+    """Whether a column always has as many timesteps as the main one; if so, it shares its lengths."""
     if main is None or column.lengths is None or not np.array_equal(column.lengths, main.lengths):
         return False
     column.lengths, column.starts = main.lengths, main.starts
@@ -145,7 +145,7 @@ def _same_lengths(column, main):
 
 
 def _read(examples, leaves, limit, place):
-    """`(array, mapping)` of each leaf's values, and of its lengths where it is a sequence; above `limit` in files."""
+    """`(array, mapping)` of each leaf's values, and of its lengths if it is a sequence; above `limit` in files."""
     growing = [_Growing(*kind) for leaf in leaves for kind in _arrays_of(leaf)]
     in_files = False
     try:
@@ -159,8 +159,8 @@ def _read(examples, leaves, limit, place):
                 continue
             if place is None:
                 raise MemoryError(
-                    f"The prepared examples are larger than the {limit:,} bytes of `limit`: they need a `folder` to be "
-                    f"written to, or a larger limit. Received: folder=None."
+                    f"The prepared examples are larger than the {limit:,} bytes of `limit`: they need a `folder` to "
+                    f"write to, or a larger limit. Received: folder=None."
                 )
             in_files = True
             place.begin()
@@ -177,7 +177,7 @@ def _read(examples, leaves, limit, place):
 
 
 def _arrays_of(leaf):
-    """dtype and shape of each array of a leaf: its values, and where it is a sequence its lengths."""
+    """dtype and shape of each array of a leaf: its values, and if it is a sequence its lengths."""
     values = (leaf.dtype.as_numpy_dtype, leaf.shape)
     return [values, ("int64", ())] if leaf.sequence else [values]
 
@@ -205,7 +205,7 @@ class _Growing:
         if self.file:
             self._write(rows)
         else:
-            if upto > len(self.held):  # little by little: what is asked for too early counts as memory too
+            if upto > len(self.held):  # in small steps: memory that is allocated too early counts too
                 self.held.resize((max(upto, len(self.held) * 9 // 8), *self.shape), refcheck=False)
             self.held[self.count : upto] = rows
         self.count = upto
@@ -233,7 +233,7 @@ class _Growing:
         self.held = None
 
     def array(self):
-        """`(array, mapping)` of the rows so far; the mapping of the file is None for what is in memory."""
+        """`(array, mapping)` of the rows so far; the mapping is None if they are in memory."""
         if not self.file:
             self.held.resize((self.count, *self.shape), refcheck=False)
             return self.held, None
@@ -255,7 +255,7 @@ def _mapped(path, dtype, shape):
 
 
 class _Place:
-    """The files of some examples: `NAME.0.bin` and so on, an array each, and `NAME.json`, which says what they hold."""
+    """The files of examples: `NAME.0.bin` and so on, an array each, and `NAME.json` with their dtypes and shapes."""
 
     def __init__(self, folder, name, leaves):
         self.folder, self.name, self.note = folder, name, folder / f"{name}.json"
@@ -273,7 +273,7 @@ class _Place:
         self.note.unlink(missing_ok=True)
 
     def finish(self, growing):
-        """Writes the note, when all else is on the disk."""
+        """Writes the note, after all other files are on the disk."""
         for some in growing:
             os.fsync(some.file.fileno())
             some.file.close()
@@ -286,7 +286,7 @@ class _Place:
         os.replace(temporary, self.note)
 
     def finished(self):
-        """The arrays as `_read` returns them, if all are there and hold what is asked for; else None."""
+        """The arrays as `_read` returns them, if all exist with the expected dtypes and shapes; else None."""
         try:
             kept = json.loads(self.note.read_text(encoding="utf-8"))
         except (OSError, ValueError):
@@ -305,6 +305,6 @@ class _Place:
 
 @contextlib.contextmanager
 def temporary():
-    """Within: a folder for `cached`, as a `pathlib.Path`, removed in the end."""
+    """Context with a folder for `cached`, a `pathlib.Path`, which is removed at its end."""
     with tempfile.TemporaryDirectory() as folder:
         yield pathlib.Path(folder)

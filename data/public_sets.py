@@ -1,4 +1,4 @@
-"""Sets of TensorFlow Datasets by name: which splits and features they have, and their examples in a fixed order."""
+"""Data sets of TensorFlow Datasets by name: their splits and features, and their examples in a fixed order."""
 
 import contextlib
 import sys
@@ -9,7 +9,7 @@ _ALIKE = {"train": ["train"], "validation": ["validation", "valid", "dev", "val"
 
 
 class Public:
-    """A public set, with its data on disk: downloaded when first asked for.
+    """A public data set on disk; it is downloaded at the first use.
 
     Args:
         name: Its name in TensorFlow Datasets, such as "imdb_reviews" or "glue/sst2".
@@ -17,7 +17,7 @@ class Public:
 
     Attributes:
         features: Name -> feature, as the library describes them.
-        splits: Our name -> its name of each split that holds something, of "train", "validation" and "test".
+        splits: "train", "validation" or "test" -> the library's name of that split; without empty splits.
 
     Raises:
         InputError: if there is no such set, or it cannot be downloaded.
@@ -29,7 +29,7 @@ class Public:
         self.name, self.kinds = name, tfds.features
         try:
             self.builder = tfds.builder(name, data_dir=data_dir)
-        except Exception as error:  # the library has one kind of error for each way in which a name can be wrong
+        except Exception as error:  # the library raises many kinds of errors for wrong names
             expected = "expected the name of a set in TensorFlow Datasets"
             raise InputError(name, f"{expected}, received: {_first_line(error)}") from None
         try:
@@ -46,7 +46,7 @@ class Public:
         }
 
     def feature(self, wanted, of_kind):
-        """Name of the feature called `wanted`, else of the only one of its kind; raises InputError if there is none."""
+        """`wanted` if a feature has this name, else the name of the only one of its kind; else raises InputError."""
         found = [feature for feature, value in self.features.items() if of_kind(value)]
         if wanted in found:
             return wanted

@@ -1,4 +1,4 @@
-"""`python -m pipelines`: the tasks, each with the question that it answers."""
+"""`python -m pipelines` lists the tasks, each with the question that it answers."""
 
 import ast
 import pathlib
@@ -7,7 +7,7 @@ HERE = pathlib.Path(__file__).parent
 
 
 def tasks():
-    """Name -> question of each task: the first line of its module, read without running it."""
+    """Name -> question of each task: the first line of its module's docstring, read without importing the module."""
     modules = {path.stem: ast.parse(path.read_text(encoding="utf-8")) for path in sorted(HERE.glob("[a-z]*.py"))}
     return {name: ast.get_docstring(module).splitlines()[0] for name, module in modules.items()}
 

@@ -6,9 +6,9 @@
     python -m pipelines.ner predict --run runs/ner "Yesterday, Harry Potter met Hermione Granger."
     python -m pipelines.ner export --run runs/ner
 
-A file holds a word and its tag on each line, as CoNLL's do, or in each row of a table (`--token-column Word`), or JSON
-of `text` and `entities` (`start`, `end`, `label`). What comes out: a run folder with weights, metrics beside a
-dictionary's and pictures, and with `export` a SavedModel from strings to entities with their places and scores.
+A file has a word and its tag on each line, as in CoNLL, or in each row of a table (`--token-column Word`), or JSON with
+`text` and `entities` (`start`, `end`, `label`). The result is a run folder with weights, metrics, those of a lookup as
+baseline, and pictures; `export` writes a SavedModel from strings to entities with their places and scores.
 """
 
 import collections
@@ -37,19 +37,19 @@ from pipelines.evaluation import tagging
 @dataclasses.dataclass
 class Config(Words):
     token_column: str = "0"
-    """column of the words: from 0, from the end where negative, or its name in a table"""
+    """column of the words: number from 0, from the end if negative, or name in a table"""
     tag_column: str = "-1"
     """column of the tags"""
     sentence_column: str = ""
     """column that names the sentence, at its first word at least; else blank lines end sentences"""
     file_scheme: Literal["", "IOB1", "BIO", "BIOES", "BIOUL", "BMES", "IO"] = ""
-    """scheme of the tags in files; that which fits best unless given"""
+    """scheme of the tags in files; else the one that fits best"""
     strict: bool = False
     """tags that break the scheme are an error, instead of being read as conlleval reads them"""
     scheme: Literal["BIO", "BIOES"] = "BIOES"
     """scheme that the network learns"""
     crf: bool = True
-    """whether transitions between tags are learnt, and those that the scheme forbids never decoded"""
+    """whether transitions between tags are learnt, and forbidden ones never decoded"""
     letters: int = 16
     """characters read of a word"""
     letter_embedding: int = 25
@@ -57,10 +57,10 @@ class Config(Words):
     letter_filters: int = 50
     """filters over the characters of a word; 0 reads none"""
     word_dropout: float = 0.1
-    """share of the words replaced by the unknown word in training, so that the unknown one is learnt"""
+    """share of the words replaced by the unknown word in training, so that its vector is learnt"""
     dropout: float = 0.5
     """share of the features dropped before and after the recurrent levels"""
-    # What suits tagging better than the settings that tasks have in common.
+    # Shared settings with other defaults for tagging.
     units: int = 128
     """width of the carry, in each direction"""
     embedding: int = 100
@@ -94,7 +94,7 @@ def load(config):
 
 
 def reading(config):
-    """How `entities.check` and `entities.load` read a file."""
+    """Arguments of `entities.check` and `entities.load` from the configuration."""
     return {
         "token_column": config.token_column,
         "tag_column": config.tag_column,
@@ -105,7 +105,7 @@ def reading(config):
 
 
 def checked(path, config, known):
-    """What `entities.check` finds in a file; what was not read as it stands there is said."""
+    """The result of `entities.check`; it prints which tags and spans were changed while reading."""
     found = entities.check(path, **reading(config), strict=config.strict, known=known)
     if found["repaired"]:
         scheme, count = found["scheme"], found["repaired"]
@@ -122,11 +122,11 @@ def public(name, split):
 
 
 def say_spans(source, found):
-    """One line on the spans that were not whole words, if there were any."""
+    """Prints one line about the spans that were not whole words, if there were any."""
     meanings = {
         "trimmed": "{} spans without the spaces or characters of no width at their edges",
         "widened": "{} spans that begin or end within a word as the whole words",
-        "left_out": "{} spans in which there is nothing to see as none",
+        "left_out": "{} spans without a visible character as none",
     }
     some = [meaning.format(f"{found[kind]:,}") for kind, meaning in meanings.items() if found.get(kind)]
     if some:
@@ -169,7 +169,7 @@ def build(config, vocabularies):
     ]
     if config.letter_filters:
         one = keras.layers.Embedding(letters, config.letter_embedding)(features[:, :, 2:])
-        one = keras.layers.Conv2D(config.letter_filters, (1, 3), padding="same")(one)  # three letters at a time
+        one = keras.layers.Conv2D(config.letter_filters, (1, 3), padding="same")(one)  # over three letters
         x.append(ops.max(one, axis=2))  # (batch, timesteps, letter_filters)
     x = keras.layers.Dropout(config.dropout, seed=seed)(ops.concatenate(x, axis=-1))
     x = stack(
@@ -182,7 +182,7 @@ def build(config, vocabularies):
     )(x, mask=is_word)
     x = keras.layers.Dropout(config.dropout, seed=seed + 1)(x)
     x = keras.layers.Dense(len(tags.names), dtype="float32")(x)  # (batch, timesteps, tags)
-    # Without transitions, a field is a softmax at each word.
+    # Without transitions, a CRF is a softmax at each word.
     scheme = config.scheme if config.crf else None
     field = CRF(tags.names, scheme=scheme, trainable=config.crf, dtype="float32", name="crf")
     model = keras.Model(features, field(x, mask=is_word))
@@ -205,12 +205,12 @@ def build(config, vocabularies):
 
 
 def answer(tags, potentials, texts):
-    """What is found in each text, padded with "" and 0 to the longest: words with their tags, and entities.
+    """The words of each text with their tags, and its entities, padded with "" and 0 to the longest.
 
     Returns:
         Dictionary of `tokens` and `tags`, `(batch, words)` strings, with `token_counts` `(batch,)`; `entities`,
-        `labels`, `starts`, `ends` (characters, Unicode code points, the end not included) and `scores` (probability
-        that just these tags stand there), `(batch, entities)`, with `counts` `(batch,)`.
+        `labels`, `starts`, `ends` (characters, Unicode code points, the end not included) and `scores` (the probability
+        of exactly these tags), `(batch, entities)`, with `counts` `(batch,)`.
     """
     texts = tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace")
     words, word_starts, word_ends = located(texts)

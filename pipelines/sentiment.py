@@ -6,9 +6,8 @@
     python -m pipelines.sentiment predict --run runs/sentiment "There is nothing to like in this movie."
     python -m pipelines.sentiment export --run runs/sentiment
 
-A file is CSV, TSV, JSON lines or Parquet with the columns `text` and `label`. What comes out: a run folder with
-weights, metrics beside two baselines and pictures, and with `export` a SavedModel from strings to labels and
-probabilities.
+A file is CSV, TSV, JSON lines or Parquet with the columns `text` and `label`. The result is a run folder with weights,
+metrics, those of two baselines, and pictures; `export` writes a SavedModel from strings to labels and probabilities.
 """
 
 import dataclasses
@@ -39,13 +38,13 @@ class Config(Words):
     label_column: str = "label"
     """column or key of the label, text or a number"""
     neutral: str = ""
-    """label of examples of no class; it is never answered"""
+    """label of examples without a class; never predicted"""
     pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
     """how timesteps become one vector"""
     bag: bool = True
     """whether naive Bayes over words and pairs votes too"""
     bag_pairs: int = 2**18
-    """numbers that the pairs share"""
+    """ratios that all pairs share, by hashing"""
     lower: bool = True
     """whether upper and lower case are the same"""
     max_length: int = 400
@@ -81,13 +80,13 @@ def load(config):
 
 
 def reading(config):
-    """How `reviews.check` and `reviews.load` read a file."""
+    """Arguments of `reviews.check` and `reviews.load` from the configuration."""
     form = Form(config.encoding, config.separator, config.escape)
     return {"text_column": config.text_column, "label_column": config.label_column, "form": form}
 
 
 def decided(examples, config):
-    """The examples that belong to a class."""
+    """The examples with a class: those without the neutral label."""
     return examples.filter(lambda text, label: label != config.neutral) if config.neutral else examples
 
 
@@ -144,7 +143,7 @@ def build(config, vocabularies):
         use_vectors(embedding, config, vocabularies["words"])
 
     def calibrate(forward, validation):
-        """Sets what each path's vote counts, from what each says alone, with all of the shares, of validation data."""
+        """Sets the shares of the vote from each path's logits on validation data, computed with all shares on it."""
         said = []
         for alone in np.eye(len(paths)):
             vote.shares.assign(alone)

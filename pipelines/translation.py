@@ -7,9 +7,9 @@
     python -m pipelines.translation predict --run runs/translation "Do you want to sing with me?"
     python -m pipelines.translation export --run runs/translation
 
-`--data train --source en --target de` is the two files `train.en` and `train.de`, a sentence on each line. What comes
-out: a run folder with weights, BLEU, chrF and TER beside a word-by-word dictionary's and pictures, and with `export` a
-SavedModel from strings to strings with their scores and alignments, the beam search in its graph.
+`--data train --source en --target de` reads the two files `train.en` and `train.de`, a sentence on each line. The
+result is a run folder with weights, BLEU, chrF and TER, those of a word-by-word dictionary, and pictures; `export`
+writes a SavedModel from strings to strings with scores and alignments, with the beam search in its graph.
 """
 
 import dataclasses
@@ -65,33 +65,33 @@ class Config(Network):
     joint: bool = True
     """whether both languages share one vocabulary, and their pieces one vector"""
     max_length: int = 80
-    """pieces read of a sentence, and written; what is longer is cut"""
+    """pieces read of a sentence, and written; longer ones are cut"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "local", "none"] = "additive"
-    """how the decoder looks at the source; none: all it knows of it is the state it begins with"""
+    """how the decoder attends to the source; none: it gets only its initial state from it"""
     feeding: Literal["context", "attentional", "none"] = "context"
-    """what of the source is fed to the decoder's cell: the context that the state before asked for (Bahdanau), what was
-    made of the one that the new state asked for (Luong), or none: faster, as attention then reads only what it wrote"""
+    """what attention feeds to the decoder's cell: the context for the previous state (Bahdanau), the attentional output
+    of the previous timestep (Luong), or none: faster, as attention runs after the decoder's recurrent levels"""
     decoder_depth: int = 1
     """recurrent levels of the decoder"""
     reverse: bool = False
     """whether the source is read from its end"""
     tied: bool = True
-    """whether the vectors of the pieces read and of those written are the same"""
+    """whether the decoder's input and output vectors are the same"""
     dropout: float | None = None
     """share of the features dropped; else by the number of pairs"""
     smoothing: float = 0.1
     """share of the target spread over all pieces"""
     guessing: float = 0.0
-    """share of the pieces told in training that are the decoder's own guesses"""
+    """share of the pieces fed to the decoder in training that are its own guesses"""
     beam: int = 5
-    """translations followed side by side, all of which are returned; 1 takes the likeliest piece, over and over"""
+    """width of the beam search, which returns so many translations; 1: greedy search"""
     length_penalty: float = 1.0
-    """how much long translations are favoured: alpha of Wu et al. 2016; 0 compares probabilities as they are"""
+    """how much long translations are favoured: alpha of Wu et al. 2016; 0: by probability alone"""
     coverage_penalty: float = 0.0
-    """how much a source that was not looked at counts against a translation: beta of Wu et al. 2016"""
+    """penalty for source pieces without attention: beta of Wu et al. 2016"""
     no_repeat: int = 0
-    """pieces in a row that may not come twice in a translation; 0: all may"""
-    # What suits translation better than the settings that tasks have in common.
+    """length of sequences of pieces that a translation may not repeat; 0: no limit"""
+    # Shared settings with other defaults for translation.
     cell: Literal[tuple(CELLS)] = "gru"
     """recurrent cell"""
     units: int | None = None
@@ -118,7 +118,7 @@ class Config(Network):
     }
 
 
-# The settings that serve so many pairs or more, as `tests.benchmarks.translation` measured them.
+# The best settings from so many pairs on, as measured by `tests.benchmarks.translation`.
 CHOSEN = {
     0: {"units": 128, "embedding": 128, "vocabulary": 4000, "dropout": 0.1, "epochs": 8, "learning_rate": 0.004},
     20_000: {"units": 256, "embedding": 192, "vocabulary": 4000, "dropout": 0.3, "epochs": 14, "learning_rate": 0.002},
@@ -127,7 +127,7 @@ CHOSEN = {
 
 
 def choose(config, pairs):
-    """The settings that were not given, by the number of training pairs."""
+    """The configuration with the settings that were not given set by the number of training pairs."""
     chosen = CHOSEN[max(least for least in CHOSEN if least <= pairs)]
     chosen = {name: value for name, value in chosen.items() if getattr(config, name) is None}
     if chosen:
@@ -141,11 +141,11 @@ class Search(Predict):
     """Translations of texts."""
 
     beam: int | None = None
-    """translations followed side by side, instead of those of the run"""
+    """width of the beam search, instead of the run's"""
     length_penalty: float | None = None
     """how much long translations are favoured, instead of the run's"""
     no_repeat: int | None = None
-    """pieces in a row that may not come twice, instead of the run's"""
+    """length of sequences that may not repeat, instead of the run's"""
 
 
 def load(config):
@@ -164,7 +164,7 @@ def form(config):
 
 
 def checked(path, config):
-    """What `bitext.check` says of a file; what is odd about it is told."""
+    """The result of `bitext.check`; it prints what is unusual in the file."""
     found = bitext.check(path, source=config.source, target=config.target, form=form(config))
     same, pairs = found["same"], found["pairs"]
     if same > pairs / 2:
@@ -221,12 +221,12 @@ def build(config, vocabularies):
         recurrent_dropout=config.recurrent_dropout,
         seed=seed,
     )(x, mask=is_piece)
-    # The last output of the level that reads forwards, and of that which reads backwards.
+    # The last output of the forward direction, and of the backward direction.
     half = x.shape[-1] // 2
     summary = ops.concatenate([x[:, -1, :half], x[:, 0, half:]], -1) if config.bidirectional else x[:, -1]
     memory = keras.layers.Dropout(config.dropout, seed=seed + 3)(x)
-    if config.attention in ("dot", "scaled"):  # a product with the decoder's output as it is
-        lowest = decoder.levels[0].cell  # all levels are as wide
+    if config.attention in ("dot", "scaled"):  # the memory must be as wide as the decoder's output
+        lowest = decoder.levels[0].cell  # all levels have the same width
         asking = lowest.cell if decoder.reads_within else lowest
         memory = keras.layers.Dense(asking.output_size, use_bias=False)(memory)
     encoder = keras.Model(ids, [summary, memory, is_piece])
@@ -251,7 +251,7 @@ def build(config, vocabularies):
 
 
 def levels(config):
-    """The decoder's cells, the lowest, which attends where anything is fed to it, first."""
+    """The decoder's cells, the lowest first; if attention is fed to the decoder, the lowest attends."""
     cells = [
         CELLS[config.cell](config.units, recurrent_dropout=config.recurrent_dropout, seed=config.seed + 100 + level)
         for level in range(config.decoder_depth)
@@ -262,15 +262,15 @@ def levels(config):
 
 
 def attention(config):
-    """How the decoder looks at the source, or None."""
+    """The decoder's attention, or None."""
     return None if config.attention == "none" else ATTENTIONS[config.attention](config.units)
 
 
 class Prepare(tf.Module):
-    """Texts to ids of pieces, END after the last, cut to `max_length`, padded with 0; in reverse if that is wanted.
+    """Texts to ids of pieces, cut to `max_length`, with END after the last, padded with 0; reversed with `reverse`.
 
-    A text with nothing to see, only spaces and characters without width, is END alone, as an empty one is. There is one
-    timestep at least, of no texts too.
+    An empty text, and one of only spaces and characters without width, is END alone. There is at least one timestep,
+    in an empty batch too.
     """
 
     def __init__(self, subwords, max_length, reverse):
@@ -285,13 +285,13 @@ class Prepare(tf.Module):
 
 
 def ended(ids, max_length):
-    """Ragged ids with END after the last of each row, `max_length` and that at most."""
+    """Ragged ids, at most `max_length` in each row, with END after the last."""
     ids = ids[:, :max_length]
     return tf.concat([ids, tf.fill([ids.nrows(), 1], tf.cast(END, ids.dtype))], axis=1)
 
 
 def searched(config, encoder, decoder, ids):
-    """The best translations of prepared texts: what `layers.decode.beam_search` found, and the ids."""
+    """The best translations of prepared texts: the fields of `layers.decode.beam_search`'s result, and the ids."""
     summary, memory, mask = encoder(ids, training=False)
     carry, constants = decoder.begin(summary, memory, mask)
     lengths = tf.reduce_sum(tf.cast(mask, "int32"), axis=1)
@@ -313,13 +313,13 @@ def searched(config, encoder, decoder, ids):
 
 
 def answer(read, write, found):
-    """The translations of each text, the best first, with what they were chosen by.
+    """The translations of each text, the best first, with their scores.
 
     Returns:
         Dictionary of `translations` `(batch, beam)` strings; `scores` and `log_probabilities` (nats) `(batch, beam)`,
         minus infinity where there are fewer translations; `pieces` `(batch, beam, timesteps)` and `source_pieces`
         `(batch, source timesteps)`, strings padded with ""; with attention `alignments` `(batch, beam, timesteps,
-        source timesteps)`, shares that sum to 1. An empty text has one translation, the empty one, with certainty.
+        source timesteps)`, shares that sum to 1. An empty text has one translation, the empty one, with probability 1.
     """
     is_text = tf.reduce_sum(tf.cast(found["source"] != PADDING, "int32"), axis=1) > 1  # more than END
     tokens = tf.where(is_text[:, None, None], found["tokens"], PADDING)

@@ -1,9 +1,9 @@
 """Pairs of sentences for translation: tables, two parallel files, a built-in set, and public sets by name.
 
-An example is (source, target): two scalar strings, in the order of the file. `source` and `target` say which they are:
-columns of a table, or the languages at the end of the names of parallel files. Sentences are as on disk, but that
-control characters, line ends within a cell among them, are spaces; tabs are kept. Pairs of which a side shows nothing
-are left out.
+An example is (source, target): two scalar strings, in the order of the file. The arguments `source` and `target` name
+columns of a table, or the languages at the end of the names of parallel files. Sentences are as on disk, except that
+control characters, including line ends within a cell, become spaces; tabs are kept. Pairs with a side that has no
+visible character are left out.
 """
 
 import functools
@@ -21,23 +21,23 @@ from data.transforms.words import visible
 SPLITS = bitext_grammar.SIZES  # pairs in the built-in set
 
 _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
-_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # Unicode category Cc, but for the tab
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f]")  # Unicode category Cc without the tab
 
 
 def check(path, *, source="0", target="1", form=None):
-    """Read everything once: is it right, and what is in it?
+    """Reads all pairs once to check and count them.
 
     Args:
         path, source, target, form: As for `load`.
 
     Returns:
-        A dictionary of numbers: of "pairs"; of those left out, as both sides show nothing ("empty") or one of them
-        ("one_sided"); of pairs whose sides are the "same", many of which mean that one language came twice; of pairs
-        with a "control" character, which `load` makes a space; and of words, between spaces, in the "longest" sentence.
+        A dictionary of counts: "pairs"; the pairs left out because both sides ("empty") or one side ("one_sided") have
+        no visible character; pairs whose sides are the "same" (if many, both may be in one language); pairs with a
+        "control" character, which `load` replaces by a space; words, between spaces, of the "longest" sentence.
 
     Raises:
-        InputError: at the first thing that is wrong: no such files, a file of another encoding, parallel files of
-            different numbers of lines, or no pairs.
+        InputError: at the first error: no such files, a file in another encoding, parallel files with different
+            numbers of lines, or no pairs.
 
     Example:
         >>> check("tests/fixtures/pairs.tsv")
@@ -61,22 +61,22 @@ def check(path, *, source="0", target="1", form=None):
 
 
 def load(path, *, source="0", target="1", form=None):
-    """The pairs of sentences of a table or of two parallel files, read as they are needed.
+    """The pairs of sentences of a table or of two parallel files, read while they are used.
 
     Args:
-        path: A table, see `data.files.read_table`; or `.tsv` or `.txt` without a header, columns between tabs,
-            quotation marks as any other character, as Anki and Tatoeba export them. Or what the names of two parallel
-            files, one sentence a line, begin with: "train" of `train.en` and `train.de`. Each also with `.gz`, but for
-            Parquet.
-        source, target: Names of columns of a table; their numbers, from "0", where there is no header; or the ends of
+        path: A table, see `data.files.read_table`; or `.tsv` or `.txt` without a header, with tabs between columns and
+            no special meaning of quotation marks, as Anki and Tatoeba export them. Or the common beginning of the names
+            of two parallel files, one sentence on each line: "train" of `train.en` and `train.de`. Each also with
+            `.gz`, except Parquet.
+        source, target: Names of columns of a table; their numbers, from "0", if there is no header; or the ends of
             the names of parallel files, such as "en" and "de".
-        form: A `data.files.Form`; None: as the file itself says.
+        form: A `data.files.Form`; None takes the format from the file itself.
 
     Returns:
         A `tf.data.Dataset` of (source, target): scalar strings, in the order of the file.
 
     Raises:
-        InputError: as `check`. Everything is checked before this returns.
+        InputError: as `check`. All pairs are checked before this returns.
 
     Example:
         >>> for english, french in load("tests/fixtures/parallel", source="en", target="fr").take(1):
@@ -94,7 +94,7 @@ def load(path, *, source="0", target="1", form=None):
 
 
 def _pairs(path, source, target, form):
-    """Of each pair (sides as in the file, sides with spaces for control characters, whether each shows something)."""
+    """For each pair (sides as in the file, sides without control characters, whether each side is visible)."""
     rows = _rows(_files(path, source, target), source, target, form or Form())
     while some := [list(sides) for sides in itertools.islice(rows, 1024)]:
         clean = [[_CONTROL.sub(" ", side) for side in sides] for sides in some]
@@ -102,7 +102,7 @@ def _pairs(path, source, target, form):
 
 
 def _files(path, source, target):
-    """The file of the sources and that of the targets; a table is both."""
+    """The file of the sources and the file of the targets; a table is both."""
     if source == target:
         expected = f"expected two languages, received {source!r} twice"
         raise InputError(path, f"{expected}; name them as in --source en --target de.")
@@ -127,7 +127,7 @@ def _kind(path):
 
 
 def _rows(files, source, target, form):
-    """(source, target) of each row, control characters and all."""
+    """(source, target) of each row, with control characters."""
     if files[0] != files[1]:
         return _parallel_rows(files, form)
     if _kind(files[0]) in (".tsv", ".txt") and source.isdecimal() and target.isdecimal():
@@ -172,20 +172,20 @@ def _table_rows(path, source, target, form):
 
 
 def public(name, split, *, source="0", target="1", data_dir=None):
-    """A public set of translations of TensorFlow Datasets, downloaded when first asked for.
+    """A public set of translations of TensorFlow Datasets, downloaded at the first use.
 
     Args:
         name: Its name there, such as "ted_hrlr_translate/pt_to_en".
         split: One of `public_splits(name)`.
-        source, target: Codes of languages, such as "pt" and "en"; "0" and "1" are the set's first and second: those
-            that it was made to translate from and to, else in alphabetical order.
+        source, target: Codes of languages, such as "pt" and "en"; "0" and "1" are the set's supervised source and
+            target or, if it has none, its first and second language in alphabetical order.
         data_dir: Folder of the data sets; None is `~/tensorflow_datasets`.
 
     Returns:
         A `tf.data.Dataset` of (source, target): scalar strings, in a fixed order.
 
     Raises:
-        InputError: if there is no such set, split or language, it holds no translations or cannot be downloaded.
+        InputError: if there is no such set, split or language, or it has no translations or cannot be downloaded.
     """
     found = public_sets.Public(name, data_dir)
     if found.is_translation(found.features):
@@ -207,7 +207,7 @@ def public(name, split, *, source="0", target="1", data_dir=None):
 
 
 def public_splits(name, *, data_dir=None):
-    """Which of "train", "validation" and "test" a public set has, downloading it if need be.
+    """Which of "train", "validation" and "test" a public set has; downloads the set if needed.
 
     Raises:
         InputError: as `public`.
@@ -221,14 +221,14 @@ def public_splits(name, *, data_dir=None):
 def built_in(split, seed=0):
     """English sentences of everyday life and their French translations, made by the grammar in `bitext_grammar`.
 
-    What a word becomes depends on the whole sentence: articles, adjectives and participles agree, verbs have a form for
-    each person, pronouns stand before the verb ("I see him": "je le vois"), "not" is two words, and a question turns
-    verb and subject around. So translating word by word fails, and yet every English sentence has one translation. No
+    The translation of a word depends on the whole sentence: articles, adjectives and participles agree, verbs have a
+    form for each person, pronouns stand before the verb ("I see him": "je le vois"), "not" is two words, and a question
+    inverts verb and subject. So translating word by word fails, but every English sentence has one translation. No
     English sentence occurs twice, within a split or in two; every word of validation and test is common in training.
 
     Args:
         split: "train" (16,000 pairs), "validation" (500) or "test" (500).
-        seed: Of the generator: another seed gives other sentences.
+        seed: Seed of the generator: another seed gives other sentences.
 
     Returns:
         A `tf.data.Dataset` of (English, French): scalar strings, in a fixed order.

@@ -1,9 +1,9 @@
 """A grammar of English and French: sentences of everyday life, each with its one translation.
 
-Phrases are made in both languages at once. French is put together in full words ("je ne ai pas", "de le voisin"), which
+Phrases are made in both languages at once. French is composed of full words ("je ne ai pas", "de le voisin"), which
 `_FRENCH_SPELLING` elides and contracts. So that a sentence has one translation, "you" is always "vous", one man; "they"
 and the speaker are masculine; a child, a doctor or a friend has one gender; the past is the passé composé; a question
-turns verb and pronoun around ("Marie chante-t-elle ?").
+inverts verb and pronoun ("Marie chante-t-elle ?").
 """
 
 import collections
@@ -12,14 +12,14 @@ import re
 
 SIZES = {"train": 16_000, "validation": 500, "test": 500}
 SHORTEST, LONGEST = 3, 14  # words of a sentence, in either language
-OFTEN = 15  # training sentences that hold a given word of a held-out sentence, at least
+OFTEN = 15  # least number of training sentences that contain a word of a held-out sentence
 
 
 def written(seed):
     """The sentences of each split.
 
     Args:
-        seed: Of the generator, an integer.
+        seed: Seed of the generator, an integer.
 
     Returns:
         `{"train": ..., "validation": ..., "test": ...}`, lists of (English, French). No English sentence occurs twice,
@@ -48,7 +48,7 @@ def _words(pair):
 
 
 def _repeats(english):
-    """Whether a sentence says the same thing twice ("The old house is old."), words of grammar aside."""
+    """Whether a sentence repeats a word ("The old house is old."), except words of grammar."""
     words = [word for word in re.findall(r"\w+", english.lower()) if f" {word} " not in _MAY_REPEAT]
     return len(set(words)) < len(words)
 
@@ -66,7 +66,7 @@ def _pairs(rows):
 _I, _HE, _WE, _YOU, _THEY = range(5)  # the columns of a conjugation: je, il, nous, vous, ils
 
 
-# Without a past where only the present is used.
+# The past is "" if only the present is used.
 Verb = collections.namedtuple("Verb", "english past particle infinitive present participle")
 
 _ENDINGS = {"er": "e/e/ons/ez/ent/é", "re": "s//ons/ez/ent/u", "ir": "is/it/issons/issez/issent/i"}
@@ -88,7 +88,7 @@ _WITH_ÊTRE = ("aller", "retourner", "arriver", "partir")  # je suis allé
 
 
 def _verb(english, french):
-    """English with its past and particle; French with the forms that no rule gives."""
+    """A `Verb` from English with its past and particle, and French with its irregular forms."""
     (english, _, past), particle = english.split()[0].partition("/"), english.partition(" ")[2]
     infinitive, *forms = french.split()
     if not forms:
@@ -101,7 +101,7 @@ _VERBS = [_verb(*pair) for pair in _pairs(_VERBS.replace("\n", " "))]
 _VERBS = {f"{verb.english} {verb.particle}".strip(): verb for verb in _VERBS}
 
 
-# What agrees. An agreement is 0 masculine, 1 feminine, 2 masculine plural, 3 feminine plural.
+# Words that agree. An agreement is 0 masculine, 1 feminine, 2 masculine plural, 3 feminine plural.
 
 _BEFORE = "small: petit | big: grand | tall: grand | young: jeune | old: vieux/vieille | good: bon/bonne | "
 _BEFORE += "beautiful: beau/belle | new: nouveau/nouvelle"
@@ -139,14 +139,14 @@ _LIKE = {
 _MASS = ("meals", "drinks")  # some bread: du pain
 _NAMES = {"Paul": 0, "Pierre": 0, "Marc": 0, "Marie": 1, "Sophie": 1, "Alice": 1, "Emma": 1}  # with their agreement
 
-# English, also of plurals, and French of masculine, feminine and plural.
+# English singular and plural; French masculine, feminine and plural.
 _THE = ("the", "the", "le", "la", "les")
 _MINE = "my my mon ma mes | your your votre votre vos | his his son sa ses | her her son sa ses | "
 _MINE += "our our notre notre nos | their their leur leur leurs | this these ce cette ces"
 _MINE = [row.split() for row in _MINE.split(" | ")]
 
 
-# Someone or something. What is no pronoun has no form before the verb, such as "le" (direct) and "lui" (indirect).
+# Someone or something. Only pronouns have a form before the verb, such as "le" (direct) and "lui" (indirect).
 Phrase = collections.namedtuple("Phrase", "english object french direct indirect stressed person agreement")
 _PRONOUNS = (
     Phrase("I", "me", "je", "me", "me", "moi", _I, 0),
@@ -163,7 +163,7 @@ def _third(english, french, agreement):
 
 
 def _agreeing(word, agreement):
-    """A form of an adjective, participle or noun: its masculine, and its feminine where no rule gives it."""
+    """The form of an adjective, participle or noun that agrees; `word` has an irregular feminine after a slash."""
     masculine, _, feminine = word.partition("/")
     if agreement % 2:
         return (feminine or masculine + "e" * (masculine[-1] != "e")) + "s" * (agreement == 3)
@@ -180,7 +180,7 @@ def _with_s(english):
 def _noun_phrase(rng, kinds, definite=1.0, negated=False):
     """two small red boxes: deux petites boîtes rouges; negated, "a box" is "de boîte".
 
-    `definite` is how often it is "the", "my" or "Paul's" box, from 0 to 1.
+    `definite` is the share of phrases with "the", "my" or "Paul's", from 0 to 1.
     """
     kind = rng.choice(kinds.split())
     noun, french = rng.choice(_NOUNS[kind])
@@ -225,20 +225,20 @@ def _name(rng):
 
 
 def _someone(rng, kinds, pronouns, share):
-    """One of the pronouns, so often; or a name, or a noun phrase."""
+    """One of the pronouns, with probability `share`; else a name or a noun phrase."""
     if "people" in kinds and rng.random() < share:
-        # Names and nouns are third persons already.
+        # Names and nouns are already third persons.
         return rng.choices(pronouns, [1 if one.person in (_HE, _THEY) else 2 for one in pronouns])[0]
     return _name(rng) if "people" in kinds and rng.random() < 0.25 else _noun_phrase(rng, kinds)
 
 
 def _other(rng, subject, kinds="people"):
-    """Someone else than the subject: neither "I see me" nor "we see me"."""
+    """Someone other than the subject: neither "I see me" nor "we see me"."""
     same = {_I: (_I, _WE), _WE: (_I, _WE), _YOU: (_YOU,)}.get(subject.person, ())
     return _someone(rng, kinds, [one for one in _PRONOUNS if one.person not in same], 0.5)
 
 
-# What follows a verb: English, French, the French pronoun before the verb, and what the participle agrees with there.
+# Complements of a verb: English, French, the French pronoun before the verb, and the agreement of the participle.
 
 
 def _direct(rng, subject, kinds, negated):
@@ -300,7 +300,7 @@ def _state(rng, subject, kinds, negated):
 
 # Clauses.
 
-# How often, who, what follows the verb, which verbs, of what kind that is.
+# Weight, kinds of the subject, complement, verbs, kinds of the complement.
 _FRAMES = (
     (12, "people animals", _direct, "see, look for, look at, wait for, find, love", "people animals"),
     (6, "people", _direct, "help, invite, listen to", "people"),
@@ -329,7 +329,7 @@ _HOW_OFTEN = _pairs("often: souvent | always: toujours | sometimes: parfois")
 
 
 def _clause(rng, question=False):
-    """A clause in English and in French, not spelled yet."""
+    """A clause in English and in French, before the spelling rules."""
     _, who, complement, verbs, kinds = rng.choices(_FRAMES, [frame[0] for frame in _FRAMES])[0]
     verb, subject = _VERBS[rng.choice(verbs.split(", "))], _someone(rng, who, _PRONOUNS[question:], 0.65)
     past = bool(verb.past) and rng.random() < 0.3
@@ -418,9 +418,9 @@ _OPINIONS = ("think", "say", "know")
 _LINKS = _pairs("because: parce que | but: mais")
 
 
-# Spelling, in this order.
+# Spelling rules, applied in this order.
 
-_VOWEL = "[aâeéêèiîoôuyhœAE]"  # what elides; the h of all words here is mute
+_VOWEL = "[aâeéêèiîoôuyhœAE]"  # words before these elide; the h of all words here is mute
 _ENGLISH_SPELLING = (("amn't", "am not"), ("cann't", "can't"), (r"\ba (?=[aeiou])", "an "))
 _FRENCH_SPELLING = (
     (rf"\b([ms])a (?={_VOWEL})", r"\1on "),  # mon école

@@ -1,7 +1,7 @@
-"""Texts with named entities: columns as CoNLL has them, tables, JSON lines with spans, and a built-in set.
+"""Texts with named entities: columns as in CoNLL, tables, JSON lines with spans, and a built-in set.
 
-An example is (text, entities): a scalar string, and `(entities, 3)` strings, for each entity where it starts and ends,
-in characters (Unicode code points) of the text, the end not included, and its label. Entities are whole words of
+An example is (text, entities): a scalar string, and `(entities, 3)` strings, for each entity its start, its end and its
+label; places are characters (Unicode code points) of the text, the end not included. Entities are whole words of
 `words.located`, see `tags.resolve`, in the order of the text. Words in columns are joined by one space.
 """
 
@@ -21,7 +21,7 @@ from data.files import Form, InputError, error_at, read_lines, read_records, rea
 from data.transforms.tags import SCHEMES, convert, edges, resolve, spans
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # sentences in the built-in set
-AT_ONCE = 256  # sentences whose words are looked for together
+AT_ONCE = 256  # sentences whose words are located together
 _SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
 _WITH_PREFIX = re.compile(r"[BIESLUM]-.+", re.DOTALL)
 _NO_LABEL = re.compile(r"[BIESLUM]-")
@@ -43,31 +43,31 @@ def check(
     known=None,
     form=None,
 ):
-    """Read the whole file once: is everything right, and what is in it?
+    """Reads the whole file once to check and count its content.
 
     Args:
         path: The file, see `load`.
         token_column, tag_column, sentence_column, form: As for `load`.
-        scheme: The scheme that the tags are in, one of `tags.SCHEMES`; None: "IO" where most tags have no prefix, else
-            that which most of them fit.
+        scheme: The scheme of the tags, one of `tags.SCHEMES`; None: "IO" if most tags have no prefix, else the scheme
+            that most of them fit.
         strict: Whether tags that break the scheme are an error; otherwise they are read as `tags.spans` reads them, and
             counted.
-        known: The labels that may occur, those of the training data; None allows any.
+        known: The labels that may occur: those of the training data; None allows any.
 
     Returns:
         `{"sentences": number, "words": number, "scheme": name, "repaired": number, "trimmed": number, "widened":
-        number, "labels": {label: number}}`. Words are counted where the file has tags. `trimmed` spans had something at
-        an edge that shows nothing, `widened` ones began or ended within a word.
+        number, "labels": {label: number}}`. Words are counted if the file has tags. `trimmed` spans had invisible
+        characters at an edge, `widened` ones began or ended within a word.
 
     Raises:
-        InputError: at the first line that is wrong.
+        InputError: at the first wrong line.
     """
     source = _source(path, token_column, tag_column, sentence_column, scheme, form)
     return _checked(path, source, scheme, strict, known)
 
 
 def _checked(path, source, scheme=None, strict=False, known=None):
-    """What `check` returns of a source."""
+    """The result of `check` for a source."""
     found = {"sentences": 0, "words": 0, "scheme": None, "repaired": 0, "trimmed": 0, "widened": 0, "labels": {}}
     possible = [scheme] if scheme else [name for name in SCHEMES if name != "IO"] if source.prefixes else ["IO"]
     wrong = {name: [] for name in possible}  # scheme -> (line, tag) of those that break it
@@ -94,28 +94,29 @@ def _checked(path, source, scheme=None, strict=False, known=None):
 
 
 def load(path, *, token_column=0, tag_column=-1, sentence_column="", scheme=None, form=None):
-    """The texts and entities of a file, read as they are needed.
+    """The texts and entities of a file, read while they are used.
 
     Args:
-        path: The file, each also with `.gz`:
-            JSON objects (`.jsonl`, `.ndjson`, `.json`) of `text` and `entities`, a list of `start`, `end` and `label`.
-            A table that `files.read_table` reads, with a header, where a column is named.
-            Any other: columns. A word on each line, with its tag in a column of its own, between tabs or spaces (in
+        path: The file, of one of these formats, each also with `.gz`:
+            JSON objects (`.jsonl`, `.ndjson`, `.json`) with `text` and `entities`, a list of `start`, `end` and
+            `label`.
+            A table with a header that `files.read_table` reads, if a column is given by name.
+            Any other file has columns: a word on each line, with its tag in another column, between tabs or spaces (in
             `.csv` commas), and a blank line between sentences. `-DOCSTART-` and comments are left out. A comment is a
-            line that begins with "#" and has another number of columns, or, before the first word of a sentence, no
+            line that begins with "#" and has another number of columns or, before the first word of a sentence, no
             tag.
-        token_column, tag_column: The columns of the word and of its tag: a number, from 0, or from the end where
+        token_column, tag_column: The columns of the word and of its tag: a number, from 0, or from the end if
             negative; or a name.
-        sentence_column: The column that names the sentence, at its first word or at each; "": there is none, sentences
-            end at blank lines.
+        sentence_column: The column that names the sentence, at its first word or at each; "" if there is none:
+            sentences then end at blank lines.
         scheme: As for `check`. "IO": tags are labels without prefixes, and neighbours of one type are one entity.
-        form: A `files.Form`: the encoding, and in tables and columns the separator; None: as the file itself says.
+        form: A `files.Form`: the encoding, and in tables and columns the separator; None takes both from the file.
 
     Returns:
         A `tf.data.Dataset` of (text, entities), see the top of this module, in the order of the file.
 
     Raises:
-        InputError: at the first line that is wrong. The whole file is checked before this returns.
+        InputError: at the first wrong line. The whole file is checked before this returns.
 
     Example:
         >>> for text, entities in load("tests/fixtures/entities.conll").take(1):
@@ -164,7 +165,7 @@ def _resolved(path, sentences, counts=None):
 
 
 def _joined(words, tags, lines):
-    """The text of words, and where its entities stand, with the line of their first word."""
+    """The text of words, and the places of its entities, with the line of their first word."""
     starts = [0]
     for word in words:
         starts.append(starts[-1] + len(word) + 1)
@@ -173,7 +174,7 @@ def _joined(words, tags, lines):
 
 
 def _source(path, token_column, tag_column, sentence_column, scheme, form):
-    """What reads a file: an object with `sentences()` and `prefixes`, whether its tags have any."""
+    """The reader of a file: an object with `sentences()` and `prefixes` (whether its tags have prefixes)."""
     form = form or Form()
     suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
     kind = suffixes[-1] if suffixes else ""
@@ -186,16 +187,16 @@ def _source(path, token_column, tag_column, sentence_column, scheme, form):
 
 
 def _column(column):
-    """A column's number, or its name; None where there is none."""
+    """A column's number, or its name; None if there is none."""
     column = str(column).strip()
     return int(column) if re.fullmatch(r"-?\d{1,4}", column) else column or None
 
 
 class _Tagged:
-    """Files with a word in each row. `rows()` gives (line, word, tag, sentence), and None where a sentence ends."""
+    """Files with a word in each row. `rows()` yields (line, word, tag, sentence), and None where a sentence ends."""
 
-    prefixes = None  # whether tags have any; None until all rows are read
-    tags = ()  # those that occur, with their counts
+    prefixes = None  # whether tags have prefixes; None until all rows are read
+    tags = ()  # the tags of the file, with their counts
 
     def __init__(self, path, columns, scheme, form):
         self.path, self.form = path, form
@@ -226,7 +227,7 @@ class _Tagged:
 
 
 def _have_prefixes(tags, scheme=None):
-    """Whether tags, a `Counter`, have prefixes: what most of them say; without any "O" they are no labels alone."""
+    """Whether tags, a `Counter`, have prefixes: as most of them do; without "O" they cannot be labels alone."""
     with_prefix = sum(count for tag, count in tags.items() if _WITH_PREFIX.fullmatch(tag))
     bare = sum(tags.values()) - with_prefix - tags["O"]
     return with_prefix >= bare or scheme not in (None, "IO") or (scheme is None and not tags["O"])
@@ -244,7 +245,7 @@ class _Table(_Tagged):
         for chunk in read_table(self.path, list(dict.fromkeys(names)), form=self.form):
             for line, *cells in zip(chunk.index.tolist(), *(chunk[name].tolist() for name in names), strict=True):
                 word, tag, *sentence = cells
-                # A blank line, which `read_table` leaves out, ends a sentence where no column names it.
+                # A blank line, which `read_table` leaves out, ends a sentence if no column names it.
                 blank = self.sentence is None and before is not None and line > before + 1 + word.count("\n")
                 before = line
                 if blank or not (word or tag) or word == "-DOCSTART-":
@@ -262,10 +263,10 @@ class _Columns(_Tagged):
         super().__init__(path, columns, scheme, form)
 
     def _layout(self, separator):
-        """The separator, and how many columns there are, as most lines have it."""
+        """The separator and the number of columns, as in most lines."""
         possible = [separator] if separator else ["\t", " "]
-        # How often lines have so many fields, counted without and with the empty ones at their end; lines that begin
-        # with "#" are looked at where there are no others.
+        # Counts of (number of fields without the empty ones at the end of the line, number of all fields). Lines that
+        # begin with "#" are used only if there are no others.
         shapes = {(by, marked): collections.Counter() for by in possible for marked in (False, True)}
         for _, line in self._lines():
             if line is not None:
@@ -275,7 +276,7 @@ class _Columns(_Tagged):
         shapes = {by: shapes[by, False] or shapes[by, True] for by in possible}
         if not separator:
             tabs, total = sum(times for (width, _), times in shapes["\t"].items() if width > 1), shapes["\t"].total()
-            alike = len(shapes[" "]) == 1 and tabs < total  # between spaces all lines have so many fields
+            alike = len(shapes[" "]) == 1 and tabs < total  # between spaces all lines have the same number of fields
             separator = "\t" if 2 * tabs >= total and not alike else " "
         widths = collections.Counter()
         for (width, _), times in shapes[separator].items():
@@ -286,7 +287,7 @@ class _Columns(_Tagged):
         return separator, widths.most_common(1)[0][0]
 
     def _lines(self):
-        """(number, line without its end) of each line, None for one that ends a sentence."""
+        """(number, line without its end) of each line; the line is None if it ends a sentence."""
         for number, line in read_lines(self.path, self.form.encoding):
             line = line.rstrip("\r\n")
             yield number, line if line.strip() and not _DOCUMENT.match(line) else None
@@ -333,10 +334,10 @@ class _Columns(_Tagged):
             inside = True
 
     def _may_be(self, tag):
-        """Whether a line that begins with "#", and has all columns, is of a word: whether its tag is one."""
+        """Whether a line that begins with "#" and has all columns holds a word: whether its tag column holds a tag."""
         if tag == "O" or _WITH_PREFIX.fullmatch(tag):
             return True
-        # Between spaces a comment may have as many words as there are columns.
+        # With spaces between columns, a comment may have as many words as there are columns.
         return not self.prefixes and (self.separator != " " or tag in self.tags)
 
     def _cell(self, row, column, line):
@@ -347,7 +348,7 @@ class _Columns(_Tagged):
 
 
 def _width(fields):
-    """How many fields there are without the empty ones at the end."""
+    """The number of fields without the empty ones at the end."""
     width = len(fields)
     while width and not fields[width - 1].strip():
         width -= 1
@@ -394,14 +395,14 @@ class _Spans:
 
 
 def check_public(name, split, *, data_dir=None):
-    """Read a split of a public set once: how many of its spans are not whole words?
+    """Reads a split of a public set once and counts the spans that are not whole words.
 
     Args:
         name, split, data_dir: As for `public`.
 
     Returns:
-        `{"trimmed": number, "widened": number, "left_out": number}`, see `check`; spans of words in which there is
-        nothing to see are left out.
+        `{"trimmed": number, "widened": number, "left_out": number}`, see `check`; spans without a visible character
+        are left out.
 
     Raises:
         InputError: as `public`.
@@ -413,7 +414,7 @@ def check_public(name, split, *, data_dir=None):
 
 
 def public(name, split, *, data_dir=None):
-    """A public set of tagged words of TensorFlow Datasets, downloaded when first asked for.
+    """A public set of tagged words of TensorFlow Datasets, downloaded at the first use.
 
     Args:
         name: Its name there, such as "conll2003" or "wikiann/en".
@@ -422,12 +423,12 @@ def public(name, split, *, data_dir=None):
 
     Returns:
         A `tf.data.Dataset` of (text, entities), see the top of this module, in a fixed order. Words come from the
-        feature "tokens", or the only one of words; tags from "ner", or the only one of tags.
+        feature "tokens", or from the only feature of words; tags from "ner", or from the only feature of tags.
 
     Raises:
-        InputError: if there is no such set or split, it holds no tagged words or cannot be downloaded.
+        InputError: if there is no such set or split, or it has no tagged words or cannot be downloaded.
     """
-    next(_public_sentences(name, split, data_dir), None)  # what is wrong is said now
+    next(_public_sentences(name, split, data_dir), None)  # raises errors now, not while iterating
 
     def rows():
         for _, text, entities, _ in _resolved(name, _public_sentences(name, split, data_dir), {"left_out": 0}):
@@ -449,7 +450,7 @@ def _public_sentences(name, split, data_dir):
 
 
 def public_splits(name, *, data_dir=None):
-    """Which of "train", "validation" and "test" a public set has, downloading it if need be.
+    """Which of "train", "validation" and "test" a public set has; downloads the set if needed.
 
     Raises:
         InputError: as `public`.
@@ -461,14 +462,14 @@ def public_splits(name, *, data_dir=None):
 
 
 def built_in(split, seed=0):
-    """Sentences made by a grammar: people, places, organisations and dates whose names do not tell which they are.
+    """Sentences made by a grammar: people, places, organisations and dates; a name alone does not give its label.
 
-    "Jordan", "Paris", "Morgan" or a name never heard before may be a person, a place or an organisation; "May", "Will"
-    and "Rose" may be no name at all. What stands around them decides, so that looking names up says little.
+    "Jordan", "Paris", "Morgan" or an unseen name may be a person, a place or an organisation; "May", "Will" and "Rose"
+    may be no name at all. The words around them decide, so that a lookup of names finds little.
 
     Args:
         split: "train" (4,000 sentences), "validation" (500) or "test" (500).
-        seed: Of the generator: another seed gives other sentences.
+        seed: Seed of the generator: another seed gives other sentences.
 
     Returns:
         A `tf.data.Dataset` of (text, entities), in a fixed order.
@@ -512,7 +513,7 @@ _SHARED = _phrases(
     "Jordan|Paris|Washington|Sydney|Florence|Austin|Chelsea|Madison|Georgia|Victoria|Lincoln|Morgan|Ford|Lloyd|Benton|"
     "Milan|Adelaide|Carson|Houston|Dallas|Orlando|Savannah|Sofia|Chester|Nelson|Stirling|Ashton|Camden|Devon|Preston"
 )
-# Words that are names in one place and none in another.
+# Words that are names in some places only.
 _WORDS = _phrases("Will|Rose|Mark|Grant|Hope|Bill|May|Grace|Frank|Dean|Summer|Faith")
 _SYLLABLES = _phrases(
     "ba|bel|bran|cal|dor|el|fen|gar|hal|is|jor|kel|lan|mar|nor|or|pel|quin|ros|sel|tam|ul|ver|wen|yar|zel"
@@ -538,7 +539,7 @@ _WHEN = _phrases(" on {DATE}| in {DATE}| {DATE}|||")
 
 
 def _sentence(rng):
-    """A pattern with its places filled: (text, entities)."""
+    """A pattern with names in its places: (text, entities)."""
     pattern = rng.choice(_PATTERNS)
     pattern = pattern.replace("{ON}", rng.choice(_WHEN))
     text, entities = "", []

@@ -21,20 +21,20 @@ _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string)
 
 
 def check(path, text_column="text", label_column="label", known=None, form=None):
-    """Read the whole file once: is everything right, and what is in it?
+    """Reads the whole file once to check and count its rows.
 
     Args:
         path: The file.
-        text_column: Column or key that holds the text.
-        label_column: Column or key that holds the label.
-        known: The labels that may occur, those of the training data; None allows any.
+        text_column: Column or key of the text.
+        label_column: Column or key of the label.
+        known: The labels that may occur: those of the training data; None allows any.
         form: As for `load`.
 
     Returns:
         `{"rows": number, "labels": {label: number}}`, the most frequent label first, ties in alphabetical order.
 
     Raises:
-        InputError: at the first line that is wrong; see `data.files.read_table`.
+        InputError: at the first wrong line; see `data.files.read_table`.
 
     Example:
         >>> check("tests/fixtures/reviews.csv")
@@ -57,20 +57,20 @@ def check(path, text_column="text", label_column="label", known=None, form=None)
 
 
 def load(path, text_column="text", label_column="label", form=None):
-    """The texts and labels of a table, read as they are needed.
+    """The texts and labels of a table, read while they are used.
 
     Args:
         path: The file: CSV, TSV, JSON or Parquet, see `data.files.read_table`.
-        text_column: Column or key that holds the text.
-        label_column: Column or key that holds the label, text or a number.
-        form: A `data.files.Form`; None: as the file itself says.
+        text_column: Column or key of the text.
+        label_column: Column or key of the label, text or a number.
+        form: A `data.files.Form`; None takes the format from the file itself.
 
     Returns:
-        A `tf.data.Dataset` of (text, label): scalar strings, in the order of the file. Labels are without the spaces
-        around them.
+        A `tf.data.Dataset` of (text, label): scalar strings, in the order of the file. Spaces around labels are
+        removed.
 
     Raises:
-        InputError: at the first line that is wrong. The whole file is checked before this returns.
+        InputError: at the first wrong line. The whole file is checked before this returns.
     """
     check(path, text_column, label_column, form=form)
 
@@ -90,14 +90,14 @@ def _frames(path, text_column, label_column, form):
 def built_in(split, seed=0):
     """Short film reviews made by a grammar, balanced, "positive" or "negative" by composition.
 
-    Opinion words of either kind stand in every place of every sentence; negation, contrast, quotation and their
-    combinations decide what they amount to. Counting words or pairs of words therefore says little, order decides.
-    About a third are as short as what people type first: "great movie", "not bad". No text occurs twice, within a
-    split or in two, not even with other case or punctuation.
+    Opinion words of both kinds occur in every place of every sentence; negation, contrast, quotation and their
+    combinations decide the label. Counts of words or of pairs of words therefore say little; the order decides.
+    About a third are as short as the first inputs of many users: "great movie", "not bad". No text occurs twice, within
+    a split or in two, not even with other case or punctuation.
 
     Args:
         split: "train" (4,000 reviews), "validation" (500) or "test" (500).
-        seed: Of the generator: another seed gives other reviews.
+        seed: Seed of the generator: another seed gives other reviews.
 
     Returns:
         A `tf.data.Dataset` of (text, label): scalar strings, in a fixed order.
@@ -134,7 +134,7 @@ def _written(seed):
 
 
 def words_of(text):
-    """A text without its case and its punctuation, in which two texts have to differ."""
+    """A text without its case and its punctuation; two texts of the set differ in it."""
     return " ".join(re.findall(r"[\w']+", text.lower()))
 
 
@@ -142,8 +142,8 @@ def _phrases(written):
     return written.split("|")
 
 
-# The grammar. Every function returns (value, words): 1 for praise, -1 for blame. A word of either polarity is as likely
-# in each place, and so is each way of turning it around, so that no word and no pair of words gives the label away.
+# The grammar. Every function returns (value, words): 1 for praise, -1 for blame. Words of both polarities, and all ways
+# to negate them, are equally likely in each place, so that no word and no pair of words gives the label away.
 
 _ADJECTIVES = {
     1: "brilliant funny moving clever gripping charming wonderful touching fresh witty superb delightful warm elegant "
@@ -206,7 +206,7 @@ def _sign(rng, straight=0.6):
 
 
 def _statement(rng, straight=0.7):
-    """One opinion: "the plot is not particularly dull"; `straight` is how often nothing turns it around."""
+    """One opinion: "the plot is not particularly dull"; `straight` is the share that is not negated."""
     word, turn = _sign(rng, 0.5), _sign(rng, straight)
     degree = f"{rng.choice(_DEGREES)} " if rng.random() < 0.8 else ""
     subject = rng.choice(_SUBJECTS)
@@ -224,7 +224,7 @@ def _statement(rng, straight=0.7):
 
 
 def _short(rng):
-    """What people type first: "great movie", "not bad at all", "I loved it", "a waste of time", "don't watch it"."""
+    """A short text: "great movie", "not bad at all", "I loved it", "a waste of time", "don't watch it"."""
     word, turn = _sign(rng, 0.5), _sign(rng, 0.65)
     form = rng.choices([_described, _felt, _judged, _advised, _done], [6, 2, 2, 1.5, 1])[0]
     return word * turn, form(rng, word, turn > 0)
@@ -264,7 +264,7 @@ def _judged(rng, word, straight):
 
 
 def _advised(rng, word, straight):
-    """Advice to see it or to leave it, or against either."""
+    """Advice to see the film or to avoid it, perhaps negated."""
     if word > 0 and rng.random() < 0.4:
         return rng.choice(_RECOMMENDED) if straight else rng.choice(_NOT_RECOMMENDED)
     if word < 0 and straight and rng.random() < 0.4:
@@ -281,7 +281,7 @@ def _done(rng, word, straight):
 
 
 def _opposed(rng):
-    """Two statements of opposite value: the one that counts, and the one that does not."""
+    """Two statements of opposite value: the value and words of the one that counts, and the words of the other."""
     value, text = _statement(rng)
     while True:
         other, overruled = _statement(rng)
@@ -333,7 +333,7 @@ def _review(rng):
 
 
 def public(name, split, *, data_dir=None):
-    """A public text-classification set of TensorFlow Datasets, downloaded when first asked for.
+    """A public text-classification set of TensorFlow Datasets, downloaded at the first use.
 
     Args:
         name: Its name there, such as "imdb_reviews", "glue/sst2" or "ag_news_subset".
@@ -344,12 +344,12 @@ def public(name, split, *, data_dir=None):
         A `tf.data.Dataset` of (text, name of the label): scalar strings, in a fixed order.
 
     Raises:
-        InputError: if there is no such set or split, it holds no labelled text or cannot be downloaded.
+        InputError: if there is no such set or split, or it has no labelled text or cannot be downloaded.
     """
     found = public_sets.Public(name, data_dir)
     text, label = found.feature("text", found.is_text), found.feature("label", found.is_label)
     names = tf.constant(found.features[label].names)
-    # Sets made for a contest mark labels that are withheld by -1.
+    # Sets made for a contest have -1 for labels that are not published.
     examples = found.examples(split).filter(lambda example: example[label] >= 0)
     if next(iter(examples.take(1)), None) is None:
         raise InputError(name, f"expected labels in the split {split!r}, received none.")
@@ -357,7 +357,7 @@ def public(name, split, *, data_dir=None):
 
 
 def public_splits(name, *, data_dir=None):
-    """Which of "train", "validation" and "test" a public set has, downloading it if need be.
+    """Which of "train", "validation" and "test" a public set has; downloads the set if needed.
 
     Raises:
         InputError: as `public`.

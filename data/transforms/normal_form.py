@@ -1,4 +1,4 @@
-"""Unicode normal form C in graph operations: one way to write what looks the same, such as "é" and "e" with an accent.
+"""Unicode normal form C in graph operations: one encoding for equal texts, such as "é" and "e" with an accent.
 
 Source: "Unicode Normalization Forms", Unicode Standard Annex #15, and section 3.11 of the Unicode Standard; the tables
 are those of Python's `unicodedata`.
@@ -17,21 +17,21 @@ _LONGEST = 4  # characters in a canonical decomposition, at most
 _NONE = -1  # no character
 
 # Hangul syllables are made of a leading consonant, a vowel and perhaps a trailing consonant, by arithmetic.
-_SYLLABLE, _LEADING, _VOWEL, _TRAILING = 0xAC00, 0x1100, 0x1161, 0x11A7  # the first; trailing consonants start after it
+_SYLLABLE, _LEADING, _VOWEL, _TRAILING = 0xAC00, 0x1100, 0x1161, 0x11A7  # the first ones; _TRAILING is the code before
 _LEADINGS, _VOWELS, _TRAILINGS = 19, 21, 28
 _SYLLABLES = _LEADINGS * _VOWELS * _TRAILINGS
 
 
 class _Tables(NamedTuple):
-    """What Unicode says; the keys are in increasing order."""
+    """Tables of Unicode; the keys are in increasing order."""
 
-    settled: str  # pattern of the texts that stay as they are
+    settled: str  # pattern of texts that are certainly in normal form
     decomposable: np.ndarray  # (decomposable,) characters
     decompositions: np.ndarray  # (decomposable, _LONGEST) their full decompositions, filled up with _NONE
     marks: np.ndarray  # (marks,) characters whose combining class is not 0
     classes: np.ndarray  # (marks,) their combining classes
     pairs: np.ndarray  # (pairs,) two characters that compose, see `_pair`
-    composites: np.ndarray  # (pairs,) what they compose to
+    composites: np.ndarray  # (pairs,) the characters that they compose to
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def _tables():
         written = unicodedata.decomposition(character)
         if written and not written.startswith("<"):  # those with a tag are not canonical
             decompositions[code] = [ord(part) for part in unicodedata.normalize("NFD", character)]
-            if unicodedata.normalize("NFC", character) == character:  # else excluded from composition
+            if unicodedata.normalize("NFC", character) == character:  # else it is excluded from composition
                 first, second = (int(part, 16) for part in written.split())
                 composites[int(_pair(first, second))] = code
                 unsettled.add(second)
@@ -84,8 +84,7 @@ def _pair(first, second):
 def nfc(texts):
     """Unicode normal form C: texts that are canonically equivalent become the same bytes.
 
-    Texts that hold nothing that could change, which is most of what is written, are only looked through, by one regular
-    expression.
+    Most texts contain no character that could change; for them one regular expression is all that runs.
 
     Args:
         texts: `(batch,)` strings; malformed UTF-8 becomes U+FFFD.
@@ -107,7 +106,7 @@ def nfc(texts):
     return tf.cond(tf.reduce_all(settled), lambda: tf.identity(texts), normalised)
 
 
-@tf.autograph.experimental.do_not_convert  # it took a second, for graph operations as they are
+@tf.autograph.experimental.do_not_convert  # the conversion took a second, and these are graph operations already
 def _normalised(texts):
     characters = _decomposed(tf.strings.unicode_decode(texts, "UTF-8"))
     codes, rows = characters.flat_values, characters.value_rowids()
@@ -117,7 +116,7 @@ def _normalised(texts):
 
 
 def _decomposed(characters):
-    """Each character as its full canonical decomposition: `(batch, characters)` ragged int32, and so returned."""
+    """Each character as its full canonical decomposition; `(batch, characters)` ragged int32, before and after."""
     codes = characters.flat_values
     place, known = _find(codes, _tables().decomposable)
     number = codes - _SYLLABLE
@@ -136,13 +135,13 @@ def _decomposed(characters):
 
 
 def _filled(*columns):
-    """`(_LONGEST, ...)` columns to `(..., _LONGEST)`, those that lack being _NONE."""
+    """Up to `_LONGEST` columns as `(..., _LONGEST)`; missing columns are _NONE."""
     none = tf.fill(tf.shape(columns[0]), _NONE)
     return tf.stack([*columns, *[none] * (_LONGEST - len(columns))], axis=1)
 
 
 def _ordered(codes, rows):
-    """Marks in the order of their combining classes, each among those that follow the same character."""
+    """Sorts the marks after each character by their combining classes."""
     classes = _classes(codes)
     first = tf.concat([tf.ones([1], "bool"), rows[1:] != rows[:-1]], 0)[: tf.size(rows)]  # of a text
     run = tf.cumsum(tf.cast(first | (classes == 0), "int32"))
@@ -150,11 +149,11 @@ def _ordered(codes, rows):
 
 
 def _composed(codes, rows):
-    """Characters and marks put together, as long as there are any to put together.
+    """Composes characters and marks until there is nothing left to compose.
 
-    A round composes the first pair of each starter. To look again, in the next round, at marks that were passed by is
-    harmless: two characters are in the table only if the whole of what they decompose to, in canonical order, composes
-    to the same.
+    A round composes the first pair of each starter. The next round tries again the marks that did not compose; this is
+    harmless: two characters are in the table only if their full decomposition, in canonical order, composes to the same
+    character.
     """
 
     def compose(codes, rows, changed):
@@ -162,13 +161,13 @@ def _composed(codes, rows):
         is_starter = tf.cast(classes == 0, "int32")
         before = tf.cumsum(is_starter, exclusive=True)  # starters before each character
         starters = tf.concat([[0], tf.cast(tf.where(is_starter)[:, 0], "int32")], 0)
-        starter = tf.gather(starters, before)  # the last one
+        starter = tf.gather(starters, before)  # the last starter before each character
         previous = tf.concat([[0], classes[:-1]], 0)[: tf.size(codes)]
         adjacent = starter == place - 1
         reaches = (before > 0) & (tf.gather(rows, starter) == rows) & (adjacent | (previous < classes))
         composite, known = _composite(tf.gather(codes, starter), codes)
         possible = reaches & known
-        possible &= ~tf.gather(possible, starter)  # a starter that is itself taken up waits for the next round
+        possible &= ~tf.gather(possible, starter)  # a starter that is itself composed waits for the next round
         count = tf.cumsum(tf.cast(possible, "int32"))
         chosen = possible & (count - 1 == tf.gather(count, starter))
         taken = tf.where(chosen)
@@ -185,7 +184,7 @@ def _composed(codes, rows):
 
 
 def _composite(first, second):
-    """What two characters compose to, and whether they do."""
+    """The character that two characters compose to, and whether they do."""
     pair = tf.bitwise.left_shift(tf.cast(first, "int64"), tf.constant(21, "int64")) | tf.cast(second, "int64")
     place, known = _find(pair, _tables().pairs)
     composite = tf.gather(_tables().composites, place)
@@ -203,6 +202,6 @@ def _classes(codes):
 
 
 def _find(values, keys):
-    """Where each value stands among the increasing `keys`, and whether it does."""
+    """The position of each value among the increasing `keys`, and whether it is one of them."""
     place = tf.minimum(tf.searchsorted(keys, values), len(keys) - 1)
     return place, tf.gather(keys, place) == values

@@ -1,4 +1,4 @@
-"""Sequences of numbers whose lengths differ, as one tensor and back."""
+"""Sequences of numbers of different lengths, from a padded tensor."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ def unpadded(values):
     """Numbers without the rows of NaN at their end, which stand for padding; gaps within a sequence stay.
 
     Args:
-        values: `(batch, timesteps, features)` floats, or a `tf.RaggedTensor` of them, which stays as it is.
+        values: `(batch, timesteps, features)` floats, or a `tf.RaggedTensor` of them, which is returned unchanged.
 
     Returns:
         `(batch, None, features)` `tf.RaggedTensor`.

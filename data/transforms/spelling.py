@@ -1,4 +1,4 @@
-"""What a word looks like: its number, its case and its letters, for tasks where names that were never seen matter."""
+"""Features of a word: its number, its case and its letters, for tasks where unseen names matter."""
 
 import collections
 
@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from data.transforms.words import PADDING, UNKNOWN, located
 
-# What a word's case may be, the first that fits; 0 is padding.
+# The cases of a word; the first pattern that fits counts. 0 is padding.
 _CASES = (
     r"\pN[\pN.,:/-]*",
     r".*\pN.*",
@@ -21,7 +21,7 @@ CASES = 1 + len(_CASES)
 
 
 def key(words):
-    """What a word is looked up by: lower case, digits as 0."""
+    """The form in which words are looked up: lower case, digits as 0."""
     return tf.strings.lower(tf.strings.regex_replace(words, r"\pN", "0"), encoding="utf-8")
 
 
@@ -30,7 +30,7 @@ def learn(texts, size, minimum=1):
 
     Args:
         texts: `tf.data.Dataset` of scalar strings.
-        size: How many words at most, a positive integer.
+        size: Largest number of words, a positive integer.
         minimum: How often a word must occur.
 
     Returns:
@@ -41,6 +41,7 @@ def learn(texts, size, minimum=1):
         (['ann'], ['n', '7', 'A', 'a'])
     """
 
+    @tf.autograph.experimental.do_not_convert
     def look(batch):
         words = located(batch)[0].flat_values
         return words, key(words)
@@ -54,21 +55,21 @@ def learn(texts, size, minimum=1):
 
 
 class Spelling(tf.Module):
-    """Texts to numbers for each word: of the word, of its case, of its letters.
+    """Texts to numbers for each word: one for the word, one for its case and one for each letter.
 
     Args:
-        words: The words that have a number, as `learn` gives them; others are unknown.
-        characters: The characters that have one.
+        words: The words that have a number, as `learn` returns them; others are unknown.
+        characters: The characters that have a number.
         letters: How many characters of a word are read, from its start; a positive integer.
 
     Attributes:
-        sizes: How many numbers there are of words, cases and characters; 0 is padding, 1 an unknown word or character.
+        sizes: How many numbers words, cases and characters have; 0 is padding, 1 an unknown word or character.
 
     Call arguments:
         texts: `(batch,)` strings.
 
     Returns:
-        `(batch, timesteps, 2 + letters)` int64, padded with 0 at the right, one timestep at least.
+        `(batch, timesteps, 2 + letters)` int64, padded with 0 at the right, at least one timestep.
 
     Example:
         >>> spelling = Spelling(["ann"], ["A", "n"], letters=4)
@@ -94,7 +95,7 @@ class Spelling(tf.Module):
         return tf.concat([self.words.lookup(key(words))[:, None], case[:, None], letters], axis=1)
 
     def ragged(self, texts):
-        """As a call, without padding."""
+        """The result of a call without padding, ragged."""
         words = located(texts)[0]
         return words.with_values(self.features(words.values))
 

@@ -1,8 +1,8 @@
 """Texts to pieces of words and back without loss, in graph operations: no text is unknown.
 
-A vocabulary of pieces is a unigram language model: each has a log probability, and a word is cut so that their sum is
-greatest. What no piece holds is written as its UTF-8 bytes. The model is learnt by `sentencepiece`; to apply it takes
-TensorFlow alone.
+A vocabulary of pieces is a unigram language model: each piece has a log probability, and a word is split so that their
+sum is greatest. Characters that no piece contains become their UTF-8 bytes. `sentencepiece` learns the model; applying
+it needs only TensorFlow.
 
 Source: "Subword Regularization: Improving Neural Network Translation Models with Multiple Subword Candidates", 2018,
 arXiv:1804.10959.
@@ -24,32 +24,32 @@ FIRST_BYTE = 3
 FIRST_PIECE = FIRST_BYTE + 256
 SPACE = "▁"  # U+2581: how a space is written in a piece, always its first character
 
-_MOST_CHARACTERS = 20_000_000  # that pieces are learnt from; the library holds some 40 bytes for each
+_MOST_CHARACTERS = 20_000_000  # from which pieces are learnt; the library holds some 40 bytes for each
 _LEAST_COVERAGE = 0.98  # the library refuses less
-_UNKNOWN_PENALTY = 10.0  # nats that a character which no piece holds lies below the worst piece, as in sentencepiece
-_ROOT = 0  # of the tree of pieces; also: no such node
+_UNKNOWN_PENALTY = 10.0  # nats between the worst piece and a character that is in no piece, as in sentencepiece
+_ROOT = 0  # root of the tree of pieces; also: no such node
 
-# What the library gives a meaning of its own; all of it becomes bytes.
+# Characters with a special meaning in the library; they become bytes.
 _RESERVED = r"[\x00▁▅]"
 
 
 def learn(texts, size, *, held=2_000_000):
-    """A vocabulary of pieces, learnt from the words of a data set and how often they occur, in one pass.
+    """A vocabulary of pieces, learnt from the counts of a data set's words, in one pass.
 
-    Characters have a piece of their own, the most frequent first, in half of the vocabulary at most; rarer ones are
-    written as bytes. Of more than 20 million characters the pieces are learnt from as many, each word having its share.
+    The most frequent characters have a piece of their own, in half of the vocabulary at most; rarer ones become bytes.
+    Of more than 20 million characters, 20 million are used, with each word's share kept.
 
     Args:
         texts: `tf.data.Dataset` of scalar strings.
-        size: How many ids there are to be, with `FIRST_PIECE` (259) that are no pieces; a small data set yields fewer.
-        held: Words counted at a time; when there are more, the rarest half is forgotten, which bounds the memory.
+        size: Number of ids, `FIRST_PIECE` (259) of which are no pieces; a small data set yields fewer.
+        held: Words counted at a time; if there are more, the rarest half is dropped, which bounds the memory.
 
     Returns:
         List of `[piece, score]`, `str` and log probability in nats, for `Subwords`; the same for the same texts.
 
     Raises:
-        ValueError: if `size` leaves no room for pieces or for nearly all that the texts are written in, or if there is
-            no text to learn from.
+        ValueError: if `size` leaves no room for pieces or for nearly all characters of the texts, or if there is no
+            text to learn from.
 
     Example:
         >>> pieces = learn(tf.data.Dataset.from_tensor_slices(["low lower lowest", "new newer newest"]), 300)
@@ -65,7 +65,7 @@ def learn(texts, size, *, held=2_000_000):
 
 
 def _count(texts, held):
-    """`{word: times}` of what may be learnt from."""
+    """`{word: times}` of the words to learn from, without reserved characters."""
 
     def words_of(batch):
         words = tf.strings.regex_replace(_words(nfc(batch)).flat_values, _RESERVED, " ")
@@ -83,7 +83,7 @@ def _train(words, size):
         sentence_iterator=_sentences(words),
         model_writer=written,
         model_type="unigram",
-        vocab_size=size - FIRST_BYTE + 1,  # it has one id before the bytes
+        vocab_size=size - FIRST_BYTE + 1,  # the library has one id before the bytes
         hard_vocab_limit=False,
         unk_id=0,
         bos_id=-1,
@@ -93,8 +93,8 @@ def _train(words, size):
         character_coverage=_coverage(words, size),
         normalization_rule_name="identity",
         remove_extra_whitespaces=False,
-        max_sentence_length=2**30,  # bytes; longer ones would be left out
-        num_threads=1,  # sums of floats depend on how many there are
+        max_sentence_length=2**30,  # bytes; longer sentences would be left out
+        num_threads=1,  # sums of floats depend on the number of threads
         minloglevel=2,
     )
     model = sentencepiece.SentencePieceProcessor(model_proto=written.getvalue())
@@ -103,15 +103,15 @@ def _train(words, size):
 
 
 def _sentences(words):
-    """Each word as often as it occurs, or its share of `_MOST_CHARACTERS`, two at a time.
+    """Each word as often as it occurs, or its share of `_MOST_CHARACTERS`, two words in a sentence.
 
-    The library considers strings that more than one character follows, the end included. In texts a word like "their"
-    is always followed by a space and would have no piece of its own; of "their their" one ends the sentence.
+    The library considers only strings that are followed by different characters, or by the end. In texts a word like
+    "their" is always followed by a space and would get no piece; in "their their" the second one ends the sentence.
     """
     share = min(1, _MOST_CHARACTERS / sum(len(SPACE + word) * times for word, times in words.items()))
     seen = 0
     for word, times in words.items():
-        # Fractions are carried on from word to word, so that rare words are not all rounded off.
+        # Fractions are added up from word to word, so that rare words are not all rounded to 0.
         pairs, odd = divmod(int(share * (seen + times)) - int(share * seen), 2)
         seen += times
         yield from itertools.repeat(f"{word} {word}", pairs)
@@ -119,7 +119,7 @@ def _sentences(words):
 
 
 def _coverage(words, size):
-    """Share of the text that is written in its most frequent characters, as many as half of the pieces."""
+    """Share of the text that consists of its most frequent characters, half as many as there are pieces."""
     characters = collections.Counter()
     for word, times in words.items():
         for character in SPACE + word:
@@ -130,14 +130,14 @@ def _coverage(words, size):
     if coverage < _LEAST_COVERAGE:
         least = FIRST_PIECE + 2 * (int(np.searchsorted(written, _LEAST_COVERAGE)) + 1)
         raise ValueError(
-            f"`size` must leave room for {_LEAST_COVERAGE:.0%} of what the texts are written in, at least {least} for "
-            f"these, which have {len(written)} different characters. Received: size={size}."
+            f"`size` must leave room for {_LEAST_COVERAGE:.0%} of the texts' characters: at least {least} for these "
+            f"texts, which have {len(written)} different characters. Received: size={size}."
         )
     return float(coverage)
 
 
 def _words(texts):
-    """Words between single spaces: `(batch,)` -> `(batch, None)` ragged; joined by spaces they are the text again."""
+    """Words between single spaces: `(batch,)` -> `(batch, None)` ragged; joined by spaces they give the text."""
     words = tf.strings.split(texts, " ")
     lengths = tf.where(texts == "", tf.zeros([], "int64"), words.row_lengths())
     return tf.RaggedTensor.from_row_lengths(tf.ragged.boolean_mask(words, texts != "").values, lengths)
@@ -146,13 +146,13 @@ def _words(texts):
 class Subwords(tf.Module):
     """Texts to ids of pieces and back: `text(subwords(texts))` is `nfc(texts)`.
 
-    Ids: 0 is padding, 1 begins and 2 ends a sequence, 3 to 258 are the bytes, then come the `pieces`. A text is cut at
-    its spaces, each of which belongs to the word after it, and so does one that is put before the first word; a word's
-    pieces are those whose scores have the greatest sum.
+    Ids: 0 is padding, 1 begins and 2 ends a sequence, 3 to 258 are the bytes, then come the `pieces`. A text is split
+    at its spaces. Each space belongs to the word after it; one is added before the first word. A word's pieces are
+    those whose scores have the greatest sum.
 
     Args:
-        pieces: List of `[piece, score]`, as `learn` gives it: different strings in which "▁" stands for a space and
-            at the beginning only, and their log probabilities.
+        pieces: List of `[piece, score]`, as `learn` returns it: different strings in which "▁" stands for a space and
+            occurs only at the beginning, and their log probabilities.
 
     Attributes:
         size: Number of ids.
@@ -164,7 +164,7 @@ class Subwords(tf.Module):
         `(batch, None)` `tf.RaggedTensor` of int64, without begin and end; an empty text has no pieces.
 
     Raises:
-        ValueError: if a piece is empty, is there twice or has "▁" elsewhere, or if its score is not finite.
+        ValueError: if a piece is empty, occurs twice or has "▁" elsewhere, or if its score is not finite.
 
     Example:
         >>> subwords = Subwords([["▁new", -1.0], ["er", -1.5], ["▁", -3.0], ["e", -3.5]])
@@ -188,21 +188,21 @@ class Subwords(tf.Module):
         self.shown = tf.constant(["", "<s>", "</s>", *shown, *names])
         self.unknown_score = min((score for _, score in pieces), default=0.0) - _UNKNOWN_PENALTY
         edges, scores, ids = _tree(spoken, [score for _, score in pieces])
-        # One edge that no text has: a table must not be empty.
+        # A table must not be empty: -1 is an edge that no text has.
         keys, values = tf.constant([-1, *edges], "int64"), tf.constant([_ROOT, *edges.values()], "int64")
         self.edges = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(keys, values), _ROOT)
         self.scores, self.ids = tf.constant(scores, "float32"), tf.constant(ids, "int64")  # (nodes,)
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def __call__(self, texts):
-        with tf.device("CPU"):  # thousands of small operations
+        with tf.device("CPU"):  # these are thousands of small operations
             words = _words(nfc(texts))
             different, place = tf.unique(words.flat_values)
             ids = tf.gather(self._segmented(different), place)
             return words.with_values(ids).merge_dims(1, 2)
 
     def text(self, ids):
-        """The texts of ids; those that are no text (0, 1 and 2) are left out, and malformed UTF-8 becomes U+FFFD.
+        """The texts of ids; 0, 1 and 2 are left out, and malformed UTF-8 becomes U+FFFD.
 
         Args:
             ids: `(batch, timesteps)` integers, ragged or padded with 0.
@@ -215,7 +215,7 @@ class Subwords(tf.Module):
         return tf.strings.regex_replace(texts, "^ ", "")
 
     def pieces(self, ids):
-        """Each piece as it is shown to people: "▁" for a space, <0xC3> for a byte, <s>, </s>, and "" for padding.
+        """Each piece for display: "▁" for a space, <0xC3> for a byte, <s>, </s>, and "" for padding.
 
         Args:
             ids: Integers of any shape, dense or ragged.
@@ -228,7 +228,7 @@ class Subwords(tf.Module):
     def _segmented(self, words):
         """The best pieces of each word: `(words,)` strings -> `(words, pieces)` ragged int64.
 
-        The characters of all words stand in one row, each word with its space.
+        The characters of all words are in one tensor, each word with its space.
         """
         words = tf.strings.unicode_decode(tf.strings.join([" ", words]), "UTF-8")  # (words, characters)
         nodes = self._matched(tf.cast(words.values, "int64"))  # (characters, longest)
@@ -237,14 +237,14 @@ class Subwords(tf.Module):
         node = tf.gather_nd(nodes, tf.stack([begins, tf.gather(lengths, begins) - 1], 1))
         piece = tf.gather(self.ids, node)[:, None]
         ids = tf.where(piece != PADDING, tf.pad(piece, [[0, 0], [0, 3]]), _byte_ids(tf.gather(words.values, begins)))
-        ids = tf.RaggedTensor.from_tensor(ids, padding=PADDING)  # one id, or those of 1 to 4 bytes
+        ids = tf.RaggedTensor.from_tensor(ids, padding=PADDING)  # one id, or the ids of 1 to 4 bytes
         rows = tf.gather(words.value_rowids(), begins)
         return tf.RaggedTensor.from_value_rowids(ids, rows, words.nrows(), validate=False).merge_dims(1, 2)
 
     def _matched(self, codes):
-        """Nodes of the tree that are reached by 1 to `longest` characters from each on, `_ROOT` past its leaves.
+        """Nodes of the tree that 1 to `longest` characters, from each character on, lead to; `_ROOT` if there is none.
 
-        No piece goes on past a space, so none goes on past its word; one more space ends the row.
+        A piece has a space only at its beginning, so it cannot extend past its word; one more space ends the tensor.
         """
         characters, columns = tf.size(codes, "int64"), []
         codes = tf.concat([codes, [ord(" ")]], 0)
@@ -257,7 +257,7 @@ class Subwords(tf.Module):
         return tf.stack(columns, axis=1)
 
     def _scored(self, nodes):
-        """Scores of the pieces that end at nodes: a character alone always has one, minus infinity is no piece."""
+        """Scores of the pieces that end at nodes, minus infinity if none does; single characters always have one."""
         scores = tf.gather(self.scores, nodes)
         single = scores[:, :1]
         single = tf.where(single == -math.inf, self.unknown_score, single)
@@ -265,24 +265,24 @@ class Subwords(tf.Module):
 
 
 def _best_lengths(scores, words):
-    """How long the first of the best pieces is from each character to the end of its word: `(characters,)` int64.
+    """The length of the first of the best pieces from each character to the end of its word: `(characters,)` int64.
 
-    Viterbi from the end of all words at once, the longest word first, so that those that go on are the first ones.
+    Viterbi from the end of all words at once. The words are sorted, longest first, so that the active ones come first.
 
     Args:
-        scores: `(characters, longest)` of the pieces that begin at each character, by their length.
+        scores: `(characters, longest)`, scores of the pieces that begin at each character, by their length.
         words: `(words, characters)` ragged.
     """
     order = tf.argsort(words.row_lengths(), direction="DESCENDING")
     sizes, ends = tf.gather(words.row_lengths(), order), tf.gather(words.row_limits(), order)
     none = tf.fill([tf.size(ends), scores.shape[1] - 1], -math.inf)
-    best = tf.concat([tf.zeros([tf.size(ends), 1]), none], 1)  # of what follows 1, 2, ... characters on
+    best = tf.concat([tf.zeros([tf.size(ends), 1]), none], 1)  # best sums from 1, 2, ... characters later to the end
     most = tf.reduce_max(tf.concat([[0], sizes], 0))
     kinds = {"size": tf.cast(most, "int32"), "element_shape": [None], "infer_shape": False}
     places, lengths = tf.TensorArray("int64", **kinds), tf.TensorArray("int64", **kinds)
 
     def step(left, best, places, lengths):
-        """Left: characters up to the end of the word, this one included."""
+        """`left`: characters up to the end of the word, this one included."""
         active = tf.searchsorted(-sizes, [-left], side="right")[0]
         place = ends[:active] - left
         best = best[:active]
@@ -300,7 +300,8 @@ def _best_lengths(scores, words):
 def _begins(lengths, words):
     """Places of the characters at which a best piece begins: `(pieces,)` int64.
 
-    Each place knows the next. Each round marks what is reached from what is marked and doubles the leaps.
+    `leap` is the next such place from each character. Each round marks the places that marked ones lead to, and
+    doubles the leaps.
     """
     characters = tf.size(lengths, "int64")
     leap = tf.concat([tf.range(characters) + lengths, [characters]], 0)
@@ -325,7 +326,7 @@ def _byte_ids(codes):
 
 
 def _edge(node, code):
-    """One integer for a node and the character that leads on from it."""
+    """One integer for a node and the next character."""
     return node * 2**21 + code
 
 
@@ -333,8 +334,8 @@ def _tree(pieces, scores):
     """The characters of all pieces as one tree.
 
     Returns:
-        `(edges, scores, ids)`: `{edge: node}`, and of each node the score and the id of the piece that ends there,
-        minus infinity and 0 where none does.
+        `(edges, scores, ids)`: `{edge: node}`, and for each node the score and the id of the piece that ends there,
+        minus infinity and 0 if none does.
     """
     edges, at, ids = {}, [-math.inf], [PADDING]
     for number, (piece, score) in enumerate(zip(pieces, scores, strict=True), start=FIRST_PIECE):

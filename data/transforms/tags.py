@@ -1,4 +1,4 @@
-"""Tags of words for entities: the schemes, their conversion, and both ways between tags and places in a text."""
+"""Tags of words for entities: the schemes and their conversion; from tags to places in a text and back."""
 
 import bisect
 
@@ -13,13 +13,13 @@ _PREFIXES = {"BIO": "BIIB", "BIOES": "BIES", "BIOUL": "BILU", "BMES": "BMES"}
 
 
 def spans(tags):
-    """The entities that tags of any scheme tell of, read as `conlleval` reads them.
+    """The entities that tags of any scheme mark, read as `conlleval` reads them.
 
-    An entity begins at B, S or U, and at any other tag that does not go on with an entity of its own type; so IOB1
-    needs no reading of its own, and tags that break their scheme still mean something.
+    An entity begins at B, S or U, and at any other tag that does not continue an entity of its own type. So IOB1 needs
+    no special rule, and tags that break their scheme still mark entities.
 
     Args:
-        tags: List of "O" or prefix, "-" and label: "B-PER".
+        tags: List of "O" or of prefix, "-" and label, such as "B-PER".
 
     Returns:
         List of (start, end, label), in words, the end not included.
@@ -41,10 +41,10 @@ def spans(tags):
 
 
 def tagged(entities, length, scheme="BIO"):
-    """Tags of a scheme that tell of entities: the inverse of `spans`, but for IO, where neighbours of a type are one.
+    """Tags of a scheme that mark entities: the inverse of `spans`, except in IO, where neighbours of a type are one.
 
     Args:
-        entities: List of (start, end, label), in words, none over another.
+        entities: List of (start, end, label), in words; they do not overlap.
         length: Number of words.
         scheme: One of `SCHEMES`.
 
@@ -74,7 +74,7 @@ def tagged(entities, length, scheme="BIO"):
 
 
 def convert(tags, scheme):
-    """Tags of any scheme as those of another; nothing is lost, but in IO the border of neighbours of one type.
+    """Tags of any scheme as tags of another; only IO loses something: the border between neighbours of one type.
 
     Example:
         >>> convert(["I-PER", "I-PER", "O"], "BIO")
@@ -84,14 +84,14 @@ def convert(tags, scheme):
 
 
 def edges(texts):
-    """Where the words of texts stand that show something: those that a span can mean.
+    """Places of the visible words of texts; a span means some of these words.
 
     Args:
         texts: List of `str`.
 
     Returns:
         For each text `(starts, ends)`, lists of places in characters (Unicode code points), the end not included. The
-        words are those of `words.located` without those of spaces, control characters and characters of no width.
+        words are those of `words.located` without words of spaces, control characters and characters of no width.
 
     Example:
         >>> edges(["Ann \u200b\u200e met", " "])
@@ -104,14 +104,14 @@ def edges(texts):
 
 
 def resolve(start, end, starts, ends):
-    """The whole words that a span means: those of `edges` that it shares a character with.
+    """The whole words that a span means: the words of `edges` that share a character with it.
 
     A span with spaces or characters of no width at its edges means the words within; one that begins or ends within a
-    word means the whole word. What is learnt, scored and shown of an entity are these words.
+    word means the whole word. These words are the entity in training, evaluation and answers.
 
     Args:
         start, end: The span, in characters, the end not included.
-        starts, ends: Of one text, see `edges`.
+        starts, ends: The places of a text's words, see `edges`.
 
     Returns:
         `(start, end)` of the words; None if there are none.
@@ -126,7 +126,7 @@ def resolve(start, end, starts, ends):
 
 
 class Tags(tf.Module):
-    """Entities in a text to a number for each of its words, and back, in graph operations.
+    """The entities of a text as a number for each word, and back, in graph operations.
 
     Args:
         labels: The kinds of entities, different from each other.
@@ -136,7 +136,7 @@ class Tags(tf.Module):
         names: The tags in the order of their numbers, "O" first.
 
     Raises:
-        ValueError: if there is no such scheme, or it marks an entity by what stands before it, as IOB1 does.
+        ValueError: if the scheme is not one of these; in IOB1, for example, a tag depends on the entity before it.
 
     Example:
         >>> tags = Tags(["PER"], "BIO")
@@ -167,12 +167,12 @@ class Tags(tf.Module):
         self.numbers = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(self.labels, numbers), -1)
 
     def __call__(self, starts, ends, entities):
-        """The tag of each word: that of the entity that it shares a character with, the last one of several.
+        """The tag of each word: that of the entity that shares a character with it, the last one of several.
 
         Args:
-            starts, ends: `(batch, None)` ragged int64, where the words stand, as `words.located` gives them.
-            entities: `(batch, None, 3)` ragged strings, see `data.sets.entities`, in the order of the text. Those with
-                another label than `labels` are left out.
+            starts, ends: `(batch, None)` ragged int64, places of the words, as `words.located` returns them.
+            entities: `(batch, None, 3)` ragged strings, see `data.sets.entities`, in the order of the text. Entities
+                whose label is not in `labels` are left out.
 
         Returns:
             `(batch, None)` ragged int64.
@@ -184,13 +184,13 @@ class Tags(tf.Module):
         place = tf.boolean_mask(tf.strings.to_number(table[:, :2], "int64"), known)
         label = tf.boolean_mask(label, known)
         row = tf.boolean_mask(entities.value_rowids(), known)
-        # The last entity that starts before the word ends; before all of them, none that ends anywhere.
+        # The last entity that starts before the word ends; the first key stands for no entity.
         keys = tf.concat([[-1], row * wide + place[:, 0]], 0)
         stops = tf.concat([[-1], row * wide + place[:, 1]], 0)
         starts_at, ends_at = (rows * wide + tf.cast(x.flat_values, "int64") for x in (starts, ends))
         found = tf.searchsorted(keys, ends_at - 1, side="right") - 1
         inside = tf.gather(stops, found) > starts_at
-        found = tf.where(inside, found, -1 - tf.range(tf.size(found)))  # words outside are like no neighbour
+        found = tf.where(inside, found, -1 - tf.range(tf.size(found)))  # words outside differ from their neighbours
         same = found[1:] == found[:-1]
         edge = tf.ones([tf.minimum(tf.size(found), 1)], tf.bool)
         first = tf.concat([edge, tf.logical_not(same)], 0)
@@ -201,14 +201,14 @@ class Tags(tf.Module):
         return starts.with_flat_values(tf.where(inside, tag, 0))
 
     def entities(self, tags):
-        """The entities that numbers of tags tell of, read as `spans` reads them.
+        """The entities that numbers of tags mark, read as `spans` reads them.
 
         Args:
             tags: `(batch, timesteps)` integers, 0 at padding.
 
         Returns:
-            `(row, first, last, label)`, each `(entities,)` int64, in the order of the text: which text, the first and
-            the last word, and the number of the label, that of the first word.
+            `(row, first, last, label)`, each `(entities,)` int64, in the order of the text: the number of the text, the
+            first and the last word, and the number of the first word's label.
         """
         tags = tf.cast(tags, "int64")
         before, after = tf.pad(tags, [[0, 0], [1, 0]])[:, :-1], tf.pad(tags, [[0, 0], [0, 1]])[:, 1:]

@@ -11,15 +11,15 @@ from data.files import InputError, read_lines
 PADDING, UNKNOWN, FIRST_WORD = 0, 1, 2  # ids
 UNKNOWN_WORD = "<unk>"
 
-# Control characters and every space but the plain one, with those of no width.
+# Control characters and all spaces except the plain one, including those of no width.
 _SPACE = r"[\p{Cc}\p{Zl}\p{Zp}\x{A0}\x{1680}\x{2000}-\x{200C}\x{202F}\x{205F}\x{2060}\x{3000}\x{FEFF}]"
-# Characters that show nothing: spaces, control characters, those that Unicode calls ignorable, an empty braille cell.
+# Invisible characters: spaces, control characters, those that Unicode calls ignorable, an empty braille cell.
 _NOTHING = (
     r"[\pZ\p{Cc}\x{AD}\x{34F}\x{61C}\x{115F}\x{1160}\x{17B4}\x{17B5}\x{180B}-\x{180F}\x{200B}-\x{200F}\x{202A}-\x{202E}"
     r"\x{2060}-\x{206F}\x{2800}\x{3164}\x{FE00}-\x{FE0F}\x{FEFF}\x{FFA0}\x{FFF0}-\x{FFF8}\x{1BCA0}-\x{1BCA3}"
     r"\x{1D173}-\x{1D17A}\x{E0000}-\x{E0FFF}]+"
 )
-# One character each: Chinese, Japanese.
+# Chinese and Japanese characters, each a word of its own.
 _IDEOGRAPH = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
 # A flag is two letters; a family or a coloured hand is several symbols, joined.
 _PICTURE = r"[\x{1F3FB}-\x{1F3FF}\x{FE0F}]*"
@@ -27,7 +27,7 @@ _EMOJI = rf"[\x{{1F1E6}}-\x{{1F1FF}}]{{2}}|\p{{So}}{_PICTURE}(?:\x{{200D}}[\pS\p
 
 _CONTRACTION = (r"(?i)(\pL)(n't)\b", r"\1 \2")
 
-# What is rewritten before words are looked for, in this order.
+# Rewrites before the text is split into words, in this order.
 _REWRITES = (
     (r"(?i)</?(?:br|p|i|b|u|em|strong|span|div|a|hr)(?:[\s/][^<>]{0,500})?>", " "),  # markup
     (r"[‘’ʼ`´]", "'"),
@@ -38,7 +38,7 @@ _REWRITES = (
     (r"\?{4,}", "???"),
 )
 
-# What a word is; the first alternative that fits is taken.
+# Pattern of a word; the first alternative that fits is taken.
 _WORD = "|".join(
     (
         r"(?i:n't)\b",
@@ -58,7 +58,7 @@ _ABBREVIATION = r"(?:\pL\.){2,}"  # U.S.
 
 
 def visible(texts):
-    """The texts as they are, and "" for those in which there is nothing to see: spaces and characters without width.
+    """The texts unchanged, but "" for those without a visible character: only spaces and characters without width.
 
     Example:
         >>> visible([" a ", " \u200b"]).numpy().tolist()
@@ -68,11 +68,11 @@ def visible(texts):
 
 
 def split(texts, *, lower=True):
-    """Words of each text: what carries meaning is kept, such as "n't", "!" and "8/10".
+    """Words of each text, including signs that carry meaning, such as "n't", "!" and "8/10".
 
     "Don't!" is do, n't, !; punctuation, Chinese characters and emoji are words of their own; `<br />` is dropped;
-    hyphenated words come apart; invalid UTF-8 becomes U+FFFD. Text that is split already stays as it is. A text with
-    nothing to see has no words.
+    hyphenated words are split; invalid UTF-8 becomes U+FFFD. Text that is already split stays as it is. A text without
+    a visible character has no words.
 
     Args:
         texts: `(batch,)` strings.
@@ -95,10 +95,10 @@ def split(texts, *, lower=True):
 
 
 def located(texts):
-    """Words of each text with the places where they stand; nothing is rewritten, so that `text[start:end]` is the word.
+    """Words of each text with their places; nothing is rewritten, so that `text[start:end]` is the word.
 
-    Words are those of `split`, but for case, quotation marks, markup and repeated signs, which stay as they are, and
-    for letters with dots, which are one word ("U.S.").
+    Words are those of `split`, except that case, quotation marks, markup and repeated signs stay as they are, and that
+    letters with dots are one word ("U.S.").
 
     Args:
         texts: `(batch,)` strings; invalid UTF-8 becomes U+FFFD, one character.
@@ -113,12 +113,12 @@ def located(texts):
         (['Ann', 'ca', "n't", '.'], [0, 4, 6, 9], [3, 6, 9, 10])
     """
     texts = visible(tf.strings.unicode_transcode(texts, "UTF-8", "UTF-8", errors="replace"))
-    texts = tf.strings.regex_replace(texts, _SPACE, " ")  # a character for a character
+    texts = tf.strings.regex_replace(texts, _SPACE, " ")  # one character becomes one character
     spaced = texts
     for pattern, replacement in (_CONTRACTION, (_IDEOGRAPH, r" \0 "), (rf"{_ABBREVIATION}|{_WORD}", r" \0 ")):
         spaced = tf.strings.regex_replace(spaced, pattern, replacement)
     words = tf.strings.split(spaced)
-    # Only spaces were added, so the words one after the other are the characters of the text that are no spaces.
+    # Only spaces were added, so the concatenated words are the text without its spaces.
     characters = tf.strings.unicode_decode(texts, "UTF-8")
     is_space = characters.flat_values == ord(" ")
     places = tf.ragged.range(characters.row_lengths()).flat_values  # of each character in its own text
@@ -134,10 +134,10 @@ def learn_words(texts, size, *, lower=True, minimum=1, held=2_000_000):
 
     Args:
         texts: `tf.data.Dataset` of scalar strings.
-        size: How many words to return at most, a positive integer.
+        size: Largest number of words to return, a positive integer.
         lower: As for `split`.
         minimum: How often a word must occur.
-        held: Words counted at a time; when there are more, the rarest half is forgotten, which bounds the memory.
+        held: Words counted at a time; if there are more, the rarest half is dropped, which bounds the memory.
 
     Returns:
         List of `str`, the most frequent first, ties in alphabetical order.
@@ -163,10 +163,11 @@ def counted(texts, words_of, held):
 
     Args:
         texts: `tf.data.Dataset` of scalar strings.
-        words_of: Texts `(batch,)` -> all of their words, `(words,)`; graph operations only.
-        held: Words counted at a time; when there are more, the rarest half is forgotten, which bounds the memory.
+        words_of: Maps texts `(batch,)` to all of their words, `(words,)`; graph operations only.
+        held: Words counted at a time; if there are more, the rarest half is dropped, which bounds the memory.
     """
 
+    @tf.autograph.experimental.do_not_convert
     def count(batch):
         words, _, counts = tf.unique_with_counts(words_of(batch))
         return words, counts
@@ -184,19 +185,19 @@ class Tokenizer(tf.Module):
 
     Args:
         words: The vocabulary, without repetitions and without `<unk>`, which is the unknown word.
-        lower: Whether texts are put in lower case.
+        lower: Whether texts are converted to lower case.
         max_length: Words kept of a text; None keeps all.
-        keep: Which words are kept of a longer text, those at the "start" or at the "end".
+        keep: Which words of a longer text are kept: those at the "start" or at the "end".
 
     Call arguments:
         texts: `(batch,)` strings.
 
     Returns:
         `(batch, timesteps)` int64, padded with 0 at the right. A text without words is one unknown word, so that
-        every row has at least one timestep; of no texts there is one timestep too.
+        every row has at least one timestep; an empty batch has one timestep too.
 
     Raises:
-        ValueError: if a word is there twice, `max_length` is not positive or `keep` is neither.
+        ValueError: if a word occurs twice, `max_length` is not positive or `keep` is neither.
 
     Example:
         >>> tokenizer = Tokenizer(["good", "not"])
@@ -221,11 +222,11 @@ class Tokenizer(tf.Module):
         self.written = tf.constant(["", *words])
 
     def split(self, texts):
-        """Words of each text, all of them: `(batch,)` strings -> `(batch, None)` ragged strings."""
+        """All words of each text: `(batch,)` strings -> `(batch, None)` ragged strings."""
         return split(texts, lower=self.lower)
 
     def shown(self, texts):
-        """The words that `ragged` gives the ids of, cut at `max_length`: `(batch, None)` ragged strings."""
+        """The words whose ids `ragged` returns, cut at `max_length`: `(batch, None)` ragged strings."""
         words = self.split(texts)
         if self.max_length is not None:
             words = words[:, : self.max_length] if self.keep == "start" else words[:, -self.max_length :]
@@ -263,14 +264,14 @@ def load_vectors(path, words, *, seed=0):
     Args:
         path: The file: on each line a word and its numbers, between spaces.
         words: The vocabulary of a `Tokenizer`.
-        seed: For the words that the file does not hold: they are drawn from a normal distribution with the
-            standard deviation of those that it does.
+        seed: For words that are not in the file: their vectors are drawn from a normal distribution with the
+            standard deviation of those in the file.
 
     Returns:
         `(matrix, found)`: `(len(words) + 2, features)` float32 with zeros for padding; how many words were found.
 
     Raises:
-        InputError: if the file cannot be read, a line has another number of features or something that is no number.
+        InputError: if the file cannot be read, or a line has another number of features or a field that is no number.
 
     Example:
         >>> matrix, found = load_vectors("tests/fixtures/glove.txt", ["film", "unheard"])
@@ -287,7 +288,7 @@ def load_vectors(path, words, *, seed=0):
         if features is None:
             features = len(fields) - 1
         word = " ".join(fields[:-features]) if features else ""
-        # GloVe holds a few words with spaces, such as ". . ."; a number before the last features is a feature too many.
+        # GloVe has a few words with spaces, such as ". . ."; if one ends in a number, the line has too many features.
         if not word or (len(fields) > features + 1 and _is_number(fields[-features - 1])):
             raise InputError(path, f"expected a word and {features} numbers, received {len(fields) - 1}.", number)
         row = wanted.get(word)

@@ -1,1 +1,1 @@
-"""What runs any task: its record, training, the run folder, export, the command line. No file here knows a task."""
+"""The engine of all tasks: records, training, the run folder, export, the command line. It imports no task."""

@@ -31,7 +31,7 @@ KEPT = {
     "checkpoint_minutes",
     "tensorboard",
     "memory",
-}  # may differ in a resumed run
+}  # settings that may differ in a resumed run
 
 
 def main(task, arguments=None):
@@ -42,7 +42,7 @@ def main(task, arguments=None):
 
 
 def run(task, arguments):
-    """As `main`, but returns the exit status."""
+    """As `main`, but returns the exit status instead of exiting."""
     known = {
         "train": Verb(task.config, _train),
         "evaluate": Verb(Evaluate, _evaluate),
@@ -80,12 +80,12 @@ def run(task, arguments):
         say(f"error: {error}")
         return 1
     except Interrupted as interrupted:
-        say(f"interrupted; what is trained is kept. To go on: {program} --run {interrupted} --resume")
+        say(f"interrupted; a checkpoint is written. To continue: {program} --run {interrupted} --resume")
         return 130
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of our output has gone
+    except BrokenPipeError:  # the program that reads our output has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:
@@ -93,12 +93,12 @@ def run(task, arguments):
         return 1
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        say(f"error: {where}{error.strerror or error}; what was there before is as it was.")
+        say(f"error: {where}{error.strerror or error}; files that existed are unchanged.")
         return 2
 
 
 def question(task):
-    """What a task answers: the first line of its module's docstring."""
+    """The question that a task answers: the first line of its module's docstring."""
     return sys.modules[task.config.__module__].__doc__.strip().splitlines()[0]
 
 
@@ -110,7 +110,7 @@ def flag(name):
 
 
 def _parsed(task, kind, program, arguments):
-    """The flags of a verb as its dataclass; the settings of `--config` come first, so that flags win."""
+    """The flags of a verb as its dataclass; flags override the settings of `--config`, which come before them."""
     arguments = [*_from_file(kind, arguments), *arguments]
     flags = tyro.cli(kind, prog=program, args=arguments)
     flags.run = flags.run or f"runs/{task.name}"
@@ -128,7 +128,7 @@ def _parsed(task, kind, program, arguments):
 
 
 def _from_file(kind, arguments):
-    """The settings of the file that `--config` names, as flags; none where it is not there."""
+    """The settings of the file that `--config` names, as flags; none without `--config`."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     given = [
         one.split("=", 1) if "=" in one else [one, *arguments[at + 1 : at + 2]] for at, one in enumerate(arguments)
@@ -153,19 +153,19 @@ def _from_file(kind, arguments):
         kind = fields[name].type
         if isinstance(value, bool) != (kind is bool) or isinstance(value, list | dict):
             raise InputError(path, f"expected a value for {name!r} as its flag takes it, received {value!r}.")
-        if name in ("config", "resume", "overwrite"):  # what to do with a folder is said anew each time
+        if name in ("config", "resume", "overwrite"):  # these concern one command, not the run
             continue
         flags += [flag(name) if value else f"--no-{flag(name)[2:]}"] if kind is bool else [flag(name), str(value)]
     return flags
 
 
 def _resumed(flags, program, arguments):
-    """The settings that the run began with; flags that say otherwise are an error."""
+    """The settings that the run began with; flags with other values are an error."""
     folder = RunFolder(flags.run)
     if not folder.has(CONFIG):
         if folder.path.exists() and any(folder.path.iterdir()):
             raise InputError(folder, "expected a run to resume, received a folder without config.json.")
-        return flags  # it was killed before it began
+        return flags  # the run was killed before it began
     began = folder.read_config(type(flags))
     given = tyro.cli(type(flags), prog=program, args=arguments, default=began)
     for field in dataclasses.fields(began):
@@ -179,7 +179,7 @@ def _resumed(flags, program, arguments):
 
 
 def check(values, limits):
-    """Raises InputError for the first of the settings that is out of its range; None is a setting that is not given."""
+    """Raises InputError for the first setting that is out of its range; None is a setting that is not given."""
     for name, (low, high) in limits.items():
         value = values.get(name)
         if value is not None and (not math.isfinite(value) or value < low or (high is not None and value > high)):
@@ -206,7 +206,7 @@ def _predict(task, flags):
     if not flags.inputs and not flags.input:
         raise InputError("predict", "expected inputs as arguments, or --input FILE, or --input - for standard input.")
     if flags.to:
-        writing.writer_of(task, flags.to)  # an unknown suffix is said before anything is read
+        writing.writer_of(task, flags.to)  # reports an unknown suffix before anything is read
     config, _, parts = verbs.restored(task, flags.run, **_replaced(task, flags))
     found = verbs.answers(task, parts, task.inputs(flags, config))
     if flags.to:
@@ -221,7 +221,7 @@ def _predict(task, flags):
 
 
 def _replaced(task, flags):
-    """The settings of the run that flags of another verb replace."""
+    """The flags of another verb that replace settings of the run."""
     settings = {field.name for field in dataclasses.fields(task.config)} - {"run", "data"}
     given = {name: value for name, value in vars(flags).items() if name in settings and value is not None}
     check(given, ranges(task.config))

@@ -1,4 +1,4 @@
-"""A trained model for others to run: a SavedModel from raw input, or the network alone as ONNX or LiteRT."""
+"""Exports a trained model: a SavedModel that takes raw input, or the network alone as ONNX or LiteRT."""
 
 import contextlib
 import re
@@ -17,24 +17,23 @@ FORMATS = ("savedmodel", "onnx", "litert")
 
 
 class ExportError(RuntimeError):
-    """The format cannot hold this model, or the library that writes it is missing."""
+    """The format cannot represent this model, or the library that writes it is missing."""
 
 
 def export(parts, to, format="savedmodel"):
     """Writes `parts` to the folder `to`; returns the path written.
 
-    The SavedModel takes raw input and needs nothing but TensorFlow. ONNX and LiteRT hold the network after the
-    preparation of its input, features -> scores; what was written is run and compared with the model before this
-    returns.
+    The SavedModel takes raw input and needs only TensorFlow. ONNX and LiteRT contain the network after the preparation
+    of its input, features -> scores; the written file is run and compared with the model before this function returns.
 
     Raises:
-        ExportError: if the format cannot hold the model or its library is not installed.
+        ExportError: if the format cannot represent the model or its library is not installed.
         InputError: if `to` cannot be written.
     """
     write = {"savedmodel": _savedmodel, "onnx": _onnx, "litert": _litert}[format]
     if parts.extras.search and format != "savedmodel":
         raise ExportError(
-            f"{format} holds a network, and the answers of this task come from a search over it; --format savedmodel"
+            f"{format} holds a network alone, and this task's answers need a search over it; use --format savedmodel"
         )
     names = {"savedmodel": to, "onnx": to.with_suffix(".onnx"), "litert": to.with_suffix(".tflite")}
     target = names[format]
@@ -53,7 +52,7 @@ def export(parts, to, format="savedmodel"):
 
 @contextlib.contextmanager
 def _quiet():
-    """Writing a lookup table warns of a collection that only TensorFlow 1 read, LiteRT's interpreter of its move."""
+    """Hides two warnings: of lookup tables, about a collection of TensorFlow 1; of LiteRT, about its interpreter."""
     logger = tf.get_logger()
     level = logger.level
     logger.setLevel("ERROR")
@@ -82,7 +81,7 @@ def _remove(path):
 def _savedmodel(parts, path):
     archive = keras.export.ExportArchive()
     archive.track(parts.model)
-    if isinstance(parts.prepare, tf.Module):  # it may hold tables; a plain function holds nothing
+    if isinstance(parts.prepare, tf.Module):  # a module may hold tables; a plain function holds none
         archive.track(parts.prepare)
     archive.add_endpoint("serve", parts.serve.python_function, input_signature=[parts.signature])
     for constant, values in parts.extras.constants.items():
@@ -102,7 +101,7 @@ def _onnx(parts, path):
         )
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         names = [given.name for given in session.get_inputs()]
-    except Exception as error:  # whatever the converter or the runtime does not know
+    except Exception as error:  # anything that the converter or the runtime does not support
         raise ExportError(f"ONNX cannot hold this network: {_first_line(error)}") from None
     _compare(parts, "ONNX", lambda features: session.run(None, _by_name(features, names))[0])
 
@@ -132,7 +131,7 @@ def _litert(parts, path):
 
 
 def _compare(parts, format, run):
-    """What was written must give the model's numbers."""
+    """Raises ExportError unless the written file gives the model's numbers."""
     for raws in (parts.samples, *([sample] for sample in parts.samples)):
         features = parts.features(stacked(raws, parts.signature))
         expected = np.asarray(parts.scores(features))
@@ -146,7 +145,7 @@ def _compare(parts, format, run):
 
 
 def _by_name(features, names):
-    """Name of an input -> array; a converter may have added to the names of the features, `x` to `serving_x:0`."""
+    """Name of an input -> array; converters may extend the names of the features, such as `x` to `serving_x:0`."""
     if not isinstance(features, dict):
         return {names[0]: np.asarray(features)}
     place = lambda feature: max(

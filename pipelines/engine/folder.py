@@ -1,4 +1,4 @@
-"""A run's folder: text, weights and pictures, each written whole or not at all; no pickles."""
+"""The folder of a run: text, weights and pictures; each file is written whole or not at all; no pickles."""
 
 import contextlib
 import dataclasses
@@ -38,28 +38,28 @@ class RunFolder:
 
     @property
     def previous(self):
-        """Where the run that this one replaces waits until this one is finished."""
+        """The folder that holds the run to be replaced until this one is finished."""
         return self.path.with_name(self.path.name + ".previous")
 
     def begin(self, config, vocabularies, overwrite):
-        """Makes the folder; a run that was there is set aside until this one is finished.
+        """Makes the folder; an old run in it is moved to `previous` until this one is finished.
 
         Raises:
-            InputError: if the folder holds something and `overwrite` is False, or something that is not a run.
+            InputError: if the folder is not empty and `overwrite` is False, or if it holds something other than a run.
         """
         self.check_free(overwrite)
         if self.path.exists() and any(self.path.iterdir()):
-            if self.previous.exists():  # what stands here now was never finished; what it was to replace stays
+            if self.previous.exists():  # the run in the folder was never finished; the one that it was to replace stays
                 shutil.rmtree(self.path)
             else:
                 self.path.rename(self.previous)
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(VOCABULARIES, vocabularies)
-        self.write_json(CONFIG, dataclasses.asdict(config))  # last: with it the folder is a run
+        self.write_json(CONFIG, dataclasses.asdict(config))  # last: a folder with this file is a run
 
     @contextlib.contextmanager
     def begun(self, config, vocabularies, resumed):
-        """Within: what comes before training. If that fails, a new run leaves the folder as it was."""
+        """Context for all work before training. If it fails, a new run restores the folder."""
         if resumed:
             yield
             return
@@ -90,14 +90,14 @@ class RunFolder:
             raise InputError(self, f"expected a place to write the run, received {parent}, which cannot be written.")
 
     def finish(self):
-        """The run is complete: its checkpoint, its prepared data and the run that it replaced may go."""
+        """Deletes what a complete run does not need: its checkpoint, its prepared data and the run that it replaces."""
         (self.path / CHECKPOINT).unlink(missing_ok=True)
         shutil.rmtree(self.path / PREPARED, ignore_errors=True)
         if self.previous.exists():
             shutil.rmtree(self.previous)
 
     def write(self, name, write):
-        """`write(path)` writes a temporary file; it takes the place of `name` only when it is whole."""
+        """`write(path)` writes a temporary file, which replaces `name` only when it is complete."""
         path = self.path / name
         temporary = path.with_name(f".{os.getpid()}.{path.name}")
         try:
@@ -115,7 +115,7 @@ class RunFolder:
         self.write_text(name, json.dumps(value, indent=1, ensure_ascii=False) + "\n")
 
     def read_json(self, name):
-        """Raises InputError if the file is missing or not what was written."""
+        """The object in a file; raises InputError if it is missing or not as this program wrote it."""
         try:
             value = json.loads((self.path / name).read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -143,7 +143,7 @@ class RunFolder:
         return config_class(**values)
 
     def write_arrays(self, name, arrays, note):
-        """Arrays, and a `note` of plain values, in one file."""
+        """Writes arrays, and a `note` of plain values, to one file."""
         text = np.frombuffer(json.dumps(note).encode(), "uint8")
 
         def write(path):

@@ -1,4 +1,4 @@
-"""What `--help` shows of a verb's flags: grouped, on one screen; `--help-all` shows the others too."""
+"""The help of a verb: `--help` shows the main flags, in groups, on one screen; `--help-all` shows all."""
 
 import ast
 import dataclasses
@@ -10,16 +10,16 @@ import typing
 from pipelines.engine.settings import helped
 
 LEFT = 28  # columns of the flags
-SHOWN_CHOICES = 8  # more of them than that are counted
+SHOWN_CHOICES = 8  # flags with more choices do not list them
 
 
 def text(program, config, title, everything=False):
     """The help of a verb.
 
     Args:
-        program: What is typed before the flags.
+        program: The command before the flags.
         config: The dataclass of the flags.
-        title: What the verb does, a sentence.
+        title: A sentence that says what the verb does.
         everything: Whether all flags are shown.
     """
     width = min(shutil.get_terminal_size((80, 45)).columns, 100)
@@ -39,7 +39,7 @@ def text(program, config, title, everything=False):
 
 
 def entry(field, described, width):
-    """The lines of one flag: its name with its default, and what it says."""
+    """The lines of one flag: its name with its default, and its description."""
     name = "--" + field.name.replace("_", "-")
     kind, default = field.type, field.default
     choices = typing.get_args(kind) if typing.get_origin(kind) is typing.Literal else ()
@@ -59,7 +59,7 @@ def entry(field, described, width):
 
 
 def docstrings(config):
-    """Field -> the string below it, of a dataclass and those that it extends."""
+    """Field -> the string below it, of a dataclass and its base classes."""
     found = {}
     for one in reversed(config.__mro__):
         if not dataclasses.is_dataclass(one):

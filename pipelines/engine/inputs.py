@@ -1,7 +1,7 @@
-"""What `predict` is asked: texts, files such as images, or tables of numbers, each with the name of its answer.
+"""The inputs of `predict`: texts, files such as images, or tables of numbers, each with a name for its answer.
 
 A reader is `(flags, config)` -> iterator of (name, raw input). The name of a file is its path, of a line its path and
-number; what was typed on the command line has none (None).
+number; the name of an argument of the command line is None.
 """
 
 import functools
@@ -21,7 +21,7 @@ def texts(flags, config, column=None):
     Args:
         flags: A `settings.Predict`.
         config: The run's configuration.
-        column: Name of the setting that names the column of the text in a table; without one tables are read as lines.
+        column: Name of the setting for the column of the text in a table; None reads tables as lines.
     """
     yield from ((None, text) for text in flags.inputs)
 
@@ -47,7 +47,7 @@ def files(suffixes):
     """A reader of whole files, such as images: the raw input is a file's bytes.
 
     Args:
-        suffixes: Those of the files that are taken from a folder, in lower case.
+        suffixes: Suffixes of the files to take from a folder, in lower case.
 
     Returns:
         A reader whose arguments are files, folders and patterns.
@@ -59,7 +59,7 @@ def numbers(columns=()):
     """A reader of tables of numbers, CSV, TSV, Parquet or NumPy's `.npy`: a row is a timestep.
 
     Args:
-        columns: Those wanted, in their order; none: all, which must be numbers.
+        columns: Columns to read, in this order; an empty list reads all, which must be numbers.
 
     Returns:
         A reader whose raw inputs are `(timesteps, features)` float32.
@@ -106,11 +106,11 @@ def paths(given, flag, suffixes=None):
 
     Args:
         given: The arguments.
-        flag: What an error calls them.
-        suffixes: Suffixes of the files taken from a folder; None takes all.
+        flag: The name of the arguments in an error.
+        suffixes: Suffixes of the files to take from a folder; None takes all.
 
     Raises:
-        InputError: if there is no such file, or none in a folder.
+        InputError: if there is no such file, or no file in a folder.
     """
     for name in given:
         path = pathlib.Path(name)

@@ -1,4 +1,4 @@
-"""What the tasks' `load` and `adapt` share: the splits that a configuration names, and pretrained vectors."""
+"""Functions that the tasks' `load` and `adapt` share: the splits of a configuration, and pretrained vectors."""
 
 from data import batching
 from data.files import InputError
@@ -14,10 +14,10 @@ def splits_of(config, source, check, load, public=None):
         source: A module of `data.sets` with `built_in`, `SPLITS`, `public` and `public_splits`.
         check: `(path, known labels or None) -> {"labels": ...}`; raises InputError.
         load: `path -> tf.data.Dataset`.
-        public: `(name, split) -> tf.data.Dataset`, where it is not simply the module's.
+        public: `(name, split) -> tf.data.Dataset`; None uses the module's.
 
     Returns:
-        `{"train": ..., "validation": ..., perhaps "test": ...}`; validation data is held out where there is none.
+        `{"train": ..., "validation": ..., perhaps "test": ...}`; without validation data, training data is held out.
     """
     if config.dataset:
         there = source.public_splits(config.dataset)
@@ -39,7 +39,7 @@ def splits_of(config, source, check, load, public=None):
 
 
 def use_vectors(embedding, config, words):
-    """Gives an embedding the pretrained vectors that the configuration names, if it names any."""
+    """Loads the pretrained vectors that the configuration names, if any, into an embedding."""
     if not config.vectors:
         return
     matrix, found = load_vectors(config.vectors, words, seed=config.seed)

@@ -1,4 +1,4 @@
-"""AdamW whose step goes over each variable once, by TensorFlow's own kernel, and the schedule of its rate."""
+"""AdamW whose step passes over each variable once, by TensorFlow's own kernel, and its learning-rate schedule."""
 
 import keras
 import numpy as np
@@ -7,17 +7,17 @@ from keras import ops
 
 
 class OnePassAdamW(keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW`, with its arguments, variables and numbers, in less time.
+    """`keras.optimizers.AdamW`, with the same arguments, variables and numbers, in less time.
 
-    Keras writes a step as ten operations, each of which reads and writes an array of the variable's size: with a large
-    vocabulary a fifth of a short training step. One thing differs: of an embedding's row that a batch names twice, the
-    second moment gets the square of the whole gradient, where Keras, unless it clips, adds the squares of its parts.
+    A step of Keras is ten operations, each of which reads and writes an array of the variable's size: with a large
+    vocabulary a fifth of a short training step. One thing differs: if a batch uses an embedding's row twice, the second
+    moment gets the square of the summed gradient, where Keras, unless it clips, adds the squares of the two gradients.
 
     Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, arXiv:1711.05101,
     algorithm 2; the decay and the clipping of gradients are Keras's.
 
     Raises:
-        ValueError: if `amsgrad` is asked for, which the kernel does not have.
+        ValueError: if `amsgrad` is True; the kernel does not have it.
 
     Example:
         >>> weights = keras.Variable([1.0, -1.0])
@@ -53,7 +53,7 @@ class OnePassAdamW(keras.optimizers.AdamW):
 
 
 def optimizer(config, steps):
-    """Adam as the configuration says, over so many steps."""
+    """The optimizer of a configuration, for training of `steps` steps."""
     return OnePassAdamW(
         Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
         weight_decay=config.weight_decay,
@@ -64,12 +64,12 @@ def optimizer(config, steps):
 
 
 class Schedule(keras.optimizers.schedules.LearningRateSchedule):
-    """A learning rate that rises to `peak` over `rise` steps, then falls to nothing or stays.
+    """A learning rate that rises to `peak` over `rise` steps, then falls to 0 or stays.
 
     Args:
         peak: The largest rate.
-        steps: Steps in all.
-        rise: Steps in which it rises.
+        steps: Number of all steps.
+        rise: Number of steps in which it rises.
         fall: "cosine", "linear" or "constant".
     """
 

@@ -1,7 +1,7 @@
-"""Settings that tasks share, as dataclasses that a task's own extends: the flags, the help and `config.json`.
+"""Settings that tasks share, as dataclasses that a task's `Config` extends: the flags, the help and `config.json`.
 
-`RANGES` says which numbers are allowed. `HELP` says which flags `--help` shows, in which group; `--help-all` shows all.
-Both are gathered over a class and those that it extends.
+`RANGES` gives the allowed numbers. `HELP` gives the flags of each group that `--help` shows; `--help-all` shows all.
+Both are collected from a class and its base classes.
 """
 
 import dataclasses
@@ -25,9 +25,9 @@ class Training:
     dataset: str = ""
     """public set of TensorFlow Datasets by name"""
     encoding: str = ""
-    """encoding of text files, such as cp1252; else UTF-8, or what a byte order mark says"""
+    """encoding of text files, such as cp1252; else UTF-8, or that of a byte order mark"""
     separator: str = ""
-    """character between the fields of a table; else what its suffix and header say"""
+    """character between the fields of a table; else by its suffix and header"""
     escape: str = ""
     """character that escapes quotation marks within a field of a table; else they are doubled"""
     run: str = ""
@@ -35,13 +35,13 @@ class Training:
     config: str = ""
     """JSON or TOML file of these settings; flags win"""
     resume: bool = False
-    """go on with the run that is in the folder"""
+    """continue the run in the folder"""
     overwrite: bool = False
     """replace the run in the folder when this one is done"""
     tensorboard: bool = True
-    """leave TensorBoard's event files in the run's folder"""
+    """write TensorBoard's event files to the run's folder"""
     memory: float = 0.5
-    """GiB of prepared examples kept in memory; more than that is kept on disk, in the run's folder"""
+    """GiB of prepared examples kept in memory; larger ones are kept in files in the run's folder"""
     seed: int = 0
     """the same seed gives the same weights"""
     epochs: int = 10
@@ -59,11 +59,11 @@ class Training:
     ema: float = 0.98
     """momentum of the average of the weights, in [0, 1); 0 does not average"""
     weight_decay: float = 0.0
-    """decoupled weight decay a step, times the learning rate"""
+    """decoupled weight decay per step, times the learning rate"""
     patience: int = 3
-    """epochs that may be no better than the best; 0: all"""
+    """epochs without improvement before it stops; 0: never"""
     baselines: bool = True
-    """whether simple methods are measured on the same data"""
+    """whether baselines are evaluated on the same data"""
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
     """dtype of the products, where 16 bits are enough"""
     checkpoint_minutes: float = 5.0
@@ -117,10 +117,10 @@ class Network(Training):
 
 @dataclasses.dataclass
 class Words(Network):
-    """Settings of tasks whose vocabulary is one of words."""
+    """Settings of tasks with a vocabulary of words."""
 
     vectors: str = ""
-    """pretrained word vectors, a text file as GloVe's"""
+    """pretrained word vectors, a text file like GloVe's"""
     vocabulary: int = 20_000
     """words kept, the most frequent first"""
     minimum_count: int = 1
@@ -158,7 +158,7 @@ class Evaluate:
     json: bool = False
     """one JSON object on standard output"""
     encoding: str | None = None
-    """encoding of the file, instead of that of the training data"""
+    """encoding of the file; else as for the training data"""
     separator: str | None = None
     """character between the fields of the file, likewise"""
     escape: str | None = None
@@ -170,17 +170,17 @@ class Predict:
     """Answers to raw inputs."""
 
     inputs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """the inputs themselves; of a task that reads files: files, folders and patterns"""
+    """the inputs; for a task that reads files: files, folders and patterns"""
     run: str = ""
     """folder of the run; else runs/TASK"""
     input: tuple[str, ...] = ()
-    """files with an input on each line, folders of such, patterns; - is standard input"""
+    """files with an input on each line, folders of these, patterns; - is standard input"""
     json: bool = False
     """one JSON object a line on standard output"""
     to: str = ""
-    """file to write the answers to: .jsonl, .csv, .html or what else the task knows"""
+    """file for the answers: .jsonl, .csv, .html or another format of the task"""
     encoding: str | None = None
-    """encoding of the files, instead of that of the training data"""
+    """encoding of the files; else as for the training data"""
     separator: str | None = None
     """character between the fields of tables, likewise"""
     escape: str | None = None
@@ -189,11 +189,11 @@ class Predict:
 
 @dataclasses.dataclass
 class Export:
-    """The trained model for others to run."""
+    """An export of the trained model."""
 
     run: str = ""
     """folder of the run; else runs/TASK"""
     format: Literal["savedmodel", "onnx", "litert"] = "savedmodel"
-    """savedmodel takes raw input; onnx and litert hold the network after the preparation of its input"""
+    """savedmodel takes raw input; onnx and litert contain the network after the preparation of its input"""
     to: str = ""
-    """where to write; else RUN/export"""
+    """path to write; else RUN/export"""

@@ -1,10 +1,10 @@
-"""What a task is: two records. The verbs of `verbs.py` are functions over them.
+"""A task is two records. The verbs of `verbs.py` are functions over them.
 
     Task(name, config, load, vocabularies, build, evaluation, labelled)
     build(config, vocabularies) -> Parts(signature, prepare, target, model, loss, metrics, answer, samples)
 
-`Task` and `Parts` begin with what every task gives. What few tasks give comes after that: in `Task` as fields with
-defaults, in `Parts` as `Extras`.
+These are the fields of every task. Optional ones come after them: in `Task` as fields with defaults, in `Parts` as
+`Extras`.
 """
 
 import dataclasses
@@ -23,20 +23,20 @@ from pipelines.engine.settings import Predict
 
 @dataclasses.dataclass
 class Extras:
-    """What few tasks give beside their `Parts`.
+    """Optional parts of a task.
 
     Attributes:
-        teacher_forcing: Maps (features, targets) to (the model's inputs, targets), where the model reads the targets
-            too. Its inputs are then the pair [features, targets]. Goes with `search`.
-        search: Maps features to scores, in graph operations, where answers come from a search over the model's steps
+        teacher_forcing: Maps (features, targets) to (the model's inputs, targets), if the model reads the targets too.
+            Its inputs are then the pair [features, targets]. Requires `search`.
+        search: Maps features to scores, in graph operations, if answers come from a search over the model's steps
             instead of from the model's output.
-        adapt: Called once before training with the training batches in order; sets weights that are counted, not
-            learnt, or read from a file.
-        calibrate: Called after each epoch with `Parts.forward` and the validation batches; sets weights that are
-            decided on validation data.
+        adapt: Called once before training with the training batches in order; sets weights that are counted or read
+            from a file instead of learnt.
+        calibrate: Called after each epoch with `Parts.forward` and the validation batches; sets weights that depend on
+            validation data.
         tokens: Maps raw inputs to ragged strings, one for each timestep of the features, for pictures of them.
-        constants: Name -> strings that the exported model tells too, such as the labels.
-        known: What the evaluation needs to know of the training data.
+        constants: Name -> strings that the exported model returns too, such as the labels.
+        known: Facts about the training data that the evaluation needs.
     """
 
     teacher_forcing: Callable | None = None
@@ -50,21 +50,21 @@ class Extras:
 
 @dataclasses.dataclass
 class Parts:
-    """What `build` makes of a configuration and vocabularies.
+    """What `build` makes from a configuration and vocabularies.
 
     Attributes:
-        signature: `tf.TensorSpec` of a batch of raw inputs, with the name that the exported model calls it by: strings
+        signature: `tf.TensorSpec` of a batch of raw inputs, with the input's name in the exported model: strings
             `(batch,)`, or numbers `(batch, timesteps, features)` in which rows of NaN at the end are padding.
-        prepare: Maps raw inputs to features; graph operations only, as the same object trains and is exported. Features
+        prepare: Maps raw inputs to features; graph operations only, as the export contains the same object. Features
             are of the kinds that `data.batching.prepared` lists.
         target: Maps raw inputs and raw labels to training targets; graph operations only.
         model: Maps features to scores, a functional `keras.Model`.
-        loss, metrics: What the model is trained with. The first metric on validation data decides which epoch is the
-            best.
-        answer: Maps scores and raw inputs to a dictionary of what the caller wants; graph operations only. Where an
-            answer says nothing of the input, as a classifier's, the raw inputs may be None.
-        samples: A few raw inputs of different sizes, to try an export with.
-        extras: What few tasks give.
+        loss, metrics: The loss and the metrics of training. The first metric on validation data decides which epoch is
+            the best.
+        answer: Maps scores and raw inputs to the answers, a dictionary; graph operations only. If an answer does not
+            depend on the raw inputs, like a classifier's, they may be None.
+        samples: A few raw inputs of different sizes, to test an export.
+        extras: The optional parts.
     """
 
     signature: tf.TensorSpec
@@ -82,7 +82,7 @@ class Parts:
         return self.serve(stacked(raws, self.signature))
 
     def features(self, raw):
-        """Raw inputs to what the model reads: prepared, and ragged features padded."""
+        """Raw inputs to the model's inputs: prepared, with ragged features padded."""
         return batching.dense(self.once[0](raw))
 
     @functools.cached_property
@@ -106,19 +106,19 @@ class Parts:
 
     @functools.cached_property
     def serve(self):
-        """Raw inputs -> answer, traced once: what is exported."""
+        """Raw inputs -> answer, traced once; the SavedModel contains this function."""
         serve = lambda raw: self.answer(self.scores(self.features(raw)), raw)
         return tf.function(serve, input_signature=[self.signature], autograph=False)
 
 
 def specs(inputs):
-    """The `tf.TensorSpec` of each of a model's inputs; several are a tuple, as they come in a batch."""
+    """The `tf.TensorSpec` of each of a model's inputs; several are a tuple, as in a batch."""
     spec = lambda x: tf.TensorSpec(x.shape, x.dtype, x.name)
     return keras.tree.map_structure(spec, tuple(inputs) if isinstance(inputs, list) else inputs)
 
 
 def stacked(raws, signature):
-    """Raw inputs as one tensor: strings as they are, numbers padded with rows of NaN at the end."""
+    """Raw inputs as one tensor: strings unchanged, numbers padded with rows of NaN at the end."""
     if signature.dtype == tf.string:
         return tf.constant([raw.encode("utf-8", "replace") if isinstance(raw, str) else raw for raw in raws], tf.string)
     longest = max((len(raw) for raw in raws), default=0)
@@ -130,11 +130,11 @@ def stacked(raws, signature):
 
 @dataclasses.dataclass
 class Verb:
-    """A verb of a task's own.
+    """A verb that only one task has.
 
     Attributes:
-        flags: A dataclass of its flags, with defaults and with a docstring that says what the verb does. `run`, the
-            folder of the run, is among them.
+        flags: A dataclass of its flags, with defaults and with a docstring that says what the verb does. It includes
+            `run`, the folder of the run.
         call: `(task, flags) -> None`. It prints its answers on standard output and raises `InputError`.
     """
 
@@ -144,25 +144,25 @@ class Verb:
 
 @dataclasses.dataclass
 class Task:
-    """What a task module tells.
+    """The record of a task module.
 
     Attributes:
         name: The module's name in `pipelines`.
         config: A flat dataclass that extends `Training`: the flags, the help and `config.json`.
         load: `config -> {"train": ..., "validation": ..., "test": ...}`, `tf.data.Dataset` of raw (input, label).
-        vocabularies: `(config, train) -> dict` of lists: all that is learnt from data and is not a weight.
+        vocabularies: `(config, train) -> dict` of lists: everything learnt from data except weights.
         build: `(config, vocabularies) -> Parts`.
-        evaluation: A module that knows what the answers are worth and how they look: `evaluate`, `baselines`,
-            `format_metrics`, `answers`, `format_answers`, `plot_run`, `PICTURES` and `WRITERS`; `classification.py` is
-            one.
+        evaluation: A module that evaluates and displays answers: `evaluate`, `baselines`, `format_metrics`, `answers`,
+            `format_answers`, `plot_run`, `PICTURES` and `WRITERS`; `classification.py` is one.
         labelled: `(path, config, vocabularies) -> tf.data.Dataset` of raw (input, label), to evaluate on.
 
-    Attributes that few tasks give:
-        choose: `(config, training examples) -> config`: settings left to the data are set, and a line says so.
-        predict: A dataclass that extends `settings.Predict` by flags of the task's own; those that are named as
-            settings replace the run's.
-        inputs: `(flags, config)` -> iterator of (name or None, raw input): what `predict` is asked. See `inputs.py`.
-        writers: Suffix -> `(parts, answers, path)`, which writes answers to a file of a kind of the task's own.
+    Optional attributes:
+        choose: `(config, number of training examples) -> config`: sets the settings that depend on the data, and logs
+            them in one line.
+        predict: A dataclass that extends `settings.Predict` by flags of this task; a flag with the name of a setting
+            replaces that setting of the run.
+        inputs: `(flags, config)` -> iterator of (name or None, raw input): the inputs of `predict`. See `inputs.py`.
+        writers: Suffix -> `(parts, answers, path)`, which writes answers to a file in a format of this task.
         verbs: Name -> `Verb`.
     """
 

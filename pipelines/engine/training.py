@@ -1,4 +1,4 @@
-"""Training that can be killed: batches are a function of (seed, epoch), and a checkpoint is one file."""
+"""Training that can be killed and resumed: batches are a function of (seed, epoch); a checkpoint is one file."""
 
 import contextlib
 import csv
@@ -19,18 +19,18 @@ from pipelines.engine.folder import CHECKPOINT, HISTORY, TENSORBOARD, WEIGHTS
 
 
 class Interrupted(Exception):
-    """Ctrl-C: what is trained has been kept."""
+    """Ctrl-C was pressed; a checkpoint has been written."""
 
 
 def fit(parts, config, folder, train, validation):
     """Trains until the last epoch, or until validation has not improved for `config.patience` epochs.
 
-    The best epoch's weights (averaged ones, with `config.ema`) end up in the model and in the folder.
+    The weights of the best epoch (averaged ones, with `config.ema`) are set in the model and written to the folder.
 
     Args:
-        parts: The task's `Parts`, its model compiled.
+        parts: The task's `Parts`, with a compiled model.
         config: A `Training`.
-        folder: `RunFolder`; a checkpoint in it is gone on from.
+        folder: `RunFolder`; training continues from a checkpoint in it.
         train, validation: `batching.Cached`.
 
     Returns:
@@ -54,7 +54,7 @@ def fit(parts, config, folder, train, validation):
             batches = forced(batches, parts.extras.teacher_forcing)
             left = int(batches.cardinality())
             follow = Follow(state, config, interrupts, left + state.step)
-            if state.step and not left:  # killed after the last batch of an epoch
+            if state.step and not left:  # the run was killed after the last batch of an epoch
                 results = follow.remembered(parts.model)
             else:
                 parts.model.fit(batches, epochs=1, shuffle=False, verbose=0, callbacks=[follow])
@@ -70,12 +70,12 @@ def fit(parts, config, folder, train, validation):
 
 
 def in_order(examples, teacher_forcing=None):
-    """Batches in a fixed order, sequences of like length together, as the model reads them."""
+    """Batches of the model's inputs in a fixed order, sequences of similar length together."""
     return forced(batching.batches(examples, 256, batching.bounds_of(examples)), teacher_forcing)
 
 
 def forced(batches, teacher_forcing):
-    """Batches of which the model reads the targets too, if `teacher_forcing` says how."""
+    """Batches with the inputs of `teacher_forcing`, if it is given."""
     return batches.map(teacher_forcing) if teacher_forcing else batches
 
 
@@ -86,7 +86,7 @@ def save_weights(model, path):
 
 
 class State:
-    """All that training depends on, beside the configuration and the data."""
+    """The state of training that, with the configuration and the data, decides how it continues."""
 
     def __init__(self, parts, folder, examples, config):
         self.parts, self.model, self.folder, self.examples = parts, parts.model, folder, examples
@@ -97,7 +97,7 @@ class State:
         self.epoch, self.step, self.history = 0, 0, []
         self.best, self.best_epoch = None, None
         self.seconds = 0.0
-        self.metrics = None  # of an epoch that was interrupted
+        self.metrics = None  # variables of an interrupted epoch
         self.validation = None
         self.model.optimizer.build(self.model.trainable_variables)
 
@@ -135,7 +135,7 @@ class State:
         return bool(patience and self.history and len(self.history) - 1 - self.best_epoch >= patience)
 
     def validate(self, batches):
-        """The loss and the metrics on `batches`, as `model.evaluate` gives them, without tracing the network again."""
+        """The loss and the metrics on `batches`, as from `model.evaluate`, without tracing the network again."""
         if self.validation is None:
             self.validation = keras.metrics.Mean("loss"), self._step(batches.element_spec)
         loss, step = self.validation
@@ -150,7 +150,7 @@ class State:
         return {name: float(found[name]) for name in sorted(found, key="loss".__eq__)}
 
     def _step(self, spec):
-        """A batch's loss; the metrics take it in. Scores come from the network's one inference graph."""
+        """The loss of a batch, which also updates the metrics. Scores come from the network's one inference graph."""
         model, forward = self.model, self.parts.forward
 
         def step(features, target, weights=None):
@@ -161,7 +161,7 @@ class State:
         return tf.function(step, input_signature=spec, autograph=False)
 
     def end_epoch(self, results, validation):
-        """Evaluates (the averaged weights, if there are any), remembers the best, writes the checkpoint."""
+        """Validates (the averaged weights, if there are any), keeps the best weights, writes the checkpoint."""
         model = self.model
         own = values(model.trainable_variables)
         if self.averaged:
@@ -197,7 +197,7 @@ def assign(variables, values):
 
 
 def merit(row):
-    """What makes an epoch the best: its first metric on validation data, and among equals the loss."""
+    """The key by which the best epoch is chosen: its first metric on validation data, and among equals the loss."""
     metric = next((value for name, value in row.items() if name not in NOT_MERIT and "validation_" in name), 0)
     return round(metric, 6), -row["validation_loss"]
 
@@ -206,7 +206,7 @@ NOT_MERIT = ("validation_loss",)
 
 
 class Follow(keras.callbacks.Callback):
-    """Counts the steps of an epoch, shows how far it is, writes checkpoints, and stops on Ctrl-C."""
+    """Counts the steps of an epoch, shows progress, writes checkpoints, and stops on Ctrl-C."""
 
     def __init__(self, state, config, interrupts, total):
         super().__init__()
@@ -222,16 +222,16 @@ class Follow(keras.callbacks.Callback):
         self.own = values(self.model.trainable_variables)
 
     def on_train_end(self, logs=None):
-        assign(self.model.trainable_variables, self.own)  # where Keras has put the averaged ones
+        assign(self.model.trainable_variables, self.own)  # Keras has replaced them by the averaged ones
 
     def _go_on(self, model):
-        """The epoch's metrics go on from where they were."""
+        """Restores the metrics of an interrupted epoch."""
         if self.state.metrics:
             assign(model.metrics_variables, self.state.metrics)
         self.state.metrics = None
 
     def remembered(self, model):
-        """The results of an epoch all of whose batches have been seen."""
+        """The results of an epoch whose batches had all been seen before the run was killed."""
         self._go_on(model)
         return {name: float(value) for name, value in model.get_metrics_result().items()}
 
@@ -274,11 +274,11 @@ class Follow(keras.callbacks.Callback):
 
 
 class Interrupts:
-    """Within: the first Ctrl-C is noted and the batch is finished; the second one interrupts at once."""
+    """Context in which the first Ctrl-C lets the batch finish, and the second one interrupts at once."""
 
     def __enter__(self):
         self.came, self.before = False, None
-        with contextlib.suppress(ValueError):  # not the main thread: nobody presses Ctrl-C here
+        with contextlib.suppress(ValueError):  # only the main thread gets Ctrl-C
             self.before = signal.signal(signal.SIGINT, self._note)
         return self
 
@@ -294,15 +294,15 @@ class Interrupts:
 
 
 def say(text):
-    """Progress and logs go to standard error; standard output is for answers."""
+    """Prints progress and logs to standard error; standard output is for answers."""
     print(text, file=sys.stderr, flush=True)
 
 
 def share_cores():
-    """The two directions of a network run side by side, so each gets half of the cores for its products.
+    """Gives half of the cores to the products of each direction of a network, as the two run in parallel.
 
-    With all of them for each, small products wait for each other: measured on 2 cores, a bidirectional LSTM of 64 took
-    1.3 times as long.
+    If each product uses all cores, small products wait for each other: on 2 cores, a bidirectional LSTM of 64 took 1.3
+    times as long.
     """
     with contextlib.suppress(RuntimeError):  # TensorFlow is running already
         tf.config.threading.set_inter_op_parallelism_threads(os.cpu_count())
@@ -310,10 +310,10 @@ def share_cores():
 
 
 def keep_memory():
-    """Lets the C library keep freed memory, which a step of training asks for again at once.
+    """Lets the C library keep freed memory, which the next training step allocates again.
 
-    TensorFlow's datasets from Python generators tell it to give all above 128 kB back; every step of a network with a
-    large vocabulary then took twice as long, half of it in the kernel. So this has to be said after the first batch.
+    TensorFlow's datasets from Python generators make it return all above 128 kB to the system; every step of a network
+    with a large vocabulary then took twice as long, half of it in the kernel. So call this after the first batch.
     """
     with contextlib.suppress(AttributeError, OSError):  # not glibc
         trim_threshold, mmap_threshold = -1, -3
@@ -323,6 +323,6 @@ def keep_memory():
 
 
 def repeatable(seed):
-    """Seeds all generators; the same seed gives the same weights."""
+    """Seeds all random generators; the same seed gives the same weights."""
     keras.utils.set_random_seed(seed)
     tf.config.experimental.enable_op_determinism()

@@ -1,4 +1,4 @@
-"""The verbs, once for all tasks: train, evaluate, predict and export are functions over a task's record."""
+"""The verbs of all tasks: train, evaluate, predict and export are functions over a task's record."""
 
 import dataclasses
 import pathlib
@@ -16,7 +16,7 @@ AT_ONCE = 1024  # raw inputs that are answered at a time
 
 
 def train(task, config):
-    """Trains, evaluates, plots; returns the metrics. A run that was killed goes on where it was with `resume`."""
+    """Trains, evaluates and plots; returns the metrics. With `resume` a killed run continues where it was."""
     folder = RunFolder(config.run)
     resumed = config.resume and folder.has(CONFIG)
     if resumed and folder.has(METRICS):
@@ -38,7 +38,7 @@ def train(task, config):
         data = prepared(parts, splits, config, folder)
         say(", ".join(f"{split}: {len(found):,} examples" for split, found in data.items()))
         say(f"{parts.model.count_params():,} weights to learn; the run will be in {folder}")
-        # The loop is faster in the plain graph than under XLA on a CPU, and compiles for no shape in particular.
+        # On a CPU the loop is faster in the plain graph than under XLA, and is not compiled for each shape.
         steps = config.epochs * -(-len(data["train"]) // config.batch_size)
         parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
         if parts.extras.adapt and not folder.has(CHECKPOINT):
@@ -52,7 +52,7 @@ def train(task, config):
         metrics["baselines"] = evaluation.baselines(parts, splits)
     evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", described(task, config, metrics))
-    folder.write_json(METRICS, metrics)  # with it the run is finished
+    folder.write_json(METRICS, metrics)  # this file marks the run as finished
     folder.finish()
     say(f"{evaluation.format_metrics(metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
     return metrics
@@ -64,7 +64,7 @@ def some(examples):
 
 
 def prepared(parts, splits, config, folder):
-    """The prepared examples of each split, in memory or, where they are too large for it, in the run's folder."""
+    """The prepared examples of each split, in memory or, if they are too large for it, in the run's folder."""
     limit = int(config.memory * 2**30)
     return {
         split: batching.cached(batching.prepared(examples, *parts.once), limit, folder / PREPARED, name=split)
@@ -73,7 +73,7 @@ def prepared(parts, splits, config, folder):
 
 
 def evaluate(task, run, data, **settings):
-    """Metrics of a trained run on a file of labelled examples; `settings` replace those of the run."""
+    """Metrics of a trained run on a file of labelled examples; `settings` replace the run's."""
     config, vocabularies, parts = restored(task, run, **settings)
     examples = task.labelled(data, config, vocabularies)
     if not some(examples):
@@ -84,20 +84,20 @@ def evaluate(task, run, data, **settings):
 
 
 def predict(task, run, inputs, **settings):
-    """Answers to raw inputs, a list of dictionaries in their order; `settings` replace those of the run."""
+    """Answers to raw inputs, a list of dictionaries in their order; `settings` replace the run's."""
     parts = restored(task, run, **settings)[2]
     return list(answers(task, parts, ((None, raw) for raw in inputs)))
 
 
 def answers(task, parts, inputs):
-    """The answers to pairs of a name or None and a raw input, in their order; a name is part of its answer."""
+    """The answers to pairs of (name or None, raw input), in their order; a name is part of its answer."""
     for names, raws in grouped(inputs, AT_ONCE):
         for name, answer in zip(names, task.evaluation.answers(parts, raws), strict=True):
             yield answer if name is None else {"name": name, **answer}
 
 
 def grouped(inputs, size):
-    """Lists of names and of raw inputs, `size` and the rest at the end."""
+    """Lists of `size` names and raw inputs; the last lists may be shorter."""
     names, raws = [], []
     for name, raw in inputs:
         names.append(name)
@@ -110,7 +110,7 @@ def grouped(inputs, size):
 
 
 def export(task, run, to, format):
-    """Writes the trained model for others to run; returns the path."""
+    """Exports the trained model; returns the path."""
     parts = restored(task, run)[2]
     return exporting.export(parts, pathlib.Path(to or RunFolder(run) / "export"), format)
 
@@ -122,7 +122,7 @@ def assembled(task, config, vocabularies):
 
 
 def restored(task, run, **settings):
-    """`(config, vocabularies, parts)` of a trained run; `settings` replace those that it was trained with."""
+    """`(config, vocabularies, parts)` of a trained run; `settings` replace the run's."""
     folder = RunFolder(run)
     if not folder.path.is_dir():
         raise InputError(folder, "expected the folder of a run, received a path where there is none; train first.")
@@ -140,11 +140,11 @@ def restored(task, run, **settings):
 
 
 def described(task, config, metrics):
-    """README.md of a run: what was trained on what, with which result."""
+    """The README.md of a run: its data, its settings and its metrics."""
     source = config.dataset or config.data or "the built-in data"
     default = {field.name: field.default for field in dataclasses.fields(config)}
     changed = {name: value for name, value in dataclasses.asdict(config).items() if value != default[name]}
-    settings = ", ".join(f"`{name}` {value}" for name, value in changed.items()) or "all as they come"
+    settings = ", ".join(f"`{name}` {value}" for name, value in changed.items()) or "all defaults"
     return (
         f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
         f"Settings: {settings}; all of them are in `config.json`.\n\n"

@@ -1,4 +1,4 @@
-"""Answers as files: the suffix says which kind. What was there is replaced only when the new file is whole."""
+"""Answers as files; the suffix gives the format. An old file is replaced only when the new one is complete."""
 
 import csv
 import html
@@ -11,18 +11,18 @@ from data.files import InputError
 
 
 def write(task, parts, answers, path):
-    """Writes answers to a file of the kind that its suffix names; returns how many there were.
+    """Writes answers to a file in the format of its suffix; returns how many there were.
 
-    `.jsonl` and `.csv` are written as the answers come; the other kinds keep all answers in memory.
+    `.jsonl` and `.csv` are written while the answers are computed; other formats keep all answers in memory.
 
     Args:
-        task: A `Task`; its writers and those of its evaluation are known too.
+        task: A `Task`; its writers and those of its evaluation are used too.
         parts: Its `Parts`.
         answers: Iterator of dictionaries.
         path: The file.
 
     Raises:
-        InputError: if no writer knows the suffix, or the file cannot be written.
+        InputError: if there is no writer for the suffix, or if the file cannot be written.
     """
     path = pathlib.Path(path)
     writer = writer_of(task, path)
@@ -54,7 +54,7 @@ def jsonl(parts, answers, path):
 
 
 def table(parts, answers, path):
-    """CSV; what is no text or number stands as JSON in its cell."""
+    """CSV; a value that is not text or a number is written as JSON."""
     answers = iter(answers)
     first = next(answers, None)
     with open(path, "w", encoding="utf-8", newline="") as file:
@@ -68,7 +68,7 @@ def table(parts, answers, path):
 
 
 def page(parts, answers, path):
-    """A page with a table of the answers' texts and numbers, for light and dark screens."""
+    """An HTML page with a table of the answers' texts and numbers, for light and dark screens."""
     answers = list(answers)
     names = [name for name in (answers[0] if answers else {}) if not isinstance(answers[0][name], list | dict)]
     line = lambda tag, cells: "<tr>" + "".join(f"<{tag}>{html.escape(str(one))}</{tag}>" for one in cells) + "</tr>"

@@ -1,1 +1,1 @@
-"""What answers are worth and how they look, for each kind of answer. No file here knows a task."""
+"""Evaluation and display of answers, a module for each kind of answer. No module here imports a task."""

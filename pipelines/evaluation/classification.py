@@ -1,4 +1,4 @@
-"""What a classifier of texts or sequences is worth, and what a person sees of it."""
+"""Metrics, baselines and display of a classifier of texts or sequences."""
 
 import itertools
 
@@ -11,17 +11,17 @@ from pipelines.evaluation import markup
 
 PICTURES = ("curves.png", "confusion.png", "words.png")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
-COLOURED = 20  # answers whose words are coloured on a terminal, at most
+COLOURED = 20  # with more answers, no words are coloured on a terminal
 SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
 
 
 def evaluate(parts, data, examples):
-    """Metrics on prepared examples `data`, all shares in [0, 1]; the raw `examples` are not looked at.
+    """Metrics on prepared examples `data`, all shares in [0, 1]; the raw `examples` are not used.
 
     Returns:
         Dictionary of `examples`, `accuracy`, `macro_f1`, `auroc` (two classes only), `calibration_error` (expected
         calibration error over 15 bins of equal width; C. Guo et al., 2017, arXiv:1706.04599, equation 3), `labels` and
-        `confusion`, counts with a row for each true label.
+        `confusion`: counts, with a row for each true label.
     """
     probabilities, truth = [], []
     for features, target in in_order(data):
@@ -33,7 +33,7 @@ def evaluate(parts, data, examples):
 
 
 def metrics_of(probabilities, truth, labels):
-    """As `evaluate`, from `(examples, classes)` probabilities and `(examples,)` numbers of the true classes."""
+    """As `evaluate`, from `(examples, classes)` probabilities and `(examples,)` true classes."""
     import sklearn.metrics
 
     guess = probabilities.argmax(axis=1)
@@ -89,7 +89,7 @@ def _decoded(texts):
 
 
 def format_metrics(metrics, splits=("validation", "test")):
-    """The metrics of these splits, those there are, as a table for people."""
+    """The metrics of these splits, if they exist, as a table to read."""
     lines = []
     for split in splits:
         if split not in metrics:
@@ -105,10 +105,10 @@ def format_metrics(metrics, splits=("validation", "test")):
 
 
 class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of logits with the number of the class, a `smoothing` share of it spread over all classes.
+    """Cross-entropy of logits with the number of the class, a `smoothing` share of which is spread over all classes.
 
-    A target below 0 belongs to no class: there all of it is spread. Logits may be those of several paths, `(batch,
-    paths, classes)`, see `layers.Vote`: each is to be right by itself.
+    A target below 0 belongs to no class: all of it is spread. Logits may be those of several paths, `(batch, paths,
+    classes)`, see `layers.Vote`: the loss is the mean of the paths' losses.
 
     Sources: C. Szegedy et al., "Rethinking the Inception Architecture", 2015, arXiv:1512.00567, section 7;
     D. Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", 2018, arXiv:1812.04606, section 4.1.
@@ -131,8 +131,8 @@ class SmoothedCrossentropy(keras.losses.Loss):
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
     """Share of right answers among the examples that belong to a class.
 
-    Of several paths, as there are in training, the first one counts: a bag that has counted the training data knows it
-    by heart, and says nothing about how far training is.
+    With several paths, as in training, the first one counts: a bag that has counted the training data answers nearly
+    all of it right, so its accuracy does not show the progress of training.
     """
 
     def __init__(self, name="accuracy"):
@@ -145,15 +145,15 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
 
 
 def shares(paths, target):
-    """What each path's logits should weigh in the answer: the largest likelihood of examples not trained on.
+    """The weights of the paths' logits in the answer: those with the largest likelihood of examples not trained on.
 
     Args:
         paths: List of `(examples, classes)` logits, one for each path of a `layers.Vote`.
         target: `(examples,)` classes; those below 0 do not count.
 
     Returns:
-        `(paths,)` shares, none negative. They are drawn to equal ones with the force of one example, which matters
-        when there are few.
+        `(paths,)` shares, none negative. A penalty with the weight of one example draws them to equal shares, which
+        matters if there are few examples.
     """
     import scipy.optimize
     import scipy.special
@@ -175,7 +175,7 @@ def shares(paths, target):
 
 
 def answers(parts, inputs):
-    """For each raw input: `label`, `probability` of it, and `probabilities` by label."""
+    """For each raw input its `text`, its `label`, the `probability` of the label, and `probabilities` by label."""
     found = []
     labels = parts.extras.constants["labels"]
     for start in range(0, len(inputs), 64):
@@ -191,7 +191,7 @@ def answers(parts, inputs):
 
 
 def influence(parts, text):
-    """How much each word moved the answer, by occlusion: what the probability of the label given loses without it.
+    """The influence of each word on the answer, by occlusion: how much the label's probability falls without the word.
 
     Returns:
         List of (word, loss), losses in [-1, 1]; at most `SHOWN_WORDS` words.
@@ -213,7 +213,7 @@ def influence(parts, text):
 
 
 def strips(parts, texts):
-    """For `pictures.words`: (title, [(word, influence)]) of each text."""
+    """Input of `pictures.words`: (title, [(word, influence)]) of each text."""
     found = []
     for text, answer in zip(texts, answers(parts, texts), strict=True):
         title = f"{answer['label']}  {answer['probability']:.2f}"
@@ -222,7 +222,7 @@ def strips(parts, texts):
 
 
 def format_answers(parts, found, colours):
-    """A line for each of `answers`: label, probability and text; in colours its words by how much they moved it."""
+    """A line for each of `answers`: label, probability and text; with `colours` its words coloured by influence."""
     found = iter(found)
     first = list(itertools.islice(found, COLOURED + 1)) if colours else []
     shown = strips(parts, [answer["text"] for answer in first]) if len(first) <= COLOURED else []
@@ -232,7 +232,7 @@ def format_answers(parts, found, colours):
 
 
 def plot_answers(parts, found, path):
-    """A PNG of the texts of `answers`, their words coloured by how much they moved the answer."""
+    """Writes a PNG of the texts of `answers`, with words coloured by their influence."""
     from pipelines.evaluation import pictures
 
     pictures.words(strips(parts, [answer["text"] for answer in found]), path)
@@ -242,7 +242,7 @@ WRITERS = {".png": plot_answers}
 
 
 def plot_run(parts, folder, history, metrics, splits):
-    """Curves, the confusion matrix and some validation texts with the words that moved the answer."""
+    """Plots curves, the confusion matrix and some validation texts with words coloured by their influence."""
     from pipelines.evaluation import pictures
 
     folder.write("curves.png", lambda path: pictures.curves(history, path))

@@ -3,7 +3,7 @@
 import html
 import pathlib
 
-# Hues that the colour-blind tell apart (M. Okabe and K. Ito), as red, green, blue and of a terminal's 256.
+# Hues that the colour-blind can distinguish (M. Okabe and K. Ito), as red, green, blue and as one of a terminal's 256.
 HUES = (
     ((0, 114, 178), 110),
     ((230, 159, 0), 221),
@@ -17,7 +17,7 @@ HUES = (
 
 
 def coloured(strip):
-    """A strip for a terminal of 256 colours: the same blue and red as backgrounds."""
+    """A strip for a terminal of 256 colours: blue and red backgrounds, as in `pictures.words`."""
     largest = max((abs(value) for _, value in strip), default=0) or 1
     shown = []
     for word, value in strip:
@@ -29,7 +29,7 @@ def coloured(strip):
 
 
 def coloured_entities(text, entities, labels):
-    """A text for a terminal of 256 colours, its entities marked, each with its label."""
+    """A text for a terminal of 256 colours, with its entities coloured and labelled."""
     shown, upto = [], 0
     for one in entities:
         hue = HUES[labels.index(one["label"]) % len(HUES)][1]
@@ -62,11 +62,11 @@ mark.missed {{ background: none; outline: 2px dotted rgb(var(--hue)); }}
 
 
 def entities(rows, labels, path):
-    """A page of texts with their entities coloured, for light and dark screens.
+    """Writes an HTML page of texts with their entities coloured, for light and dark screens.
 
     Args:
-        rows: For each text: it, the entities found in it and the true ones (None where they are not known), lists of
-            dictionaries with label, start and end.
+        rows: For each text (text, entities found, true entities or None), the entities as lists of dictionaries with
+            label, start and end.
         labels: All labels.
         path: The file to write.
     """

@@ -1,4 +1,4 @@
-"""Pictures: curves, confusion, words coloured by how much they moved an answer, attention."""
+"""Pictures: curves, confusion, words coloured by their influence on an answer, attention."""
 
 import warnings
 
@@ -11,10 +11,10 @@ import numpy as np
 
 from pipelines.evaluation.markup import shortened
 
-# Letters that the first font lacks are taken from the next one that is installed.
+# Letters that are not in the first font are taken from the next one that is installed.
 WANTED = ("DejaVu Sans Mono", "Noto Sans Mono CJK JP", "Noto Sans CJK JP", "Noto Sans Mono", "Noto Emoji", "Symbola")
 MONOSPACE = [name for name in WANTED if name in matplotlib.font_manager.get_font_names()]
-FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind tell apart
+FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind can distinguish
 
 
 def curves(history, path):
@@ -55,7 +55,7 @@ def confusion(counts, labels, path):
 
 
 def words(strips, path, width=100):
-    """Texts word by word: blue words speak for the label given, red ones against it (by occlusion)."""
+    """Texts word by word: blue words raise the probability of the label, red ones lower it (by occlusion)."""
     lines = []
     for title, strip in strips:
         lines.append([(title, None)])
@@ -88,7 +88,7 @@ def words(strips, path, width=100):
 
 
 def transitions(scores, tags, path):
-    """What a field has learnt of tags that follow each other: rows before, columns after; NaN where none may."""
+    """Scores that a CRF has learnt for a tag (rows) and the next tag (columns); NaN where the scheme forbids it."""
     scores = np.asarray(scores)
     most = max(1e-6, float(np.nanmax(np.abs(scores))))
     size = 1.8 + 0.34 * len(tags)
@@ -105,7 +105,7 @@ def transitions(scores, tags, path):
 
 
 def lengths(rows, path):
-    """BLEU by the number of words of the source: of dictionaries with `from`, `to`, `examples` and `bleu`."""
+    """BLEU by the number of words of the source; a row is a dictionary of `from`, `to`, `examples` and `bleu`."""
     figure, axis = plt.subplots(figsize=(1.5 + 0.9 * len(rows), 3.2), layout="constrained")
     named = [f"{row['from']}–{row['to']}" if row["to"] else f"from {row['from']}" for row in rows]
     bars = axis.bar(range(len(rows)), [row["bleu"] for row in rows], color=FOR)
@@ -118,9 +118,9 @@ def lengths(rows, path):
 
 
 def alignments(maps, path):
-    """Heat maps of attention: of (source words, words written, shares `(written, source)`), two beside each other.
+    """Heat maps of attention, two in each row: (source words, words written, shares `(written, source)`).
 
-    Without any, an empty picture that says so.
+    Without maps, the picture says that there is no attention.
     """
     sizes = [(1.8 + 0.36 * len(source), 1.8 + 0.36 * len(written)) for source, written, _ in maps] or [(4, 1)]
     across, down = min(len(sizes), 2), (len(sizes) + 1) // 2
@@ -138,11 +138,11 @@ def alignments(maps, path):
         axis.axis("off")
     if not maps:
         axes[0, 0].text(0.5, 0.5, "no attention to show", ha="center", va="center")
-    save(figure, path, bbox_inches="tight")  # words stand out of an axis whose squares are squares
+    save(figure, path, bbox_inches="tight")  # with square cells, words may reach beyond the axis
 
 
 def save(figure, path, **how):
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # drawn as a box
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # such a letter is drawn as a box
         figure.savefig(path, dpi=110, format="png", facecolor="white", **how)
     plt.close(figure)

@@ -1,4 +1,4 @@
-"""What a tagger of entities is worth, and what a person sees of it."""
+"""Metrics, baselines and display of a tagger of entities."""
 
 import keras
 import numpy as np
@@ -12,19 +12,19 @@ from pipelines.evaluation import markup
 PICTURES = ("curves.png", "confusion.png", "transitions.png", "entities.html")
 SHOWN = 200  # validation sentences in entities.html
 NONE = "none"
-AT_ONCE, BYTES_AT_ONCE = 256, 250_000  # texts in a batch, and bytes with those that pad them to the longest
+AT_ONCE, BYTES_AT_ONCE = 256, 250_000  # texts in a batch, and their bytes with padding, at most
 
 
 def evaluate(parts, data, examples):
-    """Metrics on raw examples, all shares in [0, 1]; what is prepared of them, `data`, is not looked at.
+    """Metrics on raw examples, all shares in [0, 1]; the prepared ones, `data`, are not used.
 
-    An entity is right where its first character, its last one and its label are: what `conlleval` counts.
+    An entity is right if its first character, its last one and its label are right, as in `conlleval`.
 
     Returns:
         Dictionary of `examples`, `entities`, `precision`, `recall`, `f1`, `token_accuracy`, `unseen` (the same for
-        entities whose text is none of the training data), `types` (the same for each label), `labels` and `confusion`:
-        counts with a row for each true label and a column for each predicted one, at the same place in the text; the
-        last row and column are for none.
+        entities whose text is not an entity of the training data), `types` (the same for each label), `labels` and
+        `confusion`: counts with a row for each true label and a column for each predicted one, at the same place in the
+        text; the last row and column stand for no entity.
     """
     truth, guess, right, words = [], [], 0, 0
     tags = tf.constant(parts.extras.constants["tags"])
@@ -42,7 +42,7 @@ def evaluate(parts, data, examples):
 
 
 def portions(examples):
-    """Batches of (text, entities), in order; a text of many thousand words shares its batch with few others."""
+    """Batches of (texts, entities), in order; a batch with a very long text has few others."""
     texts, tables = [], []
     for text, table in examples.as_numpy_iterator():
         longest = max(map(len, [text, *texts]))
@@ -61,7 +61,7 @@ def _stacked(texts, tables):
 
 
 def metrics_of(truth, guess, labels, known):
-    """As `evaluate`, from lists of entities for each text; `known` are texts of entities that are not unseen."""
+    """As `evaluate`, from lists of entities for each text; `known` are the texts of the training data's entities."""
     metrics = {"examples": len(truth), "entities": sum(map(len, truth)), **scores(truth, guess, labels)}
     unseen = [[[one for one in some if one["text"] not in known] for some in side] for side in (truth, guess)]
     metrics["unseen"] = {"entities": sum(map(len, unseen[0])), **scores(*unseen, labels)}
@@ -82,7 +82,7 @@ def scores(truth, guess, labels):
     """Precision, recall and F1 of entities, for each text a list of dictionaries with start, end and label."""
     from nervaluate.evaluator import Evaluator
 
-    # The library counts ends that are included.
+    # In the library, the end is included.
     sides = [
         [[{"label": one["label"], "start": one["start"], "end": one["end"] - 1} for one in some] for some in side]
         for side in (truth, guess)
@@ -92,7 +92,7 @@ def scores(truth, guess, labels):
 
 
 def given(texts, entities):
-    """The true entities of a batch, for each text a list of dictionaries as `answers` has them, without scores."""
+    """The true entities of a batch, for each text a list of dictionaries as in `answers`, without scores."""
     rows = []
     for text, table in zip(texts.numpy(), entities, strict=True):
         text = text.decode("utf-8", errors="replace")
@@ -122,7 +122,7 @@ def listed(answer, texts):
 
 
 def baselines(parts, splits):
-    """F1 of looking entities of the training data up, the longest that fits first, from the same raw examples."""
+    """Scores of a lookup of the training data's entities, the longest match first, on the same raw examples."""
     say("looking entities of the training data up")
     known = list(parts.extras.known["entities"].items())
     keys = located(tf.constant([text for text, _ in known], tf.string))[0]
@@ -156,7 +156,7 @@ def _looked_up(label_of, longest, words, starts, ends):
 
 
 def format_metrics(metrics, splits=("validation", "test")):
-    """The metrics of these splits, those there are, as a table for people."""
+    """The metrics of these splits, if they exist, as a table to read."""
     lines = []
     for split in splits:
         if split not in metrics:
@@ -217,7 +217,7 @@ def answers(parts, inputs):
 
 
 def format_answers(parts, found, colours):
-    """A line for each of `answers`: the text, then its entities; in colours the text with its entities marked."""
+    """A line for each of `answers`: the text, then its entities; with `colours` the text with coloured entities."""
     labels = parts.extras.constants["labels"]
     for answer in found:
         if colours:
@@ -228,7 +228,7 @@ def format_answers(parts, found, colours):
 
 
 def plot_answers(parts, found, path):
-    """An HTML page of the texts of `answers` with their entities coloured."""
+    """Writes an HTML page of the texts of `answers` with their entities coloured."""
     rows = [(answer["text"], answer["entities"], None) for answer in found]
     markup.entities(rows, parts.extras.constants["labels"], path)
 
@@ -237,7 +237,7 @@ WRITERS = {".html": plot_answers}
 
 
 def plot_run(parts, folder, history, metrics, splits):
-    """Curves, confusion by type, what the transitions learnt, and validation sentences with their entities coloured."""
+    """Plots curves, confusion by type, the learnt transitions, and validation sentences with coloured entities."""
     from pipelines.evaluation import pictures
 
     folder.write("curves.png", lambda path: pictures.curves(history, path))

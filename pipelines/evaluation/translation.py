@@ -1,4 +1,4 @@
-"""What translations are worth, and what a person sees of them."""
+"""Metrics, baselines and display of translations."""
 
 import collections
 import math
@@ -11,20 +11,20 @@ from layers import TokenCrossentropy
 from pipelines.engine.training import in_order, say
 
 PICTURES = ("curves.png", "lengths.png", "alignment.png")
-AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and bytes with those that pad them to the longest
+AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and their bytes with padding, at most
 SHOWN = 4  # validation sentences in alignment.png
-LENGTHS = (8, 12, 16, 24, 40)  # words of a source, where the bars of lengths.png end
-BASELINE_PAIRS, EPOCHS = 30_000, 5  # pairs that the dictionary is made of, at most, and passes over them
+LENGTHS = (8, 12, 16, 24, 40)  # largest number of words of a source in each bar of lengths.png
+BASELINE_PAIRS, EPOCHS = 30_000, 5  # pairs from which the dictionary is learnt, at most, and passes over them
 
 
 def evaluate(parts, data, examples):
-    """Metrics on raw pairs `examples`, and of the prepared `data` the perplexity.
+    """Metrics on the raw pairs `examples`, and the perplexity on the prepared `data`.
 
     Returns:
-        Dictionary of `examples`; `bleu`, `chrf` and `ter`, as `sacrebleu` has them by default (percent), with the
-        `signature` of the first; `exact`, the share of translations that are the reference; `perplexity` of a piece of
-        the reference, its end included; `seconds` that translating took; `lengths`: for each range of lengths of the
-        source, in words, `from`, `to` (None: all above), `examples` and `bleu`.
+        Dictionary of `examples`; `bleu`, `chrf` and `ter`, by the defaults of `sacrebleu` (percent), with the
+        `signature` of BLEU; `exact`, the share of translations that equal the reference; `perplexity` per piece of the
+        reference, its end included; `seconds`, the time to translate; `lengths`: for each range of lengths of the
+        source, in words, `from`, `to` (None: no limit), `examples` and `bleu`.
     """
     pairs = [(source.decode(), target.decode()) for source, target in examples.as_numpy_iterator()]
     sources, references = map(list, zip(*pairs, strict=True))
@@ -52,7 +52,7 @@ def metrics_of(sources, guesses, references):
 
 
 def scores(guesses, references, bleu=None):
-    """BLEU, chrF and TER in percent, and the share of guesses that are the reference."""
+    """BLEU, chrF and TER in percent, and the share of guesses that equal the reference."""
     from sacrebleu.metrics import BLEU, CHRF, TER
 
     return {
@@ -64,7 +64,7 @@ def scores(guesses, references, bleu=None):
 
 
 def perplexity(parts, data):
-    """exp of the mean of -log p over the pieces of the references, each told those before it."""
+    """exp of the mean of -log p over the pieces of the references, given the pieces before them."""
     mean, total, tokens = TokenCrossentropy(), 0.0, 0
     for given, targets in in_order(data, parts.extras.teacher_forcing):
         count = int(tf.reduce_sum(tf.cast(targets >= 0, "int32")))
@@ -88,7 +88,7 @@ def answers(parts, inputs):
 
 
 def tell_what_was_cut(prepare, found):
-    """Says how many texts were too long to be read to their end."""
+    """Prints how many texts were too long and were cut."""
     most = prepare.max_length
     full = [one["text"].encode("utf-8", errors="replace") for one in found if len(one["source_pieces"]) > most]
     cut = int(tf.reduce_sum(tf.cast(prepare.subwords(full).row_lengths() > most, "int32"))) if full else 0
@@ -97,7 +97,7 @@ def tell_what_was_cut(prepare, found):
 
 
 def portions(texts):
-    """Batches of the places of texts, those of like length together; a very long text shares its batch with few."""
+    """Batches of indices of texts, those of similar length together; a batch with a very long text has few others."""
     batch, longest = [], 0
     for row in sorted(range(len(texts)), key=lambda row: len(texts[row])):
         longest = max(longest, len(texts[row]))
@@ -110,7 +110,7 @@ def portions(texts):
 
 
 def listed(answer, text):
-    """One row of a batch's answer, for people and JSON."""
+    """One row of a batch's answer, as a dictionary for JSON."""
     several = [
         {"translation": translation.decode(), "score": float(score), "log_probability": float(log_probability)}
         for translation, score, log_probability in zip(
@@ -130,7 +130,7 @@ def listed(answer, text):
 
 
 def baselines(parts, splits):
-    """The same scores for translating word by word, by a dictionary learnt from the training pairs alone."""
+    """The same scores for word-by-word translation with a dictionary learnt from the training pairs alone."""
     say("making a dictionary of the training pairs (IBM model 1)")
     train = splits["train"].take(BASELINE_PAIRS)
     dictionary = learnt([(source.decode(), target.decode()) for source, target in train.as_numpy_iterator()])
@@ -149,7 +149,7 @@ def word_by_word(dictionary, text):
 
 
 def learnt(pairs, epochs=EPOCHS):
-    """The likeliest translation of each word: IBM model 1, by expectation maximisation.
+    """The most likely translation of each word: IBM model 1, by expectation maximisation.
 
         t(f|e) ∝ Σ_pairs Σ_(e,f) t(f|e) / Σ_e' t(f|e')
 
@@ -157,7 +157,7 @@ def learnt(pairs, epochs=EPOCHS):
     word.
 
     Args:
-        pairs: List of (source, target) texts; words are what stands between spaces.
+        pairs: List of (source, target) texts; words are separated by spaces.
         epochs: Passes over the pairs.
 
     Returns:
@@ -182,17 +182,17 @@ def learnt(pairs, epochs=EPOCHS):
         counts = np.bincount(entry, share)
         t = counts / np.bincount(source_of, counts)[source_of]
     words = [list(side) for side in numbers]
-    order = np.argsort(t, kind="stable")  # the likeliest last
+    order = np.argsort(t, kind="stable")  # the most likely last
     return {
         words[0][source]: words[1][target] for source, target in zip(source_of[order], target_of[order], strict=True)
     }
 
 
-# What a person looks at.
+# Display.
 
 
 def format_metrics(metrics, splits=("validation", "test")):
-    """The metrics of these splits, those there are, as a table for people."""
+    """The metrics of these splits, if they exist, as a table to read."""
     lines = []
     for split in splits:
         if split not in metrics:
@@ -215,7 +215,7 @@ def format_answers(parts, found, colours):
 
 
 def plot_answers(parts, found, path):
-    """A heat map for each of `answers` of where each word of the translation looked."""
+    """Writes a heat map of the attention of each translated word, for the first few of `answers`."""
     from pipelines.evaluation import pictures
 
     shown = [answer for answer in found if answer.get("alignment") and answer["translation"]]
@@ -226,7 +226,7 @@ WRITERS = {".png": plot_answers}
 
 
 def words_of(answer):
-    """(source words, words of the translation, shares): pieces put together to words; shares of a word's pieces are
+    """(source words, words of the translation, shares), with pieces joined to words; the shares of a word's pieces are
     summed over the source and averaged over the translation.
     """
     source, read = grouped(answer["source_pieces"])
@@ -238,7 +238,7 @@ def words_of(answer):
 
 
 def grouped(pieces):
-    """Words of pieces, and for each piece the number of its word; a word begins with "▁"."""
+    """The words that pieces form, and for each piece the number of its word; a word begins with "▁"."""
     words, number = [], []
     for piece in pieces:
         if piece.startswith("▁") or piece == "</s>" or not words:
@@ -249,7 +249,7 @@ def grouped(pieces):
 
 
 def plot_run(parts, folder, history, metrics, splits):
-    """Curves, BLEU by length of the sentence, and where each word of a few translations looked."""
+    """Plots curves, BLEU by length of the sentence, and the attention of a few translations."""
     from pipelines.evaluation import pictures
 
     folder.write("curves.png", lambda path: pictures.curves(history, path))

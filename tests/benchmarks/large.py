@@ -27,8 +27,8 @@ import numpy as np
 LIMIT = 2 * 2**30  # bytes
 TEXTS, IMAGES, SIZE = 1_000_000, 20_000, 160
 FLAGS = {
-    "text": "--batch-size 512 --units 8 --embedding 8 --vocabulary 5000 --no-bag --memory 0.01".split(),
-    "images": "--batch-size 64 --memory 0.1".split(),
+    "text": "--batch-size=512 --units=8 --embedding=8 --vocabulary=5000 --no-bag --memory=0.01",
+    "images": "--batch-size=64 --memory=0.1",
 }
 SHARED = ["--epochs", "3", "--patience", "0", "--no-baselines", "--checkpoint-minutes", "0.1"]
 
@@ -106,7 +106,7 @@ def child(kind, path, run, more):
 
     task = image_task(path) if kind == "images" else sentiment.TASK
     data = [] if kind == "images" else ["--data", path]
-    raise SystemExit(command.run(task, ["train", *data, "--run", run, *FLAGS[kind], *SHARED, *more]))
+    raise SystemExit(command.run(task, ["train", *data, "--run", run, *FLAGS[kind].split(), *SHARED, *more]))
 
 
 def trained(kind, path, run, more=(), kill=False):
