@@ -24,15 +24,27 @@ def some_entities(draw):
     return length, found
 
 
+def left_by(entities, scheme):
+    """The entities that a scheme can express: in IO, neighbours with one label are one entity."""
+    found = []
+    for start, end, label in entities:
+        if scheme == "IO" and found and found[-1][1:] == (start, label):
+            start = found.pop()[0]
+        found.append((start, end, label))
+    return found
+
+
 @hypothesis.given(some_entities(), st.sampled_from(SCHEMES), st.sampled_from(SCHEMES))
 def test_entities_survive_every_scheme_and_every_conversion(given, one, other):
     length, found = given
     tags = tagged(found, length, one)
+    found = left_by(found, one)
     assert len(tags) == length
     assert spans(tags) == found
     converted = convert(tags, other)
+    found = left_by(found, other)
     assert spans(converted) == found
-    assert convert(converted, one) == tags
+    assert convert(converted, one) == tagged(found, length, one)
 
 
 # By the rules of the conlleval script: where a chunk starts and where it ends.
