@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from cells import TENSORFLOW, filled, gradients, short_blocks
+from cells import DRIVEN, TENSORFLOW, filled, gradients, short_blocks
 from keras import ops
 
 from layers import (
@@ -170,9 +170,10 @@ def by_cell(layer, y, memory, mask):
 
 @pytest.mark.parametrize("name", ATTENTIONS)
 @pytest.mark.parametrize("input_feeding", [False, True])
-def test_gradients_of_inputs_memory_and_weights_equal_automatic_differentiation(name, input_feeding):
+def test_gradients_of_inputs_memory_and_weights_equal_automatic_differentiation(name, input_feeding, monkeypatch):
+    short_blocks(monkeypatch)
     layer = built(decoder(name, input_feeding=input_feeding))
-    y, memory, mask = np.random.default_rng(1).normal(size=(3, 7, 3)).astype("float32"), *data()[1:]
+    y, memory, mask = np.random.default_rng(1).normal(size=(3, 3, 3)).astype("float32"), *data()[1:]
     loss = lambda run: lambda layer, y, memory: ops.sum(ops.sin(run(layer, y, memory)))
     fast = lambda layer, y, memory: layer(y, constants=[memory, mask], training=True)
     slow = lambda layer, y, memory: by_cell(layer, y, memory, mask)
@@ -185,8 +186,8 @@ def test_gradients_of_inputs_memory_and_weights_equal_automatic_differentiation(
     assert np.abs(ours[1][~mask]).max() == 0  # padding of the memory is not read
 
 
-@pytest.mark.parametrize("name", CELLS)
-def test_every_cell_decodes_with_attention(name):
+@pytest.mark.parametrize("name", [name for name in DRIVEN if name in CELLS])
+def test_every_kind_of_cell_decodes_with_attention(name):
     layer = decoder("additive", CELLS[name](4))
     y, memory, mask = np.random.default_rng(1).normal(size=(3, 3, 3)).astype("float32"), *data()[1:]
 
@@ -253,12 +254,11 @@ def test_a_model_of_unknown_sizes_trains_is_saved_and_read_back(tmp_path, monkey
     rng = np.random.default_rng(0)
     given = [rng.normal(size=(3, 6, 3)).astype("float32"), *data()[1:]]
 
-    before = model.evaluate(given, np.ones((3, 6, 2)), verbose=0)
-    model.fit(given, np.ones((3, 6, 2)), epochs=20, verbose=0)
+    losses = model.fit(given, np.ones((3, 6, 2)), epochs=20, verbose=0).history["loss"]
     model.save(tmp_path / "model.keras")
     read = keras.models.load_model(tmp_path / "model.keras")
 
-    assert model.evaluate(given, np.ones((3, 6, 2)), verbose=0) < 0.9 * before
+    assert losses[-1] < 0.9 * losses[0]
     np.testing.assert_allclose(read(given), model(given), atol=1e-6)
 
 
@@ -292,7 +292,7 @@ def test_under_xla_it_is_the_same(name, monkeypatch):
 
     short_blocks(monkeypatch)
     layer = built(decoder(name))
-    y, memory, mask = np.random.default_rng(1).normal(size=(3, 7, 3)).astype("float32"), *data()[1:]
+    y, memory, mask = np.random.default_rng(1).normal(size=(3, 4, 3)).astype("float32"), *data()[1:]
     loss = lambda layer, y, memory: ops.sum(ops.sin(layer(y, constants=[memory, mask], training=True)))
 
     def run(y, memory):

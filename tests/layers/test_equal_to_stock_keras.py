@@ -50,12 +50,17 @@ def gradients(layer, x, states, mask, weigh):
     return outputs, [found[1], *found[2], *found[0]]
 
 
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    short_blocks(monkeypatch)
+
+
 @pytest.mark.parametrize("backwards", [False, True])
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("cell, stock, arguments", PAIRS)
 def test_outputs_states_and_gradients_are_stock_keras_s(cell, stock, arguments, mask, backwards):
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(3, 7, 4)).astype("float32")
+    x = rng.normal(size=(3, 5, 4)).astype("float32")
     mask = MASKS[mask](rng, x.shape[:2])
     how = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
     ours, theirs = Recurrent(cell(5, **arguments), **how), stock(5, **arguments, **how)
@@ -63,7 +68,7 @@ def test_outputs_states_and_gradients_are_stock_keras_s(cell, stock, arguments, 
     theirs.set_weights([rng.normal(size=w.shape) for w in theirs.get_weights()])
     ours.set_weights(theirs.get_weights())
     states = [rng.normal(size=(3, 5)).astype("float32") for _ in ours.cell.carry]
-    weigh = [rng.normal(size=(3, 7, 5)).astype("float32"), *(rng.normal(size=(3, 5)).astype("float32") for _ in states)]
+    weigh = [rng.normal(size=(3, 5, 5)).astype("float32"), *(rng.normal(size=(3, 5)).astype("float32") for _ in states)]
     if keras.backend.backend() == "jax" and mask is not None:
         # Before the first real timestep stock Keras outputs zeros on TensorFlow, as we do, and the given state on JAX.
         states = [np.zeros_like(state) for state in states]
@@ -81,7 +86,6 @@ def second_gradients(layer, x):
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        @tf.function(autograph=False)
         def run(x):
             with tf.GradientTape() as outer:
                 outer.watch(x)
@@ -91,7 +95,8 @@ def second_gradients(layer, x):
                 penalty = tf.reduce_sum(inner.gradient(loss, x) ** 2)
             return outer.gradient(penalty, [x, *(w.value for w in layer.trainable_variables)])
 
-        return run(tf.constant(x))
+        graph = tf.function(run, autograph=False) if isinstance(layer, Recurrent) else run
+        return graph(tf.constant(x))
     import jax
 
     held = [v.value for v in layer.non_trainable_variables]
@@ -103,10 +108,11 @@ def second_gradients(layer, x):
 
 @pytest.mark.parametrize("jit_compile", [False, True])
 @pytest.mark.parametrize("cell, stock, arguments", PAIRS)
-def test_gradients_of_gradients_are_stock_keras_s(cell, stock, arguments, jit_compile, monkeypatch):
-    short_blocks(monkeypatch)
+def test_gradients_of_gradients_are_stock_keras_s(cell, stock, arguments, jit_compile):
     if jit_compile and (keras.backend.backend() == "jax" or cell is not ElmanCell):
         pytest.skip("JAX compiles in any case; one cell is enough")
+    if cell is GRUCell and not arguments:
+        pytest.skip("its products are used as LSTM's are")
     x = np.random.default_rng(4).normal(size=(2, 4, 3)).astype("float32")
     ours, theirs = Recurrent(cell(4, **arguments), jit_compile=jit_compile), stock(4, **arguments)
     theirs.build(x.shape)

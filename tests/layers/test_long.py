@@ -8,12 +8,12 @@ from keras import ops
 
 from layers import CELLS, LinearCell, MinGRUCell, Recurrent
 
-TIMESTEPS = 23  # several short chunks of the parallel run and blocks, and no multiple of them or of a window
+TIMESTEPS = 7  # several short chunks of the parallel run and blocks, and no multiple of them or of a window
 SHAPE = (3, TIMESTEPS, 4)
 MASKS = {
     "no mask": None,
-    "right padding": np.arange(TIMESTEPS) < np.array([23, 12, 3])[:, None],
-    "left padding": np.arange(TIMESTEPS) >= np.array([0, 12, 20])[:, None],
+    "right padding": np.arange(TIMESTEPS) < np.array([7, 4, 1])[:, None],
+    "left padding": np.arange(TIMESTEPS) >= np.array([0, 4, 6])[:, None],
     "holes": np.random.default_rng(0).random((3, TIMESTEPS)) > 0.4,
 }
 LINEAR = [name for name, cell in CELLS.items() if issubclass(cell, LinearCell)]
@@ -47,28 +47,28 @@ def everything(layer, x, carry, mask):
     return [*layer(x, initial_state=carry, mask=mask), *gradients(layer, loss, x, *carry)]
 
 
-@pytest.mark.parametrize("mask", MASKS)
+@pytest.mark.parametrize("mask", ["no mask", "holes"])  # a loop knows no masks: they are in the step
 @pytest.mark.parametrize("sequences", [True, False])
 @pytest.mark.parametrize("name", ["lstm", "gru", "peephole", "rmlp"])
 def test_windows_change_nothing_but_what_is_kept(name, sequences, mask, x):
     if (mask, sequences) not in (("no mask", True), ("holes", False)) and name != "lstm":
-        pytest.skip("one cell is enough for all of them")
+        pytest.skip("one cell is enough for the others")
     how = {"shape": SHAPE, "return_sequences": sequences, "return_state": True, "parallel": False}
     whole = recurrent(name, **how)
     carry = states(whole, 3)
     expected = everything(whole, x, carry, MASKS[mask])
-    for window in (10, 7) if name == "lstm" else (10,):
+    for window in (4, 3) if name == "lstm" else (4,):
         windowed = recurrent(name, window=window, **how)
         for one, other in zip(everything(windowed, x, carry, MASKS[mask]), expected, strict=True):
             close(one, other)
 
 
 @pytest.mark.skipif(not TENSORFLOW, reason="JAX compiles in one way")
-@pytest.mark.parametrize("window", [None, 10])
-def test_a_loop_that_xla_compiles_alone_has_its_gradient(window, x):
+@pytest.mark.parametrize("name, window", [("lstm", None), ("elman", 4)])
+def test_a_loop_that_xla_compiles_alone_has_its_gradient(name, window, x):
     """What is kept for the backward pass leaves the compiled part, and comes into another one."""
     how = {"shape": SHAPE, "return_sequences": True, "return_state": True, "window": window}
-    plain, compiled = (recurrent("lstm", jit_compile=jit_compile, **how) for jit_compile in (False, True))
+    plain, compiled = (recurrent(name, jit_compile=jit_compile, **how) for jit_compile in (False, True))
     found, expected = (everything(layer, x, states(plain, 3), MASKS["holes"]) for layer in (compiled, plain))
     for one, other in zip(found, expected, strict=True):
         close(one, other)
@@ -85,9 +85,10 @@ def test_training_is_compiled_where_that_pays(timesteps, batch, units, compiled)
 
     rng = np.random.default_rng(3)
     x = tf.constant(rng.normal(size=(batch or 3, timesteps, 4)).astype("float32"))
-    sides = [recurrent("lstm", units, x.shape, jit_compile=jit_compile) for jit_compile in ("auto", False)]
 
-    def graph(layer):
+    def graph(jit_compile):
+        layer = recurrent("lstm", units, x.shape, jit_compile=jit_compile)
+
         @tf.function(input_signature=[tf.TensorSpec([batch, timesteps, 4])], autograph=False)
         def run(x):
             with tf.GradientTape() as tape:
@@ -96,10 +97,11 @@ def test_training_is_compiled_where_that_pays(timesteps, batch, units, compiled)
 
         return run.get_concrete_function()
 
-    found, expected = map(graph, sides)
+    found = graph("auto")
     assert ("_XlaMustCompile" in str(found.graph.as_graph_def())) == compiled
-    for one, other in zip(found(x), expected(x), strict=True):
-        close(one, other, 2e-4)
+    if compiled:
+        for one, other in zip(found(x), graph(False)(x), strict=True):
+            close(one, other, 2e-4)
 
 
 @pytest.mark.parametrize("mask", MASKS)
@@ -118,7 +120,7 @@ def test_all_timesteps_at_once_are_one_after_the_other(name, mask, x):
 
 @pytest.mark.skipif(not TENSORFLOW, reason="JAX knows all shapes")
 @pytest.mark.parametrize("jit_compile", [False, True])
-@pytest.mark.parametrize("how", [{}, {"window": 10, "parallel": False}], ids=["parallel", "window"])
+@pytest.mark.parametrize("how", [{}, {"window": 4, "parallel": False}], ids=["parallel", "window"])
 def test_unknown_timesteps_in_a_graph(how, jit_compile, x):
     import tensorflow as tf
 
@@ -139,7 +141,7 @@ def test_unknown_timesteps_in_a_graph(how, jit_compile, x):
             loss = tf.reduce_sum(y**2)
         return y, tape.gradient(loss, x)
 
-    for timesteps in (23, 8, 1):
+    for timesteps in (7, 1) if jit_compile else (7, 4, 1):  # XLA compiles each anew
         for one, other in zip(run(x[:, :timesteps]), alone(tf.constant(x[:, :timesteps])), strict=True):
             close(one, other)
     if not jit_compile:
@@ -161,14 +163,13 @@ def test_any_number_of_timesteps_has_the_gradients_that_a_known_number_has(maske
             loss = sum(tf.reduce_sum(one**2) for one in found)
         return [*found, *tape.gradient(loss, [x, *carry, *weights])]
 
-    known = tf.function(gradients, autograph=False)
     carry = tuple(tf.constant(state) for state in states(layer, 3))
     state = tf.TensorSpec([None, carry[0].shape[1]])
     signature = [tf.TensorSpec([None, None, 4]), tf.TensorSpec([None, None], "bool"), (state, state)]
     unknown = tf.function(gradients, input_signature=signature, autograph=False)
-    for timesteps in (1, 4, 5, 13):
+    for timesteps in (1, 2, 5, 6):
         given = tf.constant(x[:, :timesteps]), tf.random.stateless_uniform((3, timesteps), seed=(1, 1)) > 0.3, carry
-        for one, other in zip(unknown(*given), known(*given), strict=True):
+        for one, other in zip(unknown(*given), gradients(*given), strict=True):
             close(one, other)
 
 
@@ -192,6 +193,11 @@ def test_a_window_keeps_no_more_than_the_carry_at_its_beginning():
 
 
 PEAK = """
+import gc
+import sys
+
+gc.disable()
+sys.modules.update(sklearn=None, matplotlib=None)  # Keras imports them, for nothing that is used here
 import tensorflow as tf
 from layers import LSTMCell, Recurrent
 
@@ -209,9 +215,9 @@ for window in (50, None):
             loss = tf.reduce_sum(layer(x, training=True))
         return tape.gradient(loss, layer.trainable_weights)
 
-    step(tf.zeros((8, 2000, 16)))
+    step(tf.zeros((8, 1000, 16)))
     before = status("VmHWM")
-    step(tf.zeros((8, 8000, 16)))
+    step(tf.zeros((8, 6000, 16)))
     print(status("VmHWM") - before)
 """
 

@@ -3,16 +3,21 @@
 import keras
 import numpy as np
 import pytest
-from cells import DRIVEN, MAKERS, TENSORFLOW, filled, gradients, recurrent
+from cells import DRIVEN, MAKERS, TENSORFLOW, filled, gradients, recurrent, short_blocks
 from keras import ops
 
 from layers import AdditiveAttention, AttentionCell, GRUCell, MultiplicativeAttention, Pooling, Recurrent, stack
 
-SHAPE = (4, 7, 5)
+SHAPE = (4, 5, 5)
 X = np.random.default_rng(5).normal(size=SHAPE).astype("float32")
-MASK = np.array([[1, 1, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1, 1], [0, 1, 0, 1, 1, 0, 1], [1, 1, 1, 1, 1, 1, 1]], bool)
-POISON = np.where(np.arange(7)[None, :, None] % 2, np.nan, np.inf).astype("float32")
+MASK = np.array([[1, 1, 1, 0, 0], [0, 0, 1, 1, 1], [0, 1, 0, 1, 1], [1, 1, 1, 1, 1]], bool)
+POISON = np.where(np.arange(5)[None, :, None] % 2, np.nan, np.inf).astype("float32")
 POISONED = np.where(MASK[..., None], X, POISON)
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch):
+    short_blocks(monkeypatch)
 
 
 def loss_of(layer, x, *given):
@@ -29,8 +34,8 @@ def assert_nothing_matters(layer, *given):
     assert not found[0][~MASK].any()
 
 
-@pytest.mark.parametrize("name", MAKERS)
-def test_every_cell(name):
+@pytest.mark.parametrize("name", DRIVEN)  # the driver does it; NaN is at the padding of every cell in test_promises.py
+def test_every_kind_of_cell(name):
     assert_nothing_matters(recurrent(name, shape=SHAPE, return_sequences=True))
 
 
@@ -40,7 +45,7 @@ def test_pooling(how):
 
 
 @pytest.mark.parametrize(
-    "arguments", [{"window": 3}, {"go_backwards": True}, {"zoneout": 0.2, "zoneout_seed": 1}], ids=str
+    "arguments", [{"window": 2}, {"go_backwards": True}, {"zoneout": 0.2, "zoneout_seed": 1}], ids=str
 )
 def test_every_way_of_the_driver(arguments):
     cell = GRUCell(4, recurrent_dropout=0.2, dropout=0.2, seed=2)
@@ -66,7 +71,7 @@ def test_an_attention_s_memory(attention):
 @pytest.mark.parametrize("jit_compile", [False, True])
 def test_a_model_trains_on(jit_compile):
     inputs, mask = keras.Input((None, 5)), keras.Input((None,), dtype="bool")
-    x = Pooling("mean-max")(stack(GRUCell, 3, bidirectional=True)(inputs, mask=mask), mask=mask)
+    x = Pooling("mean-max")(stack(GRUCell, 3, bidirectional=not jit_compile)(inputs, mask=mask), mask=mask)
     model = keras.Model([inputs, mask], keras.layers.Dense(1)(x))
     model.compile("sgd", "mse", jit_compile=jit_compile)
     model.fit([POISONED, MASK], np.ones((4, 1)), verbose=0)

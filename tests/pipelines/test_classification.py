@@ -12,6 +12,11 @@ from pipelines.engine import verbs
 from pipelines.evaluation import classification
 
 
+@pytest.fixture(scope="module")
+def parts(trained):
+    return verbs.restored(sentiment.TASK, trained)[2]
+
+
 def test_metrics_are_those_of_their_definitions():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet([1, 1, 1], 200)
@@ -66,8 +71,7 @@ def test_without_a_class_the_target_is_spread_and_nothing_is_right_or_wrong():
     assert float(accuracy.result()) == np.mean(logits[[0, 2]].argmax(axis=1) == target[[0, 2]])
 
 
-def test_influence_is_what_the_answer_loses_without_the_word(trained):
-    parts = verbs.restored(sentiment.TASK, trained)[2]
+def test_influence_is_what_the_answer_loses_without_the_word(parts):
     text = "the plot is not dull"
     found = classification.influence(parts, text)
     assert [word for word, _ in found] == text.split()
@@ -80,15 +84,13 @@ def test_influence_is_what_the_answer_loses_without_the_word(trained):
 
 
 @pytest.mark.parametrize("text", ["", "   ", "😀", "\x00\x07", "xyzzy " * 3, "a" * 1_000_000, "long " * 200_000])
-def test_any_text_gets_an_answer(trained, text):
-    parts = verbs.restored(sentiment.TASK, trained)[2]
+def test_any_text_gets_an_answer(parts, text):
     (answer,) = classification.answers(parts, [text])
     assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     assert len(classification.influence(parts, text)) <= classification.SHOWN_WORDS
 
 
-def test_baselines_see_what_counting_words_can_see(trained, reviews_csv):
-    parts = verbs.restored(sentiment.TASK, trained)[2]
+def test_baselines_see_what_counting_words_can_see(parts, reviews_csv):
     splits = {"train": reviews.load(reviews_csv), "validation": reviews.load(reviews_csv)}
     found = classification.baselines(parts, splits)
     assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on

@@ -1,15 +1,15 @@
 """What is exported gives the model's numbers, where this project is not installed."""
 
-import json
-import os
-import subprocess
+import itertools
+import pathlib
 import sys
+import types
 
 import numpy as np
 import pytest
 
 from pipelines import sentiment
-from pipelines.engine import command, verbs
+from pipelines.engine import command, exporting, verbs
 
 TEXTS = [
     "There is nothing to like in this movie.",
@@ -23,43 +23,21 @@ TEXTS = [
     "Dull at first, but the ending isn't!",
 ]
 
-READER = """
-import json, sys
-import tensorflow as tf
-served = tf.saved_model.load(sys.argv[1])
-texts = json.load(sys.stdin)
-assert all(len(value) == 0 for value in served.signatures["serve"](text=tf.constant([], tf.string)).values())
-answer = served.signatures["serve"](text=tf.constant(texts))
-print(json.dumps({
-    "labels": [label.decode() for label in served.labels().numpy()],
-    "label": [label.decode() for label in answer["label"].numpy()],
-    "probabilities": answer["probabilities"].numpy().tolist(),
-    "ours": sorted({name.split(".")[0] for name in sys.modules} & {"layers", "data", "pipelines", "keras"}),
-}))
-"""
 
-
-def test_the_saved_model_answers_as_the_run_does_with_tensorflow_alone(trained, tmp_path):
+def test_the_saved_model_answers_as_the_run_does_with_tensorflow_alone(trained, tmp_path, alone):
     assert command.run(sentiment.TASK, ["export", "--run", str(trained), "--to", str(tmp_path / "served")]) == 0
-    env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
 
-    done = subprocess.run(
-        [sys.executable, "-I", "-c", READER, str(tmp_path / "served")],
-        input=json.dumps(TEXTS).encode(),
-        capture_output=True,
-        cwd=tmp_path,
-        env=env,
-    )
+    found, none, told = alone(tmp_path / "served", TEXTS, [])
 
-    assert done.returncode == 0, done.stderr.decode()
-    found = json.loads(done.stdout)
     expected = verbs.predict(sentiment.TASK, trained, TEXTS)
-    assert not set(found["ours"]) & {"layers", "data", "pipelines"}
-    assert found["label"] == [answer["label"] for answer in expected]
-    probabilities = [[answer["probabilities"][label] for label in found["labels"]] for answer in expected]
+    labels = [label.decode() for label in told["labels"]]
+    assert [label.decode() for label in found["label"]] == [answer["label"] for answer in expected]
+    probabilities = [[answer["probabilities"][label] for label in labels] for answer in expected]
     np.testing.assert_allclose(found["probabilities"], probabilities, atol=1e-6)
     np.testing.assert_allclose(np.sum(probabilities, axis=1), 1, atol=1e-6)
     np.testing.assert_allclose(probabilities[2:5], [probabilities[1]] * 3, atol=1e-6)  # as the empty text's
+    assert set(none) == set(found) and all(len(value) == 0 for value in none.values())
+    assert (tmp_path / "served" / "saved_model.pb").is_file()  # what an old export is known by
 
 
 @pytest.mark.parametrize("format, suffix", [("onnx", ".onnx"), ("litert", ".tflite")])
@@ -71,9 +49,23 @@ def test_the_network_alone_is_written_and_compared(trained, tmp_path, format, su
 
 
 def test_numbers_that_differ_are_not_let_through(trained, tmp_path, monkeypatch, capsys):
+    """The file is one that gives the same numbers for whatever text."""
     import onnxruntime
+    import tf2onnx
 
-    monkeypatch.setattr(onnxruntime.InferenceSession, "run", lambda self, *given: [np.full((3, 2), 0.5, "float32")])
+    class Session:
+        def __init__(self, path, **given):
+            assert pathlib.Path(path).is_file()
+
+        def get_inputs(self):
+            return [types.SimpleNamespace(name="word_ids")]
+
+        def run(self, names, given):
+            return [np.full((len(given["word_ids"]), 2), 0.5, "float32")]
+
+    write = lambda scores, output_path, **given: pathlib.Path(output_path).write_bytes(b"a network")
+    monkeypatch.setattr(tf2onnx.convert, "from_function", write)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
     arguments = ["export", "--run", str(trained), "--format", "onnx", "--to", str(tmp_path / "network")]
     assert command.run(sentiment.TASK, arguments) == 1
     assert "error: ONNX gives other numbers than the model" in capsys.readouterr().err
@@ -87,14 +79,29 @@ def test_a_library_that_is_missing_is_named(trained, tmp_path, monkeypatch, caps
     assert "pip install 'unroll[onnx]'" in capsys.readouterr().err
 
 
-def test_a_folder_of_something_else_is_not_replaced(trained, tmp_path, capsys):
+@pytest.fixture
+def quick(monkeypatch):
+    """What is written is a file or two, each time others: where it is put is tested, not what it is."""
+
+    def write(parts, path):
+        path.mkdir()
+        (path / "saved_model.pb").write_bytes(b"")
+        (path / f"variables.{next(numbers)}").write_bytes(b"")
+
+    numbers = itertools.count()
+    monkeypatch.setattr(exporting, "_savedmodel", write)
+
+
+def test_a_folder_of_something_else_is_not_replaced(trained, tmp_path, quick, capsys):
     (tmp_path / "thesis.txt").write_text("mine")
     assert command.run(sentiment.TASK, ["export", "--run", str(trained), "--to", str(tmp_path)]) == 2
     assert "received a folder with other files" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
-def test_an_old_export_is_replaced(trained, tmp_path):
-    for _ in range(2):
+def test_an_old_export_is_replaced(trained, tmp_path, quick):
+    for number in range(2):
         assert command.run(sentiment.TASK, ["export", "--run", str(trained), "--to", str(tmp_path / "served")]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+        assert [path.name for path in tmp_path.iterdir()] == ["served"]
+        names = {path.name for path in (tmp_path / "served").iterdir()}
+        assert names == {"saved_model.pb", f"variables.{number}"}

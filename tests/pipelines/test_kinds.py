@@ -2,34 +2,15 @@
 
 import dataclasses
 import json
-import subprocess
-import sys
 
 import kinds
 import numpy as np
 import pytest
 import tensorflow as tf
+from conftest import killed_at
 
-from pipelines.engine import command, training, verbs
+from pipelines.engine import command, verbs
 from pipelines.engine.folder import CHECKPOINT, METRICS
-
-READER = """
-import sys, numpy as np, tensorflow as tf
-for folder in sys.argv[1:]:
-    given = np.load(folder + "/given.npz")
-    served = tf.saved_model.load(folder + "/export").signatures["serve"]
-    raw = given["raw"]
-    if raw.dtype.kind != "f":
-        raw = [bytes(row[:size]) for row, size in zip(raw, given["sizes"])]
-    raw = tf.constant(raw)
-    answer = served(**{str(given["name"]): raw})
-    np.savez(folder + "/found.npz", **{name: value.numpy() for name, value in answer.items()})
-assert not {"layers", "data", "pipelines"} & set(sys.modules)
-"""
-
-
-class Killed(BaseException):
-    pass
 
 
 def unprepared(parts):
@@ -47,74 +28,57 @@ def weights(task, run):
     return verbs.restored(task, run)[2].model.get_weights()
 
 
+ON_DISK = ("image_to_class", "numbers_to_classes")  # kinds whose prepared examples are
+
+
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory):
-    """Kind -> (task, raw inputs, the folder of its finished run)."""
+def runs(tmp_path_factory, kept_parts):
+    """Kind -> (task, raw inputs, the folder of its finished run). Beside it, in `killed`, it is not yet finished."""
     found = {}
     for kind in kinds.KINDS:
         task, raws = kinds.task(kind)
         run = tmp_path_factory.mktemp(kind) / "run"
-        assert command.run(task, ["train", "--run", str(run), "--no-baselines"]) == 0
+        flags = ["--no-baselines", "--no-tensorboard", "--memory", "0" if kind in ON_DISK else "0.5"]
+        with killed_at(2, run.with_name("killed")):
+            assert command.run(task, ["train", "--run", str(run), *flags]) == 0
+        kept_parts.add(str(run))
         found[kind] = task, raws, run
     return found
 
 
-@pytest.mark.parametrize(
-    "kind, memory",
-    [(kind, "0" if kind in ("image_to_class", "numbers_to_classes") else "0.5") for kind in kinds.KINDS],
-)
-def test_killed_and_resumed_it_ends_with_the_same_weights(runs, tmp_path, monkeypatch, kind, memory):
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_killed_and_resumed_it_ends_with_the_same_weights(runs, monkeypatch, kind):
     task, _, undisturbed = runs[kind]
-    run, before = tmp_path / "run", training.Follow.on_train_batch_end
-
-    def kill(self, batch, logs=None):
-        before(self, batch, logs)
-        if self.state.step == 2:
-            raise Killed
-
-    with monkeypatch.context() as within, pytest.raises(Killed):
-        within.setattr(training.Follow, "on_train_batch_end", kill)
-        command.run(task, ["train", "--run", str(run), "--no-baselines", "--memory", memory])
+    run = undisturbed.with_name("killed")
     assert (run / CHECKPOINT).is_file() and not (run / METRICS).exists()
-    assert (run / "prepared" / "train.json").is_file() == (memory == "0")
+    assert (run / "prepared" / "train.json").is_file() == (kind in ON_DISK)
 
-    if memory == "0":  # the examples are not prepared again
+    if kind in ON_DISK:  # the examples are not prepared again
         monkeypatch.setattr(task, "build", lambda *given, build=task.build: unprepared(build(*given)))
     assert command.run(task, ["train", "--run", str(run), "--resume"]) == 0
     monkeypatch.undo()
 
     for one, two in zip(weights(task, run), weights(task, undisturbed), strict=True):
         np.testing.assert_array_equal(one, two)
-    assert not (run / "prepared").exists()
+    assert not (run / "prepared").exists() and not (undisturbed / "prepared").exists()
 
 
-def test_answers_are_those_of_the_export_with_tensorflow_alone(runs):
-    expected = {}
-    for kind, (task, raws, run) in runs.items():
-        assert command.run(task, ["export", "--run", str(run)]) == 0
-        parts = verbs.restored(task, run)[2]
-        expected[kind] = {name: value.numpy() for name, value in parts.ask(raws).items()}
-        if isinstance(raws[0], np.ndarray):
-            given = np.full((len(raws), max(map(len, raws)), 2), np.nan, "float32")
-            for row, raw in enumerate(raws):
-                given[row, : len(raw)] = raw
-            sizes = np.array([len(raw) for raw in raws])
-        else:
-            written = [raw.encode() if isinstance(raw, str) else raw for raw in raws]
-            sizes = np.array(list(map(len, written)))
-            given = np.zeros((len(raws), sizes.max()), "uint8")
-            for row, raw in enumerate(written):
-                given[row, : len(raw)] = np.frombuffer(raw, "uint8")
-        np.savez(run / "given.npz", raw=given, sizes=sizes, name=parts.signature.name)
-    done = subprocess.run(
-        [sys.executable, "-c", READER, *(str(run) for _, _, run in runs.values())], capture_output=True, cwd="/"
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    for kind, (_, _, run) in runs.items():
-        found = np.load(run / "found.npz")
-        assert set(found) == set(expected[kind])
-        for name, value in expected[kind].items():
-            np.testing.assert_allclose(found[name], value, atol=1e-6)
+@pytest.mark.parametrize("kind", kinds.KINDS)
+def test_answers_are_those_of_the_export_with_tensorflow_alone(runs, tmp_path, alone, kind):
+    task, raws, run = runs[kind]
+    assert command.run(task, ["export", "--run", str(run), "--to", str(tmp_path / "export")]) == 0
+    given = raws
+    if isinstance(raws[0], np.ndarray):
+        given = np.full((len(raws), max(map(len, raws)), 2), np.nan, "float32")
+        for row, raw in enumerate(raws):
+            given[row, : len(raw)] = raw
+
+    found, _ = alone(tmp_path / "export", given)
+
+    expected = verbs.restored(task, run)[2].ask(raws)
+    assert set(found) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-6)
 
 
 def test_a_batch_of_unequal_numbers_is_each_alone(runs):

@@ -2,13 +2,14 @@
 
 import csv
 import itertools
+import resource
 import shutil
 import signal
 import time
 
 import numpy as np
 import pytest
-from conftest import SMALL, started, typed
+from conftest import DIFFERING, LEAST, SMALL, killed_at, started
 
 from pipelines import sentiment
 from pipelines.engine import command
@@ -32,70 +33,56 @@ def history(folder):
 
 def wait_for(process, folder, epoch):
     """Until the run has ended so many epochs."""
-    for _ in range(1200):
+    for _ in range(12_000):
         with_rows = (folder / HISTORY).read_text().count("\n") > epoch if (folder / HISTORY).is_file() else False
         if with_rows:
             return
         assert process.poll() is None, process.stderr.read().decode()
-        time.sleep(0.05)
+        time.sleep(0.01)
     raise AssertionError("the run did not get that far")
 
 
 @pytest.fixture(scope="module")
 def arguments(reviews_csv):
-    """A run with all that could differ: dropout of every kind, averaging, a schedule; a checkpoint at each step."""
-    some = ["--recurrent-dropout", "0.1", "--epochs", "6", "--no-baselines", "--checkpoint-minutes", "0"]
-    return ["train", "--data", str(reviews_csv), *SMALL, *some]
-
-
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory, arguments):
-    folder = tmp_path_factory.mktemp("undisturbed") / "run"
-    assert command.run(sentiment.TASK, [*arguments, "--run", str(folder)]) == 0
-    return folder
+    """Those of the run in `trained`, which nothing disturbed."""
+    return ["train", "--data", str(reviews_csv), *SMALL, *DIFFERING]
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, reviews_csv, arguments):
-    """A run that was killed within its third epoch, beside the file it learnt from; tests copy the folder."""
+    """A run that was killed within its second epoch, beside the file it learnt from; tests copy the folder."""
     folder = tmp_path_factory.mktemp("killed")
     data, run = folder / "reviews.csv", folder / "run"
     data.write_bytes(reviews_csv.read_bytes())
     process = started(*[data if given == str(reviews_csv) else given for given in arguments], "--run", run)
-    wait_for(process, run, epoch=2)
-    time.sleep(0.15)  # somewhere within the next epoch
+    wait_for(process, run, epoch=1)
+    time.sleep(0.05)  # somewhere within the next epoch
     process.send_signal(signal.SIGKILL)
     process.communicate()
     return folder
 
 
-def test_a_run_that_is_killed_and_resumed_ends_with_the_same_weights(tmp_path, killed, undisturbed):
+def test_killed_then_interrupted_by_ctrl_c_a_run_ends_with_the_same_weights(tmp_path, killed, trained):
+    """Ctrl-C keeps what is trained, and says how to go on."""
     folder = tmp_path / "run"
     shutil.copytree(killed / "run", folder)
-    assert not (folder / METRICS).exists()
-    assert (folder / CHECKPOINT).is_file()
+    assert (folder / CHECKPOINT).is_file() and not (folder / METRICS).exists()
 
-    assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 0
-
-    assert not (folder / CHECKPOINT).exists()
-    assert_same_weights(folder, undisturbed)
-    for one, two in zip(history(folder), history(undisturbed), strict=True):
-        assert {**one, "seconds": None} == {**two, "seconds": None}
-
-
-def test_ctrl_c_keeps_what_is_trained_and_says_how_to_go_on(tmp_path, arguments, undisturbed):
-    folder = tmp_path / "run"
-    process = started(*arguments, "--run", folder)
-    wait_for(process, folder, 1)
+    process = started("train", "--run", folder, "--resume")
+    wait_for(process, folder, epoch=len(history(killed / "run")) + 1)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130
     last = err.decode().strip().splitlines()[-1]
     assert last.endswith(f"python -m pipelines.sentiment train --run {folder} --resume"), err.decode()
+    assert len(history(folder)) < len(history(trained))
 
     assert command.run(sentiment.TASK, last.split("python -m pipelines.sentiment ")[1].split()) == 0
 
-    assert_same_weights(folder, undisturbed)
+    assert not (folder / CHECKPOINT).exists()
+    assert_same_weights(folder, trained)
+    for one, two in zip(history(folder), history(trained), strict=True):
+        assert {**one, "seconds": None} == {**two, "seconds": None}
 
 
 def test_ctrl_c_before_training_begins_leaves_nothing(tmp_path, arguments):
@@ -135,27 +122,19 @@ def test_a_checkpoint_of_other_data_or_another_model_is_refused(tmp_path, capsys
 
 
 @pytest.mark.parametrize("policy", ["bfloat16", "float16"])
-def test_sixteen_bits_train_and_repeat(tmp_path, reviews_csv, policy):
-    given = [
-        "train",
-        "--data",
-        str(reviews_csv),
-        *SMALL,
-        "--no-baselines",
-        "--mixed-precision",
-        policy,
-        "--epochs",
-        "1",
-    ]
-    for name in ("one", "two"):
-        assert command.run(sentiment.TASK, [*given, "--run", str(tmp_path / name)]) == 0
-    assert all(np.isfinite(weight).all() for weight in weights(tmp_path / "one"))
-    assert_same_weights(tmp_path / "one", tmp_path / "two")
+def test_sixteen_bits_train_and_repeat_what_follows_a_kill(tmp_path, reviews_csv, no_pictures, policy):
+    one, two = tmp_path / "one", tmp_path / "two"
+    given = ["train", "--data", str(reviews_csv), *LEAST, "--mixed-precision", policy, "--epochs", "1"]
+    with killed_at(4, two):
+        assert command.run(sentiment.TASK, [*given, "--checkpoint-minutes", "0", "--run", str(one)]) == 0
+    assert all(np.isfinite(weight).all() for weight in weights(one))
+    assert command.run(sentiment.TASK, ["train", "--run", str(two), "--resume"]) == 0
+    assert_same_weights(one, two)
 
 
-def test_training_stops_when_validation_no_longer_improves(tmp_path, reviews_csv):
+def test_training_stops_when_validation_no_longer_improves(tmp_path, reviews_csv, no_pictures):
     folder = tmp_path / "run"
-    given = ["train", "--data", str(reviews_csv), *SMALL, "--no-baselines", "--epochs", "40", "--patience", "2"]
+    given = ["train", "--data", str(reviews_csv), *LEAST, "--epochs", "40", "--patience", "2"]
     assert command.run(sentiment.TASK, [*given, "--learning-rate", "1e-9", "--ema", "0", "--run", str(folder)]) == 0
     rows = history(folder)
     merits = [(round(float(row["validation_accuracy"]), 6), -float(row["validation_loss"])) for row in rows]
@@ -181,22 +160,32 @@ def test_the_learning_rate_rises_and_falls_as_asked(schedule, warmup):
     assert (rates[-1] > 0.49) == (schedule == "constant")
 
 
-def test_no_file_may_grow_and_nothing_is_lost(tmp_path, reviews_csv, trained):
-    """A full disk, as a limit on the size of files."""
-    import resource
+def files(folder):
+    """Name within the folder -> bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
+
+def test_no_file_may_grow_and_nothing_is_lost(tmp_path, reviews_csv, trained, capsys):
+    """A full disk, as a limit on the size of files."""
     folder = tmp_path / "run"
     shutil.copytree(trained, folder)
-    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    before = files(folder)
+    assert any(name.startswith("tensorboard/") for name in before)
 
-    def full():
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+    arguments = ["train", f"--data={reviews_csv}", *LEAST, f"--run={folder}", "--overwrite"]
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (3000, limits[1]))
+    try:
+        status = command.run(sentiment.TASK, arguments)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
 
-    status, _, err = typed("train", "--data", reviews_csv, *SMALL, "--run", folder, "--overwrite", preexec_fn=full)
     assert status == 2
+    err = capsys.readouterr().err
     assert "Traceback" not in err
     assert err.strip().splitlines()[-1].startswith("error: ")
     kept = RunFolder(folder).previous if RunFolder(folder).previous.exists() else folder
-    assert {path.name: path.read_bytes() for path in kept.iterdir()} == before
+    assert files(kept) == before
     assert (kept / WEIGHTS).is_file()

@@ -1,5 +1,6 @@
 """Translation from pairs of sentences to an exported model with the search in its graph."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -10,11 +11,10 @@ import numpy as np
 import pytest
 import sacrebleu
 import tensorflow as tf
-from conftest import typed
 
 from data import batching
 from data.sets import bitext
-from data.transforms.subwords import BEGIN, END
+from data.transforms.subwords import BEGIN, END, Subwords
 from layers.decode import greedy
 from pipelines import translation
 from pipelines.engine import command, verbs
@@ -33,21 +33,38 @@ def write_parallel(folder, count, skip=0):
     return folder / "train"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def parallel(tmp_path_factory):
     return write_parallel(tmp_path_factory.mktemp("bitext"), 400)
 
 
-@pytest.fixture(scope="session")
-def translator(tmp_path_factory, parallel):
+@pytest.fixture(scope="module", autouse=True)
+def subwords_once():
+    """Subwords of the same pieces are one object: how a text is cut is traced once, which takes seconds."""
+    made = {}
+
+    def subwords(pieces):
+        key = json.dumps(pieces)
+        if key not in made:
+            made[key] = Subwords(pieces)
+        return made[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(translation, "Subwords", subwords)
+        yield
+
+
+@pytest.fixture(scope="module")
+def translator(tmp_path_factory, parallel, subwords_once, kept_parts):
     """The folder of a finished run; tests must not change it."""
     folder = tmp_path_factory.mktemp("runs") / "translation"
     flags = ["train", "--data", str(parallel), "--source", "en", "--target", "fr", "--run", str(folder), *SMALL]
     assert command.run(translation.TASK, flags) == 0
+    kept_parts.add(str(folder))
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def parts(translator):
     return verbs.restored(translation.TASK, translator)[2]
 
@@ -160,35 +177,18 @@ def test_perplexity_is_that_of_the_pieces_one_by_one(parts, parallel):
     assert found == pytest.approx(np.exp(total / count), rel=1e-3)
 
 
-READER = """
-import json, sys
-import tensorflow as tf
-served = tf.saved_model.load(sys.argv[1])
-answer = served.signatures["serve"](text=tf.constant(json.load(sys.stdin)))
-print(json.dumps({name: value.numpy().tolist() for name, value in answer.items()
-                  if value.dtype != tf.string} | {"translations": [
-                  [one.decode() for one in row] for row in answer["translations"].numpy()]}))
-assert all(len(value) == 0 for value in served.signatures["serve"](text=tf.constant([], tf.string)).values())
-assert not {"layers", "data", "pipelines"} & set(sys.modules)
-"""
-
-
-def test_the_saved_model_translates_the_same_with_tensorflow_alone(translator, parts, tmp_path):
+def test_the_saved_model_translates_the_same_with_tensorflow_alone(translator, parts, tmp_path, alone):
     place = tmp_path / "export"
     assert command.run(translation.TASK, ["export", "--run", str(translator), "--to", str(place)]) == 0
-    done = subprocess.run(
-        [sys.executable, "-c", READER, str(place)],
-        input=json.dumps(TEXTS + NOTHING),
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    found, inside = json.loads(done.stdout), parts.serve(tf.constant(TEXTS + NOTHING))
-    assert found["translations"][len(TEXTS) :] == [[""] * 3] * len(NOTHING)
-    assert found["translations"] == [[one.decode() for one in row] for row in inside["translations"].numpy()]
+
+    found, none, _ = alone(place, TEXTS + NOTHING, [])
+
+    inside = parts.serve(tf.constant(TEXTS + NOTHING))
+    assert found["translations"][len(TEXTS) :].tolist() == [[b""] * 3] * len(NOTHING)
+    np.testing.assert_array_equal(found["translations"], inside["translations"])
     np.testing.assert_allclose(found["scores"], inside["scores"], atol=1e-5)
     np.testing.assert_allclose(found["alignments"], inside["alignments"], atol=1e-5)
+    assert set(none) == set(found) and all(len(value) == 0 for value in none.values())
 
 
 @pytest.mark.parametrize("format", ["onnx", "litert"])
@@ -200,34 +200,26 @@ def test_formats_without_the_search_are_refused(translator, format, capsys):
 FORMS = {
     "luong": ["--attention=dot", "--feeding=attentional", "--cell=lstm", "--decoder-depth=2", "--guessing=0.2"],
     "above": ["--attention=dot", "--feeding=none", "--no-tied"],
-    "sutskever": ["--attention=none", "--reverse", "--no-bidirectional", "--no-joint", "--beam=1", "--ema=0.9"],
+    "sutskever": ["--attention=none", "--reverse", "--no-joint", "--beam=1", "--ema=0.9"],
 }
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_form_of_the_network_trains_and_translates(form, tmp_path, capsys):
-    data = write_parallel(tmp_path, 60)
-    flags = ["--data", str(data), "--source", "en", "--target", "fr", "--run", str(tmp_path / "run"), *SMALL]
-    flags += ["--epochs", "1", "--units", "8", "--no-baselines", *FORMS[form]]
-    assert command.run(translation.TASK, ["train", *flags]) == 0
-    capsys.readouterr()
-    assert command.run(translation.TASK, ["predict", "--run", str(tmp_path / "run"), "--json", "I see him.", " "]) == 0
-    answer, nothing = map(json.loads, capsys.readouterr().out.splitlines())
+def test_every_form_of_the_network_trains_and_translates_and_no_texts_too(
+    form, parallel, tmp_path, no_pictures, monkeypatch
+):
+    flags = ["--data", str(parallel), "--source", "en", "--target", "fr", "--run", str(tmp_path / "run"), *SMALL]
+    flags += ["--epochs=1", "--units=8", "--batch-size=128", "--no-bidirectional", "--no-baselines", "--no-tensorboard"]
+    made, build = [], translation.TASK.build
+    monkeypatch.setattr(translation.TASK, "build", lambda *given: made.append(build(*given)) or made[-1])
+    assert command.run(translation.TASK, ["train", *flags, *FORMS[form]]) == 0
+    (parts,) = made  # what was trained and has answered, its graphs traced
+
+    answer, nothing = json.loads(json.dumps(translating.answers(parts, ["I see him.", " "])))
     assert answer["text"] == "I see him." and ("alignment" in answer) == (form != "sutskever")
     assert nothing["translation"] == "" and len(nothing["translations"]) == 1
-
-
-@pytest.mark.parametrize("beam", [1, 2])
-@pytest.mark.parametrize("form", [["context"], ["attentional"], ["none"], ["context", "none"]])
-def test_no_form_of_the_network_fails_on_no_texts(form, beam, translator):
-    feeding, attention = form[0], form[-1] if len(form) > 1 else "additive"
-    _, vocabularies, _ = verbs.restored(translation.TASK, translator)
-    config = translation.Config(units=3, embedding=2, dropout=0.1, beam=beam, feeding=feeding, attention=attention)
-    made = translation.build(config, vocabularies)
-
-    found = made.answer(made.extras.search(made.features(tf.constant([], tf.string))), None)
-
-    assert {value.shape[0] for value in found.values()} == {0} and found["translations"].shape == (0, beam)
+    sizes = {name: tuple(value.shape) for name, value in parts.serve(tf.constant([], tf.string)).items()}
+    assert sizes["translations"] == (0, 1 if form == "sutskever" else 3) and {size[0] for size in sizes.values()} == {0}
 
 
 def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatch, capsys):
@@ -284,7 +276,7 @@ def test_pieces_are_put_together_to_words_in_the_picture():
 
 def test_greedy_decoding_is_a_beam_of_one(translator):
     config, vocabularies, trained = verbs.restored(translation.TASK, translator)
-    config.beam, config.length_penalty = 1, 0.0
+    config = dataclasses.replace(config, beam=1, length_penalty=0.0)
     parts = translation.build(config, vocabularies)
     parts.model.set_weights(trained.model.get_weights())
     ids = parts.prepare(tf.constant(TEXTS[:4]))
@@ -310,6 +302,7 @@ def encoded(parts, ids):
     return keras.Model(parts.model.input[0], list(given)[1:])(ids)
 
 
-def test_help_names_the_flags_of_its_own():
-    status, out, _ = typed("train", "--help-all", task="translation")
-    assert status == 0 and "--length-penalty" in out and "--vectors" not in out
+def test_help_names_the_flags_of_its_own(capsys):
+    assert command.run(translation.TASK, ["train", "--help-all"]) == 0
+    out = capsys.readouterr().out
+    assert "--length-penalty" in out and "--vectors" not in out
