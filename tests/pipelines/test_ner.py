@@ -173,7 +173,7 @@ def test_the_network_alone_is_written_and_compared(tagger, tmp_path, format, cap
 
 WRONG_FILES = {
     "short.conll": (b"Ann X B-PER\nmet O\n", "short.conll:2: expected 3 columns, received 2"),
-    "mixed.conll": (b"Ann\tB-PER\nmet O\n", "mixed.conll:2: expected 2 columns separated by tabs, as above"),
+    "mixed.conll": (b"A B\tB-PER\nmet O\n", "mixed.conll:2: expected 2 columns separated by tabs, as in most lines"),
     "latin.conll": ("Ann B-PER\n\nÅre O\n".encode("latin-1"), "latin.conll:3: expected UTF-8, received the byte"),
     "plain.conll": (b"Ann O\nmet O\n\nBo O\n", "expected entities in the training data, received none"),
     "empty.conll": (b"", "empty.conll: "),
