@@ -98,6 +98,17 @@ class Form:
             raise InputError("--escape", f"expected another character than the separator, received {self.escape!r}.")
 
 
+def kind_of(path):
+    """The suffix that gives a file's format, in lower case and without `.gz`; "" if there is none.
+
+    Example:
+        >>> kind_of("reviews.CSV.gz")
+        '.csv'
+    """
+    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
+    return suffixes[-1] if suffixes else ""
+
+
 def read_lines(path, encoding=""):
     """The lines of a text file, which may be gzip if its name ends in `.gz`; a byte order mark is dropped.
 
@@ -160,8 +171,8 @@ def _is_utf8(path, encoding):
             if line.isascii():
                 continue
             try:
-                fewer = fewer or len(line.decode()) < len(line.decode(encoding, errors="replace"))
-                line.decode()
+                text = line.decode()
+                fewer = fewer or len(text) < len(line.decode(encoding, errors="replace"))
             except UnicodeDecodeError:
                 return False
         return fewer
@@ -434,10 +445,7 @@ def read_records(path, encoding=""):
     Raises:
         InputError: while iterating, at the first line with anything else.
     """
-    if ".json" in [suffix.lower() for suffix in pathlib.Path(path).suffixes[-2:]]:
-        records = _json_values(path, encoding)
-    else:
-        records = _json_lines(path, encoding)
+    records = (_json_values if kind_of(path) == ".json" else _json_lines)(path, encoding)
     for number, record in records:
         if not isinstance(record, dict):
             received = json.dumps(record, ensure_ascii=False)[:40]

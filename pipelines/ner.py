@@ -19,7 +19,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from data.files import Form, InputError
+from data.files import InputError
 from data.sets import entities
 from data.transforms import spelling
 from data.transforms.tags import Tags
@@ -100,7 +100,7 @@ def reading(config):
         "tag_column": config.tag_column,
         "sentence_column": config.sentence_column,
         "scheme": config.file_scheme or None,
-        "form": Form(config.encoding, config.separator, config.escape),
+        "form": config.form,
     }
 
 

@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from data.files import Form, InputError
+from data.files import InputError
 from data.sets import reviews
 from data.transforms.words import PADDING, UNKNOWN, Tokenizer, learn_words
 from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
@@ -81,8 +81,7 @@ def load(config):
 
 def reading(config):
     """Arguments of `reviews.check` and `reviews.load` from the configuration."""
-    form = Form(config.encoding, config.separator, config.escape)
-    return {"text_column": config.text_column, "label_column": config.label_column, "form": form}
+    return {"text_column": config.text_column, "label_column": config.label_column, "form": config.form}
 
 
 def decided(examples, config):

@@ -21,7 +21,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-from data.files import Form, InputError
+from data.files import InputError
 from data.sets import bitext
 from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
 from data.transforms.words import visible
@@ -154,18 +154,19 @@ def load(config):
         config,
         bitext,
         check=lambda path, known: {"labels": checked(path, config)},
-        load=lambda path: bitext.load(path, **languages, form=form(config)),
+        load=lambda path: bitext.load(path, **reading(config)),
         public=lambda name, split: bitext.public(name, split, **languages),
     )
 
 
-def form(config):
-    return Form(config.encoding, config.separator, config.escape)
+def reading(config):
+    """Arguments of `bitext.check` and `bitext.load` from the configuration."""
+    return {"source": config.source, "target": config.target, "form": config.form}
 
 
 def checked(path, config):
     """The result of `bitext.check`; it prints what is unusual in the file."""
-    found = bitext.check(path, source=config.source, target=config.target, form=form(config))
+    found = bitext.check(path, **reading(config))
     same, pairs = found["same"], found["pairs"]
     if same > pairs / 2:
         say(f"{path}: both sides of {same:,} of {pairs:,} pairs are the same; is it one language twice?")
@@ -339,7 +340,7 @@ def answer(read, write, found):
 
 def labelled(path, config, vocabularies):
     checked(path, config)
-    return bitext.load(path, source=config.source, target=config.target, form=form(config))
+    return bitext.load(path, **reading(config))
 
 
 TASK = Task(

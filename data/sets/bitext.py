@@ -14,7 +14,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, Form, InputError, read_lines, read_table
+from data.files import SUFFIXES, Form, InputError, kind_of, read_lines, read_table
 from data.sets import bitext_grammar
 from data.transforms.words import visible
 
@@ -106,7 +106,7 @@ def _files(path, source, target):
     if source == target:
         expected = f"expected two languages, received {source!r} twice"
         raise InputError(path, f"{expected}; name them as in --source en --target de.")
-    if pathlib.Path(path).is_file() and _kind(path) in (*SUFFIXES, ".txt"):
+    if pathlib.Path(path).is_file() and kind_of(path) in (*SUFFIXES, ".txt"):
         return path, path
     names = [f"{path}.{language}" for language in (source, target)]
     files = [next(filter(_is_file, (name, f"{name}.gz")), name) for name in names]
@@ -121,16 +121,11 @@ def _is_file(path):
     return pathlib.Path(path).is_file()
 
 
-def _kind(path):
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
-    return suffixes[-1] if suffixes else ""
-
-
 def _rows(files, source, target, form):
     """(source, target) of each row, with control characters."""
     if files[0] != files[1]:
         return _parallel_rows(files, form)
-    if _kind(files[0]) in (".tsv", ".txt") and source.isdecimal() and target.isdecimal():
+    if kind_of(files[0]) in (".tsv", ".txt") and source.isdecimal() and target.isdecimal():
         return _rows_without_header(files[0], int(source), int(target), form)
     return _table_rows(files[0], source, target, form)
 

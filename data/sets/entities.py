@@ -10,14 +10,13 @@ import csv
 import functools
 import itertools
 import json
-import pathlib
 import random
 import re
 
 import tensorflow as tf
 
 from data import public_sets
-from data.files import Form, InputError, error_at, read_lines, read_records, read_table
+from data.files import Form, InputError, error_at, kind_of, read_lines, read_records, read_table
 from data.transforms.tags import SCHEMES, convert, edges, resolve, spans
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # sentences in the built-in set
@@ -176,8 +175,7 @@ def _joined(words, tags, lines):
 def _source(path, token_column, tag_column, sentence_column, scheme, form):
     """The reader of a file: an object with `sentences()` and `prefixes` (whether its tags have prefixes)."""
     form = form or Form()
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
-    kind = suffixes[-1] if suffixes else ""
+    kind = kind_of(path)
     columns = [_column(one) for one in (token_column, tag_column, sentence_column)]
     if any(isinstance(one, str) for one in columns):
         return _Table(path, columns, scheme, form)

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from data.files import SUFFIXES, Form, InputError, read_lines, read_table
+from data.files import SUFFIXES, InputError, kind_of, read_lines, read_table
 
 
 def texts(flags, config, column=None):
@@ -31,7 +31,7 @@ def texts(flags, config, column=None):
             yield from ((None, line.rstrip("\r\n")) for line in lines)
         elif column and is_table(path):
             wanted = getattr(config, column)
-            for frame in read_table(path, [wanted], form=Form(config.encoding, config.separator, config.escape)):
+            for frame in read_table(path, [wanted], form=config.form):
                 yield from ((f"{path}:{line}", text) for line, text in frame[wanted].items())
         else:
             lines = read_lines(path, config.encoding)
@@ -39,8 +39,7 @@ def texts(flags, config, column=None):
 
 
 def is_table(path):
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
-    return bool(suffixes) and suffixes[-1] in SUFFIXES
+    return kind_of(path) in SUFFIXES
 
 
 def files(suffixes):

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 import tyro
 
+from data.files import Form
 from layers import CELLS
 
 
@@ -88,6 +89,11 @@ class Training:
         "training": ("epochs", "batch_size", "learning_rate", "patience", "seed", "baselines"),
         "run": ("run", "resume", "overwrite", "config"),
     }
+
+    @property
+    def form(self):
+        """The format of the user's text files."""
+        return Form(self.encoding, self.separator, self.escape)
 
 
 @dataclasses.dataclass
