@@ -27,7 +27,7 @@ EXCEPTIONS = {
     "layers/backend/jax.py": {"jax"},
     "data/files.py": {"pyarrow"},
     "data/genomes.py": {"Bio"},
-    "data/similar.py": {"datasketch", "scipy", "sklearn"},
+    "data/similar.py": {"datasketch", "sklearn"},
     "data/transforms/subwords.py": {"sentencepiece"},
 }
 
