@@ -100,8 +100,9 @@ def _refused(sequences, found, lengths):
     # All before it is ASCII, so its place in bytes is its place in characters; it may have several bytes itself.
     rest = tf.strings.unicode_transcode(tf.strings.substr(sequences[row], position, 4), "UTF-8", "UTF-8")
     character = tf.strings.substr(rest, 0, 1, unit="UTF8_CHAR")
-    where = ["' at position ", tf.strings.as_string(position + 1), " of sequence ", tf.strings.as_string(row)]
-    message = tf.strings.join([f"{EXPECTED}, received '", character, *where, " (counted from 0)"])
+    where = [" at position ", tf.strings.as_string(position + 1), " of sequence ", tf.strings.as_string(row)]
+    # Without quotation marks, which the assertion would escape.
+    message = tf.strings.join([f"{EXPECTED}, received the character ", character, *where, " (counted from 0)"])
     with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
         return tf.constant(False)
 
