@@ -4,6 +4,7 @@ Positions in BED are from 0, with the end not included; those in VCF are from 1.
 """
 
 import collections
+import itertools
 import re
 from typing import NamedTuple
 
@@ -158,7 +159,7 @@ def pieces(path, width, step):
 def _pieces(path, width, step):
     for record in read_fasta(path):
         last = max(len(record.sequence) - width, 0)
-        for start in (*range(0, last, step), last):
+        for start in itertools.chain(range(0, last, step), [last]):
             letters = record.sequence[start : start + width]
             yield record.name, start, start + len(letters), letters
 
