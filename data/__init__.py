@@ -7,7 +7,7 @@ import importlib
 
 _FOLDERS = {
     "sets": ("bitext", "entities", "promoters", "reviews", "sequences"),
-    "transforms": ("dna", "normal_form", "numbers", "spelling", "subwords", "tags", "words"),
+    "transforms": ("dna", "labels", "normal_form", "numbers", "spelling", "subwords", "tags", "words"),
 }
 
 

@@ -132,36 +132,37 @@ def read_fasta(path, encoding=""):
         raise InputError(path, "expected records, received blank lines only.")
 
 
-def pieces(path, width, step):
-    """Windows over all sequences of a FASTA file, with one sequence in memory.
+def windows(name, sequence, width, step, both=False):
+    """Windows of equal width over a sequence. The last one ends at its end, so that each base is in one.
 
     Args:
-        path: The file, as for `read_fasta`.
+        name: Name of the sequence.
+        sequence: Its letters, a string.
         width: Bases of a window, a positive integer.
         step: Bases from the start of a window to the next, a positive integer, at most `width`.
+        both: Whether each window is read on both strands.
 
     Returns:
-        An iterator of (name, start, end, letters); the start is from 0 and the end not included. The last window of a
-        sequence ends at its end; a sequence that is shorter than `width` is one window.
+        An iterator of (region, letters); a region is "chr1:101-181", from 1 and with its end, and with `both` followed
+        by the strand: "(+)" or "(-)". A sequence that is shorter than `width` is one window.
 
     Raises:
         ValueError: if `width` or `step` is out of its range.
-        InputError: as `read_fasta`.
 
     Example:
-        >>> [(name, start, end) for name, start, end, _ in pieces("tests/fixtures/genome.fa", 50, 25)]
-        [('chr1', 0, 50), ('chr1', 20, 70), ('chr2', 0, 40)]
+        >>> list(windows("chr1", "ACGTT", 4, 3))
+        [('chr1:1-4', 'ACGT'), ('chr1:2-5', 'CGTT')]
     """
     check_windows(width, step)
-    return _pieces(path, width, step)
-
-
-def _pieces(path, width, step):
-    for record in read_fasta(path):
-        last = max(len(record.sequence) - width, 0)
-        for start in itertools.chain(range(0, last, step), [last]):
-            letters = record.sequence[start : start + width]
-            yield record.name, start, start + len(letters), letters
+    last = max(len(sequence) - width, 0)
+    for start in itertools.chain(range(0, last, step), [last]):
+        letters = sequence[start : start + width]
+        region = f"{name}:{start + 1}-{start + len(letters)}"
+        if both:
+            yield f"{region}(+)", letters
+            yield f"{region}(-)", reverse_complement(letters)
+        else:
+            yield region, letters
 
 
 def read_bed(path, encoding=""):
@@ -248,10 +249,7 @@ def cut(reference, intervals, path):
         if not wanted:
             break
     if wanted:
-        _, interval = min(one for some in wanted.values() for one in some)
-        some = ", ".join(map(repr, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
-        expected = f"expected a chromosome of {reference} ({some})"
-        raise InputError(path, f"{expected}, received {interval.chromosome!r}.", interval.line)
+        _unknown_chromosome(path, reference, names, min(one for some in wanted.values() for one in some)[1])
     return found
 
 
@@ -343,3 +341,65 @@ def _allele(path, name, letters, line):
     if wrong := problem(letters) if letters else "expected letters, received none":
         raise error_at(path, f"{name}: {wrong}.", line)
     return letters.upper()
+
+
+def alleles(path, reference, width, form=None, skipped=None):
+    """The variants of a file, with the letters around them, in the order of the reference's sequences.
+
+    Args:
+        path: VCF file or table of variants, see `read_variants`.
+        reference: FASTA file of the genome; one of its sequences is in memory.
+        width: Letters of a window around a variant, a positive integer.
+        form, skipped: As for `read_variants`.
+
+    Returns:
+        An iterator of (variant, letters, letters with the alternative): `width` of each, or fewer if the sequence is
+        shorter, with the variant in the middle unless it is near an end.
+
+    Raises:
+        InputError: at a variant on an unknown sequence, beyond its end, longer than the window, or whose reference
+            letters are not those of the reference, with the line of the variant.
+
+    Example:
+        >>> for variant, one, other in alleles("tests/fixtures/variants.vcf", "tests/fixtures/genome.fa", 6):
+        ...     print(variant.position, one, other)
+        8 TGGCAT TGGAAT
+        23 GCATTG GCATGA
+        23 GCATTG GCGTGA
+    """
+    wanted = collections.defaultdict(list)
+    for variant in read_variants(path, form, skipped):
+        if max(len(variant.reference), len(variant.alternative)) > width:
+            raise error_at(path, f"expected a variant within the {width} bases of a window.", variant.line)
+        wanted[variant.chromosome].append(variant)
+    names = []
+    for record in read_fasta(reference) if wanted else ():
+        names.append(record.name)
+        sequence = record.sequence.upper()
+        for variant in wanted.pop(record.name, ()):
+            yield variant, *_around(path, sequence, variant, width)
+        if not wanted:
+            return
+    if wanted:
+        variant = min((one for some in wanted.values() for one in some), key=lambda one: one.line)
+        _unknown_chromosome(path, reference, names, variant)
+
+
+def _around(path, sequence, variant, width):
+    """The window around a variant, without and with its alternative."""
+    at, after = variant.position - 1, variant.position - 1 + len(variant.reference)
+    if after > len(sequence):
+        expected = f"expected a position within {variant.chromosome!r}, which has {len(sequence)} bases"
+        raise error_at(path, f"{expected}, received {variant.position}.", variant.line)
+    if sequence[at:after] != variant.reference:
+        expected = f"expected the letters of the reference at this position, {sequence[at:after]}"
+        raise error_at(path, f"{expected}, received {variant.reference}; is this another reference?", variant.line)
+    start = max(0, min(at - (width - len(variant.reference)) // 2, len(sequence) - width))
+    changed = sequence[start:at] + variant.alternative + sequence[after : after + width]
+    return sequence[start : start + width], changed[:width]
+
+
+def _unknown_chromosome(path, reference, names, found):
+    some = ", ".join(map(repr, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
+    expected = f"expected a chromosome of {reference} ({some})"
+    raise error_at(path, f"{expected}, received {found.chromosome!r}.", found.line)

@@ -55,10 +55,13 @@ from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
 from layers.linear import LinearCell
 from layers.pooling import Pooling, WordDropout
+from layers.profile import TermProfile
 from layers.recurrent import Recurrent
 from layers.ridge import RidgeReadout
+from layers.scan import Scan
 from layers.scores import TokenAccuracy, TokenCrossentropy
 from layers.stack import Stack, stack
+from layers.strands import Strands
 from layers.timed import TimedCell
 from layers.vote import Vote
 
@@ -189,9 +192,12 @@ __all__ = [
     "SCRNCell",
     "SLSTMCell",
     "SRUCell",
+    "Scan",
     "SecondOrderCell",
     "SequentialCascadedCell",
     "Stack",
+    "Strands",
+    "TermProfile",
     "TimedCell",
     "TokenAccuracy",
     "TokenCrossentropy",

@@ -15,7 +15,6 @@ import functools
 from typing import ClassVar, Literal
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
@@ -141,15 +140,6 @@ def build(config, vocabularies):
             bag.adapt(train)
         use_vectors(embedding, config, vocabularies["words"])
 
-    def calibrate(forward, validation):
-        """Sets the shares of the vote from each path's logits on validation data, computed with all shares on it."""
-        said = []
-        for alone in np.eye(len(paths)):
-            vote.shares.assign(alone)
-            said.append(np.concatenate([forward(features) for features, _ in validation]))
-        target = np.concatenate([target for _, target in validation])
-        vote.shares.assign(classification.shares(said, target))
-
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "text"),
         prepare=tokenizer,  # strings -> word_ids
@@ -162,7 +152,12 @@ def build(config, vocabularies):
             "probabilities": tf.nn.softmax(logits),
         },
         samples=["", vocabularies["words"][0], " ".join(vocabularies["words"][:23])],
-        extras=Extras(adapt=adapt, calibrate=calibrate, tokens=tokenizer.shown, constants={"labels": labels}),
+        extras=Extras(
+            adapt=adapt,
+            calibrate=functools.partial(classification.calibrate, vote),
+            tokens=tokenizer.shown,
+            constants={"labels": labels},
+        ),
     )
 
 

@@ -195,7 +195,7 @@ def _train(task, config):
 
 
 def _evaluate(task, flags):
-    metrics = verbs.evaluate(task, flags.run, flags.data, **_replaced(task, flags))
+    metrics = verbs.evaluate(task, flags.run, flags.data, **replaced(task, flags))
     name = os.path.basename(flags.data)
     print(json.dumps(metrics) if flags.json else task.evaluation.format_metrics({name: metrics}, [name]))
 
@@ -207,8 +207,13 @@ def _predict(task, flags):
         raise InputError("predict", "expected inputs as arguments, or --input FILE, or --input - for standard input.")
     if flags.to:
         writing.writer_of(task, flags.to)  # reports an unknown suffix before anything is read
-    config, _, parts = verbs.restored(task, flags.run, **_replaced(task, flags))
-    found = verbs.answers(task, parts, task.inputs(flags, config))
+    config, vocabularies, parts = verbs.restored(task, flags.run, **replaced(task, flags))
+    found = verbs.answers(task, parts, task.inputs(flags, config, vocabularies))
+    show(task, parts, found, flags, task.evaluation.format_answers)
+
+
+def show(task, parts, found, flags, format_answers):
+    """Writes answers to the file of `--to`, or prints them, as JSON or as lines of `format_answers`."""
     if flags.to:
         count = writing.write(task, parts, found, flags.to)
         say(f"{flags.to}: {count:,} answers")
@@ -216,11 +221,11 @@ def _predict(task, flags):
         for answer in found:
             print(json.dumps(answer, ensure_ascii=False))
     else:
-        for line in task.evaluation.format_answers(parts, found, sys.stdout.isatty()):
+        for line in format_answers(parts, found, sys.stdout.isatty()):
             print(line)
 
 
-def _replaced(task, flags):
+def replaced(task, flags):
     """The flags of another verb that replace settings of the run."""
     settings = {field.name for field in dataclasses.fields(task.config)} - {"run", "data"}
     given = {name: value for name, value in vars(flags).items() if name in settings and value is not None}

@@ -63,6 +63,8 @@ class Training:
     """decoupled weight decay per step, times the learning rate"""
     patience: int = 3
     """epochs without improvement before it stops; 0: never"""
+    folds: int = 0
+    """folds of a cross-validation over the training data, 3 or more; 0: none"""
     baselines: bool = True
     """whether baselines are evaluated on the same data"""
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"
@@ -82,11 +84,12 @@ class Training:
         "checkpoint_minutes": (0, None),
         "memory": (0, None),
         "seed": (0, 2**31 - 1),
+        "folds": (0, 1000),
     }
     HELP: ClassVar = {
         "data": ("data", "validation_data", "test_data", "dataset"),
         "network": (),
-        "training": ("epochs", "batch_size", "learning_rate", "patience", "seed", "baselines"),
+        "training": ("epochs", "batch_size", "learning_rate", "patience", "seed", "folds", "baselines"),
         "run": ("run", "resume", "overwrite", "config"),
     }
 

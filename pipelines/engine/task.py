@@ -161,7 +161,10 @@ class Task:
             them in one line.
         predict: A dataclass that extends `settings.Predict` by flags of this task; a flag with the name of a setting
             replaces that setting of the run.
-        inputs: `(flags, config)` -> iterator of (name or None, raw input): the inputs of `predict`. See `inputs.py`.
+        inputs: `(flags, config, vocabularies)` -> iterator of (name or None, raw input): the inputs of `predict`. See
+            `inputs.py`.
+        groups: `(config, examples) -> (group of each example, its label or None)`, NumPy arrays: in cross-validation
+            the examples of a group are in one fold, and labels are spread over the folds.
         writers: Suffix -> `(parts, answers, path)`, which writes answers to a file in a format of this task.
         verbs: Name -> `Verb`.
     """
@@ -176,5 +179,6 @@ class Task:
     choose: Callable | None = None
     predict: type = Predict
     inputs: Callable = inputs.texts
+    groups: Callable | None = None
     writers: dict[str, Callable] = dataclasses.field(default_factory=dict)
     verbs: dict[str, Verb] = dataclasses.field(default_factory=dict)

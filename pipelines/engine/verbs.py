@@ -7,7 +7,7 @@ import keras
 
 from data import batching
 from data.files import InputError
-from pipelines.engine import exporting
+from pipelines.engine import exporting, folds
 from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.engine.optimizer import optimizer
 from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
@@ -15,8 +15,13 @@ from pipelines.engine.training import fit, in_order, repeatable, say, share_core
 AT_ONCE = 1024  # raw inputs that are answered at a time
 
 
-def train(task, config):
-    """Trains, evaluates and plots; returns the metrics. With `resume` a killed run continues where it was."""
+def train(task, config, splits=None):
+    """Trains, evaluates and plots; returns the metrics. With `resume` a killed run continues where it was.
+
+    Args:
+        task, config: The task and its configuration.
+        splits: Raw examples by split; None loads those of the configuration.
+    """
     folder = RunFolder(config.run)
     resumed = config.resume and folder.has(CONFIG)
     if resumed and folder.has(METRICS):
@@ -26,7 +31,7 @@ def train(task, config):
         folder.check_free(config.overwrite)
     share_cores()
     repeatable(config.seed)
-    splits = task.load(config)
+    splits = splits or task.load(config)
     if task.choose and not resumed:
         config = task.choose(config, batching.count(splits["train"]))
     vocabularies = folder.read_json(VOCABULARIES) if resumed else task.vocabularies(config, splits["train"])
@@ -50,11 +55,13 @@ def train(task, config):
     metrics |= {split: evaluation.evaluate(parts, data[split], splits[split]) for split in data if split != "train"}
     if config.baselines:
         metrics["baselines"] = evaluation.baselines(parts, splits)
+    if config.folds:
+        metrics["folds"] = folds.cross_validated(task, config, splits, train)
     evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", described(task, config, metrics))
     folder.write_json(METRICS, metrics)  # this file marks the run as finished
     folder.finish()
-    say(f"{evaluation.format_metrics(metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
+    say(f"{formatted(task, metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
     return metrics
 
 
@@ -139,6 +146,14 @@ def restored(task, run, **settings):
     return config, vocabularies, parts
 
 
+def formatted(task, metrics):
+    """The metrics of a run, and those of its cross-validation, as tables to read."""
+    tables = [task.evaluation.format_metrics(metrics)]
+    if "folds" in metrics:
+        tables.append(folds.format_folds(metrics["folds"]))
+    return "\n\n".join(tables)
+
+
 def described(task, config, metrics):
     """The README.md of a run: its data, its settings and its metrics."""
     source = config.dataset or config.data or "the built-in data"
@@ -148,7 +163,7 @@ def described(task, config, metrics):
     return (
         f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
         f"Settings: {settings}; all of them are in `config.json`.\n\n"
-        f"```\n{task.evaluation.format_metrics(metrics)}\n```\n\n"
+        f"```\n{formatted(task, metrics)}\n```\n\n"
         + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in task.evaluation.PICTURES)
         + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
     )

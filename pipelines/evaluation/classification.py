@@ -110,22 +110,55 @@ class SmoothedCrossentropy(keras.losses.Loss):
     A target below 0 belongs to no class: all of it is spread. Logits may be those of several paths, `(batch, paths,
     classes)`, see `layers.Vote`: the loss is the mean of the paths' losses.
 
+    `weights` are one for each class, which its examples' losses are multiplied by; None is 1 for all.
+
     Sources: C. Szegedy et al., "Rethinking the Inception Architecture", 2015, arXiv:1512.00567, section 7;
     D. Hendrycks et al., "Deep Anomaly Detection with Outlier Exposure", 2018, arXiv:1812.04606, section 4.1.
     """
 
-    def __init__(self, smoothing=0.0, name="loss"):
+    def __init__(self, smoothing=0.0, weights=None, name="loss"):
         super().__init__(name=name)
-        self.smoothing = smoothing
+        self.smoothing, self.weights = smoothing, weights
 
     def call(self, target, logits):
         one_hot = keras.ops.one_hot(target, logits.shape[-1], dtype=logits.dtype)
         spread = keras.ops.where(target < 0, 1.0, self.smoothing)[:, None]
         wanted = (1 - spread) * one_hot + spread / logits.shape[-1]
+        if self.weights is not None:
+            wanted = wanted * keras.ops.convert_to_tensor(self.weights, dtype=logits.dtype)
         if len(logits.shape) == 2:
             logits = logits[:, None]
         losses = -keras.ops.sum(wanted[:, None] * keras.ops.log_softmax(logits), axis=-1)  # (batch, paths)
         return keras.ops.mean(losses, axis=1)
+
+
+class SeveralCrossentropy(keras.losses.Loss):
+    """Cross-entropy of logits with any number of labels, `(batch, labels)`, 1 for those that are right, else 0.
+
+    `weights` and logits of several paths are as in `SmoothedCrossentropy`; a weight is that of a label that is right.
+    """
+
+    def __init__(self, weights=None, name="loss"):
+        super().__init__(name=name)
+        self.weights = weights
+
+    def call(self, target, logits):
+        if len(logits.shape) == 2:
+            logits = logits[:, None]
+        target = keras.ops.cast(target, logits.dtype)[:, None]
+        weights = 1.0 if self.weights is None else keras.ops.convert_to_tensor(self.weights, dtype=logits.dtype)
+        right, wrong = keras.ops.softplus(-logits), keras.ops.softplus(logits)
+        return keras.ops.mean(weights * target * right + (1 - target) * wrong, axis=(1, 2))
+
+
+class SeveralAUROC(keras.metrics.AUC):
+    """The mean over labels of the area under the ROC curve; of several paths the first one counts, as in `Accuracy`."""
+
+    def __init__(self, labels, name="auroc"):
+        super().__init__(multi_label=True, num_labels=labels, from_logits=True, name=name)
+
+    def update_state(self, target, logits, sample_weight=None):
+        super().update_state(target, logits[:, 0] if len(logits.shape) == 3 else logits, sample_weight)
 
 
 class Accuracy(keras.metrics.SparseCategoricalAccuracy):
@@ -142,6 +175,25 @@ class Accuracy(keras.metrics.SparseCategoricalAccuracy):
         if len(logits.shape) == 3:  # (batch, paths, classes)
             logits = logits[:, 0]
         super().update_state(target, logits, sample_weight=target >= 0)
+
+
+def calibrate(vote, forward, validation):
+    """Sets the shares of a `layers.Vote` from each path's logits on validation data, computed with all shares on it.
+
+    Args:
+        vote: The layer.
+        forward: The model in inference.
+        validation: Batches of (features, targets): classes, or several labels `(batch, labels)`, 0 or 1.
+    """
+    said = []
+    for alone in np.eye(len(vote.shares)):
+        vote.shares.assign(alone)
+        said.append(np.concatenate([forward(features) for features, _ in validation]))
+    target = np.concatenate([target for _, target in validation])
+    if target.ndim == 2:  # each label is a question of its own, with two answers
+        said = [np.stack([-one.ravel() / 2, one.ravel() / 2], axis=1) for one in said]
+        target = target.ravel().astype("int64")
+    vote.shares.assign(shares(said, target))
 
 
 def shares(paths, target):

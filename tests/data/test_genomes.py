@@ -12,7 +12,7 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 
 from data.files import Form, InputError
-from data.genomes import cut, pieces, read_bed, read_fasta, read_variants
+from data.genomes import cut, read_bed, read_fasta, read_variants, windows
 
 GENOME, INTERVALS, VARIANTS = (f"tests/fixtures/{name}" for name in ("genome.fa", "intervals.bed", "variants.vcf"))
 
@@ -94,17 +94,26 @@ def test_ten_million_bases_are_read_quickly_in_one_line_and_in_many(tmp_path):
 
 
 @pytest.mark.parametrize(("width", "step"), [(10, 10), (16, 5), (40, 40), (1000, 1)])
-def test_pieces_hold_every_base_and_end_where_the_record_ends(width, step):
+def test_windows_hold_every_base_and_end_where_the_sequence_ends(width, step):
     for record in read_fasta(GENOME):
-        own = [
-            (start, end, letters) for name, start, end, letters in pieces(GENOME, width, step) if name == record.name
-        ]
+        own = []
+        for region, letters in windows(record.name, record.sequence, width, step):
+            name, _, place = region.rpartition(":")
+            start, end = map(int, place.split("-"))
+            own.append((start - 1, end, letters))
+            assert name == record.name
         assert all(letters == record.sequence[start:end] for start, end, letters in own)
         assert own[0][0] == 0 and own[-1][1] == len(record.sequence)
         assert all(end - start == min(width, len(record.sequence)) for start, end, _ in own)
         assert [start for start, *_ in own[:-1]] == list(range(0, len(record.sequence) - width, step))
+        both = dict(windows(record.name, record.sequence, width, step, both=True))
+        assert len(both) == 2 * len(own)
+        for start, end, letters in own:
+            region = f"{record.name}:{start + 1}-{end}"
+            assert both[f"{region}(+)"] == letters
+            assert both[f"{region}(-)"] == str(Seq(letters).reverse_complement())
     with pytest.raises(ValueError, match="width=5, step=6"):
-        pieces(GENOME, 5, 6)
+        list(windows("a", "ACGT", 5, 6))
 
 
 # BED.

@@ -1,0 +1,344 @@
+"""What is this DNA, and where is its signal? Sequences with a label, several labels, or a label at each base.
+
+    python -m pipelines.dna                                          the built-in promoters: the demo
+    python -m pipelines.dna train --data train.fasta --validation-data valid.fasta
+    python -m pipelines.dna train --data promoters.csv --folds 10
+    python -m pipelines.dna predict --run runs/dna TTGACATTAGCCGATTCGAATTGATATAAT
+    python -m pipelines.dna predict --run runs/dna --input genome.fa --window 100 --to hits.bed
+    python -m pipelines.dna variants --run runs/dna --data variants.vcf --reference genome.fa
+    python -m pipelines.dna export --run runs/dna
+
+A file is FASTA with `label=...` in its headers, a folder with a FASTA file for each label, BED with `--reference`, or a
+table with the columns `sequence` and `label`. The result is a run folder with weights, metrics, those of k-mers as
+baseline, and pictures; `export` writes a SavedModel from strings to labels and probabilities.
+"""
+
+import collections
+import dataclasses
+import functools
+from typing import ClassVar, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from data import genomes, similar
+from data.files import InputError
+from data.sets import sequences
+from data.transforms import dna
+from data.transforms.labels import Labels
+from layers import CELLS, CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfile, Vote, stack
+from layers.crf import best_tags, marginals
+from pipelines.engine import command, inputs, verbs
+from pipelines.engine.loading import splits_of, use_logistic
+from pipelines.engine.settings import Network, Predict
+from pipelines.engine.task import Extras, Parts, Task, Verb
+from pipelines.engine.training import say
+from pipelines.evaluation import classification
+from pipelines.evaluation import sequences as evaluation
+
+KMERS = range(1, 7)  # bases of the k-mers of the linear path
+
+
+@dataclasses.dataclass
+class Config(Network):
+    kind: Literal["one", "several", "positions"] = "one"
+    """what a label is: one for a sequence, several with semicolons between, or a character at each base"""
+    sequence_column: str = "sequence"
+    """column of the sequence in a table"""
+    label_column: str = "label"
+    """column of the label in a table, or word before = in a FASTA header"""
+    labels: str = ""
+    """table with the columns id and label, for FASTA without labels in its headers"""
+    reference: str = ""
+    """FASTA file that the intervals of a BED file refer to"""
+    signal: str = ""
+    """the label to look for, in variants and .bedgraph; else the rarest one"""
+    strand: Literal["one", "augment", "shared"] = "one"
+    """strand that is read: as given; for both the same answer, with one drawn in training or both"""
+    filters: int = 64
+    """motifs that are looked for by convolution; 0: the recurrent levels read k-mers"""
+    width: int = 11
+    """bases of a motif"""
+    kmer: int = 3
+    """bases of a k-mer, without filters"""
+    pool: int = 3
+    """neighbouring positions of which the strongest motif is kept"""
+    pooling: Literal["auto", "flat", "last", "mean", "max", "mean-max", "attention"] = "auto"
+    """how timesteps become one vector; auto: flat, place by place, if all sequences have one length, else mean-max"""
+    linear: bool = True
+    """whether logistic regressions over k-mers and, for sequences of one length, over places vote too"""
+    crf: bool = True
+    """with labels at each base, whether transitions between them are learnt"""
+    balanced: bool = False
+    """whether all labels weigh the same in the loss, also rare ones"""
+    max_length: int = 20_000
+    """bases read of a sequence"""
+    dropout: float = 0.5
+    """share of the features dropped before and after the recurrent levels"""
+    # Shared settings with other defaults for DNA.
+    units: int = 32
+    """width of the carry, in each direction"""
+    embedding: int = 32
+    """width of a k-mer's vector"""
+    epochs: int = 20
+    """passes over the training data"""
+    patience: int = 6
+    """epochs without improvement before it stops; 0: never"""
+
+    RANGES: ClassVar = {
+        **dict.fromkeys(("max_length", "width", "pool"), (1, None)),
+        **{"filters": (0, None), "kmer": (1, 6), "dropout": (0, 0.99)},
+    }
+    HELP: ClassVar = {
+        "data": ("kind", "sequence_column", "label_column", "labels", "reference"),
+        "network": ("strand", "filters", "width", "pool", "linear", "dropout"),
+    }
+
+
+def load(config):
+    return splits_of(
+        config,
+        sequences,
+        check=lambda path, known: sequences.check(path, **reading(config), known=known),
+        load=lambda path: sequences.load(path, **reading(config)),
+    )
+
+
+def reading(config):
+    """Arguments of `sequences.check` and `sequences.load` from the configuration."""
+    names = ("sequence_column", "label_column", "labels", "reference", "kind", "form")
+    return {name: getattr(config, name) for name in names}
+
+
+def vocabularies(config, train):
+    """The labels, the rarest last, how often each occurs, and the length of all sequences if they have the same."""
+    counts, lengths = collections.Counter(), set()
+    for texts, labels in train.batch(4096).as_numpy_iterator():
+        lengths |= set(map(len, texts.tolist()))
+        counts.update(one for label in labels.tolist() for one in sequences.singles(label.decode(), config.kind))
+    if len(counts) < (1 if config.kind == "several" else 2):
+        raise InputError(config.data or config.dataset, f"expected two or more labels, received {list(counts)}.")
+    if config.signal and config.signal not in counts:
+        raise InputError("--signal", f"expected one of the labels {', '.join(counts)}, received {config.signal!r}.")
+    flat = config.kind != "positions" and config.pooling in ("auto", "flat") and len(lengths) == 1
+    if config.pooling == "flat" and not flat:
+        raise InputError(
+            "--pooling", "expected another for labels at each base, or for sequences of many lengths."
+        )
+    labels = sorted(counts, key=lambda label: (-counts[label], label))
+    flat = flat and max(lengths) <= config.max_length
+    return {"labels": labels, "counts": [counts[one] for one in labels], "length": list(lengths) if flat else []}
+
+
+def build(config, vocabularies):
+    labels, (length,) = vocabularies["labels"], vocabularies["length"] or [None]
+    transform = Labels(labels, config.kind)
+    codes = keras.Input([length], dtype="int32" if length else "int64", name="codes")  # (batch, timesteps)
+    scan = Scan(config.filters, config.width, 1 if config.kind == "positions" else config.pool, config.seed)
+    known = {"kind": config.kind, "signal": config.signal or labels[-1], "scan": scan if config.filters else None}
+    extras = Extras(constants={"labels": labels}, known=known)
+    if config.kind == "positions":
+        x, is_base = read(config, codes, scan)
+        field = CRF(labels, trainable=config.crf, dtype="float32", name="crf")
+        model = keras.Model(codes, field(keras.layers.Dense(len(labels), dtype="float32")(x), mask=is_base))
+        loss, metric = CRFLoss(), CRFAccuracy()
+    else:
+        network, linear = paths(config, codes, scan, len(labels))
+        one_strand, vote = config.strand == "one", Vote(dtype="float32")
+        both = None if one_strand else Strands(network, config.strand, config.seed)
+        model = keras.Model(codes, vote(network(codes) if one_strand else both([codes, dna.reverse_complement(codes)])))
+        shares = np.array(vocabularies["counts"]) / sum(vocabularies["counts"])
+        weights = 1 / (len(labels) * shares) if config.balanced else None
+        if config.kind == "one":
+            loss, metric = classification.SmoothedCrossentropy(weights=weights), classification.Accuracy()
+        else:
+            loss, metric = classification.SeveralCrossentropy(weights), classification.SeveralAUROC(len(labels))
+        extras.adapt = functools.partial(adapt, linear, not one_strand)
+        extras.calibrate = functools.partial(classification.calibrate, vote)
+    return Parts(
+        signature=tf.TensorSpec([None], tf.string, "sequence"),
+        prepare=functools.partial(prepare, length, config.max_length),
+        target=lambda texts, given: transform(given),
+        model=model,
+        loss=loss,
+        metrics=[metric],
+        answer=functools.partial(answer, transform),
+        samples=["", "ACGTN", ("acgu" * 8)[:length]],
+        extras=extras,
+    )
+
+
+def read(config, codes, scan):
+    """The outputs of the recurrent levels, `(batch, timesteps, features)`, and their mask."""
+    is_base = codes > 0
+    if config.filters:
+        x, is_base = scan(dna.one_hot(codes), is_base)
+    else:
+        kmers = dna.kmers(ops.pad(codes, [[0, 0], [0, config.kmer - 1]]), config.kmer)
+        x = keras.layers.Embedding(4**config.kmer + dna.FIRST_KMER, config.embedding)(kmers)
+    x = keras.layers.Dropout(config.dropout, seed=config.seed)(x)
+    x = stack(
+        CELLS[config.cell],
+        config.units,
+        depth=config.depth,
+        bidirectional=config.bidirectional,
+        recurrent_dropout=config.recurrent_dropout,
+        return_sequences=config.pooling != "last" or config.kind == "positions",
+        seed=config.seed,
+    )(x, mask=is_base)
+    return keras.layers.Dropout(config.dropout, seed=config.seed + 1)(x), is_base
+
+
+def paths(config, codes, scan, classes):
+    """The model that reads one strand, from codes to a list of logits, and what `adapt` needs of its linear paths."""
+    x, is_base = read(config, codes, scan)
+    if config.pooling in ("auto", "flat") and codes.shape[1]:
+        x = keras.layers.Dropout(config.dropout, seed=config.seed + 2)(keras.layers.Flatten()(x))
+    elif config.pooling != "last":
+        x = Pooling("mean-max" if config.pooling == "auto" else config.pooling)(x, mask=is_base)
+    logits, linear = [keras.layers.Dense(classes, dtype="float32")(x)], []
+    if config.linear:
+        profile = TermProfile([4**k + dna.FIRST_KMER for k in KMERS], ignored=dna.FIRST_KMER, dtype="float32")
+        features = [(profile([dna.kmers(codes, k) for k in KMERS]), 10.0)]
+        if codes.shape[1]:
+            places = dna.one_hot(codes), dna.expected_kmers(dna.one_hot(codes), 2)
+            features.append((ops.concatenate([keras.layers.Flatten()(one) for one in places], axis=1), 0.03))
+        for x, strength in features:
+            layer = keras.layers.Dense(classes, trainable=False, dtype="float32")
+            logits.append(layer(x))
+            linear.append((layer, keras.Model(codes, x), strength))
+        linear = [(profile, linear)]
+    return keras.Model(codes, logits), linear
+
+
+def adapt(linear, both_strands, train):
+    """Fits the linear paths, on both strands if both are read."""
+    if both_strands:
+        train = train.concatenate(train.map(lambda codes, target: (dna.reverse_complement(codes), target)))
+    for profile, fitted in linear:
+        profile.adapt([dna.kmers(codes, k) for k in KMERS] for codes, _ in train)
+        for layer, features, strength in fitted:
+            use_logistic(layer, features, train, strength)
+
+
+def prepare(length, most, texts):
+    """Strings to codes; an empty sequence is read as N. Where all had one length, longer ones are refused."""
+    codes = dna.codes(tf.where(tf.strings.length(tf.strings.strip(texts)) == 0, "N", texts))[:, :most]
+    if not length:
+        return codes
+    expected = f"expected sequences of at most {length} bases, the length of the training data's; cut them into windows"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(codes.row_lengths() <= length), [expected])]):
+        return tf.ensure_shape(codes.to_tensor(0, shape=[None, length]), [None, length])
+
+
+def answer(labels, scores, texts):
+    """Dictionary of `label`, `(batch,)` strings as in a file, and `probabilities`, `(batch, labels)`.
+
+    Of several labels those with a probability of 0.5 or more are answered. With labels at each base, probabilities are
+    `(batch, timesteps, labels)`, and without texts, whose lengths are not known then, there is no `label`.
+    """
+    if labels.kind == "one":
+        return {"label": labels.text(tf.argmax(scores, axis=1)), "probabilities": tf.nn.softmax(scores)}
+    if labels.kind == "several":
+        return {"label": labels.text(scores >= 0), "probabilities": tf.sigmoid(scores)}
+    found = {"probabilities": marginals(scores)}
+    if texts is not None:
+        tags = tf.RaggedTensor.from_tensor(best_tags(scores), dna.codes(texts).row_lengths())
+        found["label"] = labels.text(tags)
+    return found
+
+
+def labelled(path, config, vocabularies):
+    sequences.check(path, **reading(config), known=vocabularies["labels"])
+    return sequences.load(path, **reading(config))
+
+
+def groups(config, examples):
+    """The cluster of similar sequences that each example belongs to, and its label."""
+    texts, labels = zip(*examples.as_numpy_iterator(), strict=True)
+    say(f"comparing {len(texts):,} sequences: similar ones stay in one fold")
+    return similar.clusters([text.decode() for text in texts]), np.array(labels) if config.kind == "one" else None
+
+
+@dataclasses.dataclass
+class Ask(Predict):
+    """Answers to sequences, to those of files (--input), or to windows over them."""
+
+    window: int = 0
+    """bases of the windows that longer sequences are cut into; else the length of all training sequences"""
+    step: int = 0
+    """bases from a window to the next; else half a window"""
+    reference: str | None = None
+    """FASTA file that the intervals of a BED file refer to"""
+
+
+def asked(flags, config, vocabularies):
+    """The sequences of `predict`, or windows over longer ones: on both strands, if the network reads one."""
+    width = flags.window or max(vocabularies["length"], default=0)
+    found = [(None, sequences.checked("predict", None, text)) for text in flags.inputs]
+    settings = {"form": config.form, "sequence_column": config.sequence_column, "reference": config.reference}
+    read = (one for path in inputs.paths(flags.input, "--input") for one in sequences.named(path, **settings))
+    for name, sequence in (*found, *read) if found else read:
+        if not width or len(sequence) <= width:
+            yield name, sequence
+        else:
+            if len(sequence) > 1_000_000:
+                say(f"{name}: {len(sequence):,} bases")
+            yield from genomes.windows(
+                name or "sequence", sequence, width, flags.step or -(-width // 2), both=config.strand == "one"
+            )
+
+
+@dataclasses.dataclass
+class Variants:
+    """Effects of variants: the change of the signal's log odds from the reference's bases to the alternative ones."""
+
+    data: str
+    """VCF file, or table with the columns chromosome, position, reference and alternative"""
+    reference: str
+    """FASTA file of the genome"""
+    window: int = 0
+    """bases read around a variant; else the length of all training sequences, or 200"""
+    run: str = ""
+    """folder of the run; else runs/TASK"""
+    json: bool = False
+    """one JSON object a line on standard output"""
+    to: str = ""
+    """file for the effects: .jsonl, .csv or .html"""
+    signal: str | None = None
+    """the label whose log odds are compared; else as in training"""
+    encoding: str | None = None
+    """encoding of the file; else as for the training data"""
+    separator: str | None = None
+    """character between the fields of a table, likewise"""
+    escape: str | None = None
+    """character that escapes quotation marks, likewise"""
+
+
+def variants(task, flags):
+    config, vocabularies, parts = verbs.restored(task, flags.run, **command.replaced(task, flags))
+    width, skipped = flags.window or max(vocabularies["length"], default=200), collections.Counter()
+    found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
+    command.show(task, parts, evaluation.effects(parts, found), flags, evaluation.format_effects)
+    if skipped:
+        say(f"{flags.data}: left out, as they have no letters: {', '.join(f'{n:,} {k}' for k, n in skipped.items())}")
+
+
+TASK = Task(
+    "dna",
+    Config,
+    load,
+    vocabularies,
+    build,
+    evaluation,
+    labelled,
+    predict=Ask,
+    inputs=asked,
+    groups=groups,
+    verbs={"variants": Verb(Variants, variants)},
+)
+
+if __name__ == "__main__":
+    command.main(TASK)

@@ -1,0 +1,104 @@
+"""Cross-validation: each example of the training data is tested once, by a run that has not seen it."""
+
+import dataclasses
+import shutil
+
+import numpy as np
+import tensorflow as tf
+
+from data import batching, similar
+from data.files import InputError
+from pipelines.engine.folder import CONFIG, RunFolder
+from pipelines.engine.training import say
+
+FOLDS = "folds"  # folder of the runs, in that of the run
+LEAST = 3  # a fold is tested on, a fold validates, the others train
+
+
+def cross_validated(task, config, splits, train):
+    """Trains a run for each fold, in `folds/1`, `folds/2` ... of the run's folder; finished ones are not repeated.
+
+    A fold is tested on once; the next one validates its run, and the others train it. The examples are those of the
+    training data, with the validation data unless that has a file of its own.
+
+    Args:
+        task, config: The task and the configuration of the whole run.
+        splits: Its raw examples by split.
+        train: `(task, config, splits) -> metrics`.
+
+    Returns:
+        `{"folds": number, "examples": number, "metrics": {name: [mean, low, high]}}`: the mean over all examples and
+        the 95 % confidence interval from the folds' spread (Student's t), for each metric and baseline that is a
+        number.
+
+    Raises:
+        InputError: if there are fewer groups of examples than folds.
+    """
+    examples = splits["train"]
+    if not config.validation_data and not config.dataset and config.data:
+        examples = examples.concatenate(splits["validation"])
+    number = batching.count(examples)
+    groups, labels = task.groups(config, examples) if task.groups else (np.arange(number), None)
+    different = len(np.unique(groups))
+    if config.folds < LEAST or config.folds > different:
+        wanted = f"expected 0, or {LEAST} to {different:,}, the groups of similar examples"
+        raise InputError("--folds", f"{wanted}, received {config.folds}.")
+    place = similar.folds(groups, config.folds, config.seed, labels)
+    found = []
+    for fold in range(config.folds):
+        say(f"\nfold {fold + 1} of {config.folds}")
+        validation = (fold + 1) % config.folds
+        parts = {
+            "train": chosen(examples, (place != fold) & (place != validation)),
+            "validation": chosen(examples, place == validation),
+            "test": chosen(examples, place == fold),
+        }
+        folder = RunFolder(RunFolder(config.run) / FOLDS / str(fold + 1))
+        if not folder.has(CONFIG):  # killed while it began
+            shutil.rmtree(folder.path, ignore_errors=True)
+        changed = {"run": str(folder), "folds": 0, "resume": True, "overwrite": False, "tensorboard": False}
+        found.append(train(task, dataclasses.replace(config, **changed), parts))
+    return {"folds": config.folds, "examples": number, "metrics": summary(found)}
+
+
+def chosen(examples, which):
+    """The examples whose place in `which`, an array of booleans, is True."""
+    which = tf.constant(which)
+    return examples.enumerate().filter(lambda place, _: which[place]).map(lambda _, example: example)
+
+
+def summary(runs):
+    """Name -> [mean, low, high] over the folds' test metrics, see `cross_validated`."""
+    import scipy.stats
+
+    tested = [scalars(run["test"]) | scalars(run.get("baselines", {}).get("test", {}), "baseline ") for run in runs]
+    sizes = np.array([one.pop("examples") for one in tested])
+    found = {}
+    for name in tested[0]:
+        there = np.array([name in one for one in tested])
+        values = np.array([one[name] for one in tested if name in one])
+        mean = np.average(values, weights=sizes[there])
+        error = scipy.stats.sem(values) if len(values) > 1 else np.inf
+        reach = scipy.stats.t.ppf(0.975, len(values) - 1) * error if len(values) > 1 else None
+        found[name] = [float(mean), *([float(mean - reach), float(mean + reach)] if reach is not None else [])]
+    return found
+
+
+def scalars(metrics, prefix=""):
+    """The numbers among metrics, with the names above them; of the numbers themselves no deeper than baselines go."""
+    found = {}
+    for name, value in metrics.items():
+        if isinstance(value, int | float):
+            found[f"{prefix}{name}"] = value
+        elif prefix and isinstance(value, dict):
+            found |= scalars(value, f"{prefix}{name} ")
+    return found
+
+
+def format_folds(found):
+    """The result of `cross_validated` as a table to read."""
+    lines = [f"cross-validation ({found['folds']} folds, {found['examples']:,} examples)"]
+    for name, (mean, *interval) in found["metrics"].items():
+        between = f"   {interval[0]:.4f} to {interval[1]:.4f}" if interval else ""
+        lines.append(f"  {name.replace('_', ' '):50}{mean:.4f}{between}")
+    return "\n".join(lines)
