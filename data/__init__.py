@@ -6,8 +6,8 @@ The modules of `data.sets` and `data.transforms` can be imported by their own na
 import importlib
 
 _FOLDERS = {
-    "sets": ("bitext", "entities", "reviews"),
-    "transforms": ("normal_form", "numbers", "spelling", "subwords", "tags", "words"),
+    "sets": ("bitext", "entities", "promoters", "reviews", "sequences"),
+    "transforms": ("dna", "normal_form", "numbers", "spelling", "subwords", "tags", "words"),
 }
 
 
