@@ -23,13 +23,14 @@ def evaluate(parts, data, examples):
         calibration error over 15 bins of equal width; C. Guo et al., 2017, arXiv:1706.04599, equation 3), `labels` and
         `confusion`: counts, with a row for each true label.
     """
-    probabilities, truth = [], []
+    probabilities, truth = map(np.concatenate, zip(*predicted(parts, data), strict=True))
+    return metrics_of(probabilities, truth, parts.extras.constants["labels"])
+
+
+def predicted(parts, data):
+    """Pairs of (probabilities, targets), a pair for each batch of prepared examples; see `in_order`."""
     for features, target in in_order(data):
-        probabilities.append(np.asarray(parts.answer(parts.scores(features), None)["probabilities"]))
-        truth.append(np.asarray(target))
-    probabilities, truth = np.concatenate(probabilities), np.concatenate(truth)
-    labels = parts.extras.constants["labels"]
-    return metrics_of(probabilities, truth, labels)
+        yield np.asarray(parts.answer(parts.scores(features), None)["probabilities"]), np.asarray(target)
 
 
 def metrics_of(probabilities, truth, labels):

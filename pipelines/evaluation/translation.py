@@ -96,12 +96,12 @@ def tell_what_was_cut(prepare, found):
         say(f"longer than {most:,} pieces, the rest not read (--max-length): {cut:,} of {len(found):,} texts")
 
 
-def portions(texts):
+def portions(texts, at_once=AT_ONCE, bytes_at_once=BYTES_AT_ONCE):
     """Batches of indices of texts, those of similar length together; a batch with a very long text has few others."""
     batch, longest = [], 0
     for row in sorted(range(len(texts)), key=lambda row: len(texts[row])):
         longest = max(longest, len(texts[row]))
-        if batch and (len(batch) == AT_ONCE or longest * (len(batch) + 1) > BYTES_AT_ONCE):
+        if batch and (len(batch) == at_once or longest * (len(batch) + 1) > bytes_at_once):
             yield batch
             batch = []
         batch.append(row)

@@ -1,0 +1,377 @@
+"""What a classifier of DNA is worth and how its answers look, on small networks with random weights."""
+
+import itertools
+import json
+
+import keras
+import numpy as np
+import pytest
+import sklearn.metrics
+import tensorflow as tf
+from keras import ops
+
+from data import batching
+from data.files import InputError
+from data.transforms import dna
+from pipelines.engine import writing
+from pipelines.engine.task import Extras, Parts
+from pipelines.evaluation import sequences
+
+LABELS = {
+    "one": ["background", "promoter", "terminator"],
+    "several": ["coding", "helix", "signal"],
+    "positions": list(".EI"),
+}
+
+
+def made(kind, labels=None, seed=0):
+    """Parts of a classifier with random weights: a convolution of one-hot bases, and a mean or a label at each base."""
+    labels = labels or LABELS[kind]
+    draw = lambda deviation, seed: keras.initializers.RandomNormal(stddev=deviation, seed=seed)
+    codes = keras.Input([None], dtype="int64", name="codes")
+    x = ops.take(ops.convert_to_tensor(dna.PROBABILITIES), codes, axis=0)  # (batch, timesteps, 4)
+    convolution = keras.layers.Conv1D(
+        6, 5, padding="same", activation="relu", kernel_initializer=draw(1, seed), name="motifs"
+    )
+    real = ops.cast(ops.not_equal(codes, 0), "float32")[..., None]
+    x = convolution(x) * real
+    if kind != "positions":
+        x = ops.sum(x, axis=1) / ops.maximum(ops.sum(real, axis=1), 1)
+    logits = keras.layers.Dense(len(labels), kernel_initializer=draw(3, seed + 1), bias_initializer=draw(1, seed))(x)
+    numbers = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(labels, range(len(labels))), -1)
+
+    def target(strings, given):
+        if kind == "one":
+            return numbers.lookup(given)
+        if kind == "positions":
+            return numbers.lookup(tf.strings.bytes_split(given))
+        return tf.stack([tf.strings.regex_full_match(given, f"(.*;)?{one}(;.*)?") for one in labels], axis=1)
+
+    def answer(logits, strings):
+        if kind == "several":
+            return {"probabilities": tf.sigmoid(logits)}
+        found = {"probabilities": tf.nn.softmax(logits)}
+        if kind == "positions" and strings is not None:
+            lengths = dna.codes(strings).row_lengths()
+            letters = tf.gather(tf.constant(labels), tf.argmax(logits, axis=-1))
+            return found | {"labels": tf.strings.reduce_join(tf.RaggedTensor.from_tensor(letters, lengths), axis=-1)}
+        return found | {"label": tf.gather(tf.constant(labels), tf.argmax(logits, axis=-1))}
+
+    return Parts(
+        signature=tf.TensorSpec([None], tf.string, "sequence"),
+        prepare=dna.codes,
+        target=lambda strings, given: tf.cast(target(strings, given), "float32" if kind == "several" else "int32"),
+        model=keras.Model(codes, logits),
+        loss=None,
+        metrics=[],
+        answer=answer,
+        samples=[],
+        extras=Extras(constants={"labels": labels}, known={"kind": kind, "signal": labels[1]}),
+    )
+
+
+@pytest.fixture(scope="module")
+def parts():
+    return {kind: made(kind) for kind in LABELS}
+
+
+def strings(rng, lengths, letters="ACGT"):
+    return ["".join(rng.choice(list(letters), length)) for length in lengths]
+
+
+def dataset(rows):
+    sequences, labels = zip(*rows, strict=True)
+    return tf.data.Dataset.from_tensor_slices((list(sequences), list(labels)))
+
+
+def rows_of(kind, rng, lengths):
+    """Random sequences with random labels."""
+    labels = LABELS[kind]
+    given = {
+        "one": lambda length: str(rng.choice(labels)),
+        "several": lambda length: ";".join(str(one) for one in labels if rng.random() < 0.5),
+        "positions": lambda length: "".join(rng.choice(labels, length)),
+    }[kind]
+    return [(sequence, given(len(sequence))) for sequence in strings(rng, lengths)]
+
+
+def prepared(parts, rows):
+    return batching.cached(batching.prepared(dataset(rows), *parts.once), 2**20)
+
+
+# Metrics.
+
+
+def test_of_one_label_the_metrics_are_those_of_the_library():
+    rng = np.random.default_rng(0)
+    probabilities, truth = rng.dirichlet([1, 1, 1], 200), rng.integers(0, 3, 200)
+    found = sequences.metrics_of_one(probabilities, truth, LABELS["one"])
+
+    guess, one_hot = probabilities.argmax(axis=1), np.eye(3)[truth]
+    assert found["accuracy"] == pytest.approx(np.mean(guess == truth))
+    assert found["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(truth, guess))
+    assert found["auroc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth, probabilities, multi_class="ovr"))
+    assert found["auprc"] == pytest.approx(sklearn.metrics.average_precision_score(one_hot, probabilities))
+    scores = np.stack(sklearn.metrics.precision_recall_fscore_support(truth, guess), axis=1)
+    for label, (name, one) in enumerate(found["classes"].items()):
+        assert name == LABELS["one"][label]
+        assert [one[part] for part in ("precision", "recall", "f1", "examples")] == pytest.approx(
+            scores[label].tolist()
+        )
+        assert one["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(truth == label, guess == label))
+        assert one["auroc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth == label, probabilities[:, label]))
+
+
+def test_of_two_labels_the_areas_are_those_of_the_second():
+    rng = np.random.default_rng(1)
+    p = rng.random(150).round(1)  # with ties
+    truth = (rng.random(150) < p).astype(int)
+    found = sequences.metrics_of_one(np.stack([1 - p, p], axis=1), truth, ["no", "yes"])
+    pairs = [(a > b) + 0.5 * (a == b) for a in p[truth == 1] for b in p[truth == 0]]
+    assert found["auroc"] == pytest.approx(np.mean(pairs))
+    assert found["auprc"] == pytest.approx(sklearn.metrics.average_precision_score(truth, p))
+    low, high = found["interval"]["auroc"]
+    assert low < found["auroc"] < high
+
+
+def test_intervals_are_those_of_resampled_examples_and_repeat():
+    rng = np.random.default_rng(2)
+    probabilities, truth = rng.dirichlet([1, 1, 1], 80), rng.integers(0, 3, 80)
+    guess = probabilities.argmax(axis=1)
+    found = sequences.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
+    assert found == sequences.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
+
+    again = [rng.integers(80, size=80) for _ in range(300)]
+    scores = {
+        "accuracy": [np.mean(guess[rows] == truth[rows]) for rows in again],
+        "mcc": [sklearn.metrics.matthews_corrcoef(truth[rows], guess[rows]) for rows in again],
+        "auroc": [
+            np.mean([sklearn.metrics.roc_auc_score(truth[rows] == k, probabilities[rows, k]) for k in range(3)])
+            for rows in again[:200]
+        ],
+    }
+    for name, values in scores.items():
+        np.testing.assert_allclose(found[name], np.percentile(values, (2.5, 97.5)), atol=0.03)
+
+
+def test_of_several_labels_the_metrics_are_those_of_the_library():
+    rng = np.random.default_rng(3)
+    probabilities, truth = rng.random((120, 3)), rng.integers(0, 2, (120, 3))
+    found = sequences.metrics_of_several(probabilities, truth.astype("float32"), LABELS["several"])
+    guess = probabilities >= 0.5
+    assert found["exact_match"] == pytest.approx(sklearn.metrics.accuracy_score(truth, guess))
+    for kind in ("macro", "micro"):
+        assert found[f"{kind}_f1"] == pytest.approx(sklearn.metrics.f1_score(truth, guess, average=kind))
+    assert found["auroc"] == pytest.approx(sklearn.metrics.roc_auc_score(truth, probabilities))
+    assert found["auprc"] == pytest.approx(sklearn.metrics.average_precision_score(truth, probabilities))
+    one = found["classes"]["helix"]
+    assert one["recall"] == pytest.approx(sklearn.metrics.recall_score(truth[:, 1], guess[:, 1]))
+    assert one["examples"] == truth[:, 1].sum()
+
+
+def test_of_labels_of_bases_padding_does_not_count():
+    rng = np.random.default_rng(4)
+    batches = [(rng.dirichlet([1, 1, 1], (5, bases)), rng.integers(0, 3, (5, bases))) for bases in (4, 9)]
+    for probabilities, truth in batches:
+        truth[1:3, 2:] = -1
+        probabilities[1] = np.eye(3)[truth[1]]  # of this sequence all bases are right
+    found = sequences.metrics_of_positions(iter(batches), LABELS["positions"])
+
+    guess = np.concatenate([probabilities.argmax(axis=-1).ravel() for probabilities, _ in batches])
+    truth = np.concatenate([truth.ravel() for _, truth in batches])
+    guess, truth = guess[truth >= 0], truth[truth >= 0]
+    assert found["bases"] == len(truth)
+    assert found["accuracy"] == pytest.approx(np.mean(guess == truth))
+    assert found["macro_f1"] == pytest.approx(sklearn.metrics.f1_score(truth, guess, average="macro"))
+    assert found["mcc"] == pytest.approx(sklearn.metrics.matthews_corrcoef(truth, guess))
+    assert found["confusion"] == sklearn.metrics.confusion_matrix(truth, guess).tolist()
+    whole = [((p.argmax(axis=-1) == t) | (t < 0)).all(axis=1) for p, t in batches]
+    assert found["exact_match"] == np.mean(np.concatenate(whole)) >= 0.2
+    assert found["classes"]["E"]["precision"] == pytest.approx(sklearn.metrics.precision_score(truth == 1, guess == 1))
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_metrics_of_examples_that_are_all_alike_hold_no_nan(parts, kind):
+    same = {"one": "promoter", "several": "helix", "positions": "E" * 30}[kind]
+    rng = np.random.default_rng(5)
+    rows = [(sequence, same) for sequence in strings(rng, [30] * 6)]
+    found = sequences.evaluate(parts[kind], prepared(parts[kind], rows), dataset(rows))
+    json.dumps(found, allow_nan=False)
+    assert "auroc" not in found and "mcc" not in found
+    splits = {"train": dataset(rows), "validation": dataset(rows)}
+    base = sequences.baselines(parts[kind], splits)
+    json.dumps(base, allow_nan=False)
+    table = sequences.format_metrics({"validation": found, "baselines": base})
+    assert "the majority class" in table and "nan" not in table
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_evaluation_reads_what_the_network_says(parts, kind):
+    rng = np.random.default_rng(6)
+    rows = rows_of(kind, rng, rng.integers(4, 30, 40))
+    found = sequences.evaluate(parts[kind], prepared(parts[kind], rows), dataset(rows))
+    assert found["examples"] == 40
+    told = sequences.answers(parts[kind], [sequence for sequence, _ in rows])
+    if kind == "one":
+        assert found["accuracy"] == np.mean([one["label"] == label for one, (_, label) in zip(told, rows, strict=True)])
+    else:
+        right = [
+            one["labels"] == (label if kind == "positions" else [x for x in label.split(";") if x])
+            for one, (_, label) in zip(told, rows, strict=True)
+        ]
+        assert found["exact_match"] == np.mean(right)
+
+
+def test_baselines_see_a_planted_word(parts):
+    rng = np.random.default_rng(7)
+    rows = []
+    for label, word in zip(LABELS["one"] * 20, itertools.cycle(["", "TATAAT", "GCGCGC"]), strict=False):
+        left, right = strings(rng, (15, 15))
+        rows.append((f"{left}{word or strings(rng, [6])[0]}{right}".lower().replace("t", "u"), label))
+    found = sequences.baselines(parts["one"], {"train": dataset(rows), "validation": dataset(rows)})
+    assert found["fitted_on"] == 60
+    assert found["validation"]["majority_class"]["accuracy"] == pytest.approx(1 / 3)
+    assert found["validation"]["kmer_logistic_regression"]["accuracy"] > 0.9
+
+
+def test_baselines_of_bases_see_their_neighbours(parts):
+    rng = np.random.default_rng(8)
+    rows = []
+    for sequence in strings(rng, rng.integers(1, 60, 50)):
+        after = "." + "".join("E" if base == "G" else "I" if base == "T" else "." for base in sequence[:-1])
+        rows.append((sequence, after))
+    found = sequences.baselines(parts["positions"], {"train": dataset(rows), "test": dataset(rows)})["test"]
+    assert found["window_logistic_regression"]["accuracy"] == 1
+    assert found["majority_class"]["accuracy"] == np.mean([one == "." for _, label in rows for one in label])
+
+
+def test_baselines_of_several_labels_know_the_commonest_set(parts):
+    rng = np.random.default_rng(9)
+    words = {"coding": "ATGATG", "helix": "CCCGGG", "signal": "TTTAAA"}
+    rows = []
+    for _ in range(80):
+        some = [label for label in words if rng.random() < 0.6]
+        rows.append(("".join([words[label] for label in some] + strings(rng, [20])), ";".join(some)))
+    found = sequences.baselines(parts["several"], {"train": dataset(rows), "test": dataset(rows)})["test"]
+    assert found["kmer_logistic_regression"]["exact_match"] > 0.9
+    commonest = max(np.unique([label for _, label in rows], return_counts=True)[1])
+    assert found["majority_class"]["exact_match"] == commonest / 80
+
+
+# Answers.
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_answers_are_in_order_whatever_the_lengths(parts, kind, monkeypatch):
+    monkeypatch.setattr(sequences, "BASES_AT_ONCE", 100)
+    rng = np.random.default_rng(10)
+    inputs = strings(rng, rng.integers(1, 60, 30), "ACGTN")
+    found = sequences.answers(parts[kind], inputs)
+    assert [one["sequence"] for one in found] == inputs
+    for place in (0, 17):
+        (alone,) = sequences.answers(parts[kind], [inputs[place]])
+        assert alone["labels" if kind != "one" else "label"] == found[place]["labels" if kind != "one" else "label"]
+        if kind == "positions":
+            assert len(alone["labels"]) == len(inputs[place])
+        else:
+            assert found[place]["probabilities"] == pytest.approx(alone["probabilities"], abs=1e-5)
+
+
+def test_lines_for_people():
+    one = {"sequence": "ACGT" * 50, "label": "promoter", "probability": 0.987, "probabilities": {}}
+    several = {"sequence": "AC", "labels": ["helix"], "probabilities": {"coding": 0.1, "helix": 0.75}}
+    positions = {"sequence": "ac g", "labels": ".EE"}
+    lines = list(sequences.format_answers(None, [one, several, {**several, "labels": []}, positions], False))
+    assert lines[0].startswith("promoter\t0.9870\tACGTACGT") and lines[0].endswith("ACGT (200 bases)")
+    assert lines[1:] == ["helix 0.7500\tAC", "no label\tAC", "acg\n.EE"]
+
+
+def written(parts, found, path):
+    writer = writing.writer_of(TASK, path)
+    writer(parts, iter(found), path)
+    return path.read_text().splitlines()
+
+
+class TASK:
+    """What `writing` reads of a task."""
+
+    evaluation, writers = sequences, {}
+
+
+def window(name, probability, kind="one", bases=81):
+    label = "promoter" if probability >= 0.5 else "background"
+    probabilities = {"background": 1 - probability, "promoter": probability}
+    answer = {"name": name, "sequence": "A" * bases, "probabilities": probabilities}
+    if kind == "several":
+        return answer | {"labels": []}
+    return answer | {"label": label, "probability": probabilities[label]}
+
+
+WINDOWS = [
+    window("chr1:101-181(+)", 0.75),
+    window("chr1:101-181(-)", 0.875),
+    window("chr1:141-221(+)", 0.25),
+    window("HLA:A*01:1-81", 0.625),
+    window("a plasmid", 0.5, bases=50),
+]
+
+
+def test_bed_is_one_line_for_each_answer(parts, tmp_path):
+    assert written(parts["one"], WINDOWS, tmp_path / "x.bed") == [
+        "chr1\t100\t181\tpromoter\t750\t+",
+        "chr1\t100\t181\tpromoter\t875\t-",
+        "chr1\t140\t221\tbackground\t750\t+",
+        "HLA:A*01\t0\t81\tpromoter\t625\t.",
+        "a_plasmid\t0\t50\tpromoter\t500\t.",
+    ]
+    del (unnamed := dict(WINDOWS[4]))["name"]
+    assert written(parts["one"], [unnamed], tmp_path / "x.bed") == ["sequence_1\t0\t50\tpromoter\t500\t."]
+
+
+def test_bed_of_several_labels_tells_the_signal(tmp_path):
+    parts = made("several", ["background", "promoter"])
+    found = [window("chr1:101-181(+)", 0.25, "several")]
+    assert written(parts, found, tmp_path / "x.bed") == ["chr1\t100\t181\tpromoter\t250\t+"]
+
+
+def test_bed_of_labels_of_bases_is_their_runs(parts, tmp_path):
+    labels = "EE..III"
+    found = [{"name": f"chr1:11-17({strand})", "sequence": "ACGTACG", "labels": labels} for strand in "+-"]
+    assert written(parts["positions"], found, tmp_path / "x.bed") == [
+        "chr1\t10\t12\tE\t0\t+",
+        "chr1\t14\t17\tI\t0\t+",
+        "chr1\t15\t17\tE\t0\t-",
+        "chr1\t10\t13\tI\t0\t-",
+    ]
+
+
+def test_bedgraph_has_one_value_at_each_base(parts, tmp_path):
+    assert written(parts["one"], WINDOWS, tmp_path / "x.bedgraph") == [
+        'track type=bedGraph name="promoter" description="probability of promoter"',
+        "chr1\t100\t140\t0.8750",
+        "chr1\t140\t221\t0.2500",
+        "HLA:A*01\t0\t81\t0.6250",
+        "a_plasmid\t0\t50\t0.5000",
+    ]
+
+
+def test_bedgraph_refuses_what_it_cannot_hold(parts, tmp_path):
+    with pytest.raises(InputError, match="expected .bed, .* for labels of bases"):
+        written(parts["positions"], [], tmp_path / "x.bedgraph")
+    with pytest.raises(InputError, match="received chr1:101-181 after chr1:141-221"):
+        written(parts["one"], [WINDOWS[2], WINDOWS[0]], tmp_path / "x.bedgraph")
+
+
+@pytest.mark.parametrize("suffix", [".bed", ".bedgraph"])
+def test_tracks_are_written_while_the_answers_come(parts, tmp_path, suffix):
+    path = tmp_path / f"x{suffix}"
+
+    def endless():
+        for start in range(1, 10**9):
+            if start > 10_000:
+                raise KeyboardInterrupt
+            yield window(f"chr1:{start}-{start + 80}", 0.5)
+
+    with pytest.raises(KeyboardInterrupt):
+        written(parts["one"], endless(), path)
+    assert path.read_text().count("\n") >= 9_999
