@@ -187,7 +187,7 @@ def calibrate(vote, forward, validation):
         validation: Batches of (features, targets): classes, or several labels `(batch, labels)`, 0 or 1.
     """
     said = []
-    for alone in np.eye(len(vote.shares)):
+    for alone in np.eye(vote.shares.shape[0]):
         vote.shares.assign(alone)
         said.append(np.concatenate([forward(features) for features, _ in validation]))
     target = np.concatenate([target for _, target in validation])
