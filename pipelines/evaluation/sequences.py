@@ -18,6 +18,7 @@ import itertools
 import re
 import warnings
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -27,12 +28,17 @@ from pipelines.engine.training import say
 from pipelines.evaluation import classification, markup
 from pipelines.evaluation.translation import portions
 
-PICTURES = ("curves.png", "confusion.png")
+PICTURES = ("curves.png", "confusion.png", "roc.png", "mutagenesis.png", "motifs.png")
 RESAMPLES = 1000  # of the examples, for an interval
 RESAMPLED = 20_000_000  # examples in all resamples together for the interval of an area, at most, about
 BASELINE_ROWS, BASELINE_BASES = 100_000, 10_000_000  # what the linear baseline is fitted on, at most
 BASELINE_POSITIONS, NEIGHBOURS = 200_000, 5  # the same for labels of bases, and bases that it sees on each side
 AT_ONCE, BASES_AT_ONCE = 1024, 250_000  # sequences in a batch, and their bases with padding, at most
+MUTATED = 2000  # bases of a sequence that are mutated, at most
+MAPS, RUN_MAPS = 8, 6  # sequences in a picture of mutations, at most: of answers, and of a run
+MAPPED = 500  # bases of each of them that are mutated, at most
+PLOTTED, PLOTTED_BASES = 5000, 2_000_000  # validation sequences that pictures are made of, and their bases, at most
+OF_MOTIFS = 1000  # those of them that motifs are read from, at most
 SHOWN_BASES = 60  # bases of a sequence in a line of text
 SHOWN_LABELS = 40  # labels in a table of metrics
 BACKGROUND = "N.-0"  # labels of bases that no line of a BED file is written for
@@ -276,11 +282,7 @@ def _kmer_baselines(labels, kind, train, others):
     import sklearn.multiclass
     import sklearn.pipeline
 
-    # The files of users are often in the order of their labels, so a part of one is drawn from all of it.
-    order = np.random.default_rng(0).permutation(len(train))
-    upto = np.cumsum([len(train[row][0]) for row in order])
-    train = [train[row] for row in order[: max(1, np.searchsorted(upto, BASELINE_BASES, side="right"))]]
-    sequences, truth = _read(train, labels, kind)
+    sequences, truth = _read(_drawn(train, BASELINE_BASES), labels, kind)
     regression = sklearn.linear_model.LogisticRegression(max_iter=1000, C=10.0)
     linear = sklearn.pipeline.make_pipeline(
         sklearn.feature_extraction.text.TfidfVectorizer(
@@ -309,6 +311,16 @@ def _kmer_baselines(labels, kind, train, others):
             "kmer_logistic_regression": _scores(probabilities, truth, labels, kind),
         }
     return found
+
+
+def _drawn(rows, bases):
+    """Some of the examples, in random order, with at most this many bases, but at least one example.
+
+    The files of users are often in the order of their labels, so the first part would not do.
+    """
+    order = np.random.default_rng(0).permutation(len(rows))
+    upto = np.cumsum([len(rows[row][0]) for row in order])
+    return [rows[row] for row in order[: max(1, np.searchsorted(upto, bases, side="right"))]]
 
 
 def _read(rows, labels, kind):
@@ -365,15 +377,135 @@ def _neighbourhoods(rows, labels):
     beyond = np.zeros((len(rows), NEIGHBOURS), "int32")
     flat = tf.concat([beyond, codes, beyond], axis=1).flat_values.numpy()
     windows = np.lib.stride_tricks.sliding_window_view(flat, 2 * NEIGHBOURS + 1)
+    return windows[flat[NEIGHBOURS:-NEIGHBOURS] > 0], _classes(rows, labels)
+
+
+def _classes(rows, labels):
+    """The class of each base of all rows, one after the other, `(bases,)`."""
     table = np.zeros(256, int)
     table[[ord(label) for label in labels]] = range(len(labels))
-    truth = table[np.frombuffer(b"".join(label for _, label in rows), "uint8")]
-    return windows[flat[NEIGHBOURS:-NEIGHBOURS] > 0], truth
+    return table[np.frombuffer(b"".join(label for _, label in rows), "uint8")]
 
 
 def _one_hot(windows):
     """`(bases, 44)` probabilities of A, C, G and T at each base and its neighbours."""
     return dna.PROBABILITIES[windows].reshape(len(windows), -1)
+
+
+# What the network looks at.
+
+
+def mutagenesis(parts, sequence, most=MUTATED):
+    """The effect of each mutation: the change of the log odds of the predicted label when a base becomes another.
+
+    Of a sequence of more than `most` bases, only those in the middle are read and mutated, as a sequence of their own;
+    the label is that of the whole sequence. For labels of bases there are no effects.
+
+    Sources: "Predicting the sequence specificities of DNA- and RNA-binding proteins by deep learning", B. Alipanahi et
+    al., 2015 (mutation maps); "Predicting effects of noncoding variants with deep learning-based sequence model",
+    J. Zhou and O. Troyanskaya, 2015 (in-silico mutagenesis, log odds).
+
+    Args:
+        parts: `Parts` of a classifier of one or several labels.
+        sequence: A string.
+        most: Bases to mutate, at most.
+
+    Returns:
+        `(timesteps, 4)` effects of A, C, G and T, in nats; 0 for the base that stands. In place of an ambiguous letter
+        all four are effects relative to it as it stands. NaN where a base was not mutated. Probabilities, and
+        those of the rest, are at least 1e-7 in the log odds.
+    """
+    codes = parts.features(tf.constant([sequence])).numpy()  # (1, timesteps)
+    effects = np.full((codes.shape[1], 4), np.nan)
+    if not codes.size:
+        return effects
+    label = _log_odds(parts, codes)[0].argmax()
+    start = max(0, (codes.shape[1] - most) // 2)
+    codes = codes[:, start : start + most]
+    places, bases = np.nonzero(codes[0][:, None] != np.arange(1, 5))
+    found = np.zeros((codes.shape[1], 4))
+    stands = _log_odds(parts, codes)[0, label]
+    at_once = max(1, BASES_AT_ONCE // codes.shape[1])
+    for some in np.split(np.arange(len(places)), range(at_once, len(places), at_once)):
+        mutants = np.repeat(codes, len(some), axis=0)
+        mutants[np.arange(len(some)), places[some]] = bases[some] + 1
+        found[places[some], bases[some]] = _log_odds(parts, mutants)[:, label] - stands
+    effects[start : start + most] = found
+    return effects
+
+
+def _log_odds(parts, codes):
+    """`(batch, labels)` log odds of the labels of `(batch, timesteps)` codes."""
+    probabilities = np.asarray(parts.answer(parts.scores(codes), None)["probabilities"], "float64")
+    # Near 1, single precision is too coarse for 1 - p; the sum of the other labels' probabilities is not.
+    one = parts.extras.known["kind"] == "one"
+    rest = (probabilities.sum(axis=1, keepdims=True) if one else 1) - probabilities
+    return np.log(np.clip(probabilities, 1e-7, 1)) - np.log(np.clip(rest, 1e-7, 1))
+
+
+def maps(parts, sequences):
+    """Input of `logos.mutagenesis_map`: (title, letters, effects) of each sequence."""
+    found = []
+    for sequence, answer in zip(sequences, answers(parts, sequences), strict=True):
+        by_label = answer["probabilities"]
+        label = max(by_label, key=by_label.get)
+        letters = dna.letters(dna.codes([sequence])).numpy()[0].decode()
+        found.append((f"{label}  {by_label[label]:.2f}", letters, mutagenesis(parts, sequence, MAPPED)))
+    return found
+
+
+def motifs(parts, sequences):
+    """What the filters of the convolution "motifs" look for, as position weight matrices.
+
+    For each filter, all windows at which its activation exceeds half of its largest one over all sequences are aligned
+    and their bases counted. The convolution reads one-hot bases with padding "same"; windows that reach beyond a
+    sequence do not count.
+
+    Sources: B. Alipanahi et al., 2015, as for `mutagenesis`; "Basset: learning the regulatory code of the accessible
+    genome with deep convolutional neural networks", D. Kelley, J. Snoek and J. Rinn, 2016.
+
+    Args:
+        parts: `Parts`, whose model may have a `keras.layers.Conv1D` with the name "motifs".
+        sequences: List of strings.
+
+    Returns:
+        List of dictionaries, one for each filter that is active anywhere; empty if there is no such layer. `filter`,
+        its number from 0; `windows`, their number; `matrix`, `(width, 4)` probabilities of A, C, G and T, with a
+        quarter of a window added to each count; `bits`, `(width,)`, 2 minus the entropy; `information`, their sum.
+    """
+    layer = next((one for one in parts.model.layers if one.name == "motifs"), None)
+    if layer is None or not sequences:
+        return []
+    width, model = layer.kernel_size[0], keras.Model(parts.model.input, layer.output)
+
+    def batches():
+        """(codes, activations `(batch, windows, filters)`) of the windows that lie within a sequence."""
+        before = (width - 1) // 2  # zeros that padding "same" puts before a sequence
+        for rows in portions(sequences, AT_ONCE, BASES_AT_ONCE):
+            codes = parts.features(tf.constant([sequences[row] for row in rows])).numpy()
+            windows = codes.shape[1] - width + 1
+            if windows > 0:
+                active = tf.cast(model(codes, training=False), "float32").numpy()[:, before : before + windows]
+                yield codes, np.where(codes[:, width - 1 :, None] > 0, active, -np.inf)
+
+    largest = np.full(layer.filters, -np.inf)
+    for _, active in batches():
+        largest = np.maximum(largest, active.max(axis=(0, 1)))
+    threshold = np.where(largest > 0, largest / 2, np.inf)
+    number, counts = np.zeros(layer.filters, int), np.zeros((layer.filters, width, 4))
+    for codes, active in batches():
+        chosen = (active > threshold).astype("float32")
+        number += chosen.sum(axis=(0, 1)).astype(int)
+        bases = dna.PROBABILITIES[codes]  # (batch, timesteps, 4)
+        for place in range(width):
+            counts[:, place] += np.tensordot(chosen, bases[:, place : place + chosen.shape[1]], ((0, 1), (0, 1)))
+    found = []
+    for one in np.flatnonzero(number):
+        matrix = (counts[one] + 0.25) / (number[one] + 1)
+        bits = 2 + (matrix * np.log2(matrix)).sum(axis=1)
+        told = {"filter": int(one), "windows": int(number[one]), "matrix": matrix, "bits": bits}
+        found.append(told | {"information": float(bits.sum())})
+    return found
 
 
 # Display.
@@ -592,13 +724,68 @@ def _line(chromosome, start, end, probability):
     return f"{chromosome}\t{start}\t{end}\t{probability:.4f}\n"
 
 
-WRITERS = {".bed": write_bed, ".bedgraph": write_bedgraph}
+# Pictures.
+
+
+def plot_answers(parts, found, path):
+    """Writes a PNG of the effects of mutations on the first 8 of the answers, see `mutagenesis`.
+
+    Raises:
+        InputError: if the labels are those of bases.
+    """
+    from pipelines.evaluation import logos
+
+    if parts.extras.known["kind"] == "positions":
+        raise InputError(
+            "--to",
+            "expected .bed, .jsonl, .csv or .html for labels of bases, received .png, which shows the effects of "
+            "mutations on the label of a sequence.",
+        )
+    sequences = [answer["sequence"] for answer in itertools.islice(found, MAPS)]
+    logos.mutagenesis_map(maps(parts, sequences), path)
+
+
+WRITERS = {".bed": write_bed, ".bedgraph": write_bedgraph, ".png": plot_answers}
 
 
 def plot_run(parts, folder, history, metrics, splits):
-    """Plots curves and the confusion matrix."""
-    from pipelines.evaluation import pictures
+    """Plots curves, the confusion matrix, curves of the errors, effects of mutations and motifs.
 
+    A picture that this kind of label does not have says so.
+    """
+    from pipelines.evaluation import logos, pictures
+
+    labels, kind = parts.extras.constants["labels"], parts.extras.known["kind"]
     folder.write("curves.png", lambda path: pictures.curves(history, path))
-    if "confusion" in metrics:
-        folder.write("confusion.png", lambda path: pictures.confusion(metrics["confusion"], metrics["labels"], path))
+    if kind == "several":
+        folder.write("confusion.png", lambda path: logos.nothing("no confusion of several labels", path))
+    else:
+        folder.write("confusion.png", lambda path: pictures.confusion(metrics["confusion"], labels, path))
+
+    rows = _drawn(list(splits["validation"].as_numpy_iterator()), PLOTTED_BASES)[:PLOTTED]
+    probabilities, truth = _asked(parts, rows)
+    folder.write("roc.png", lambda path: logos.roc(probabilities, truth, labels, path))
+    by_label = {}
+    for sequence, label in rows:
+        by_label.setdefault(label, []).append(sequence.decode())
+    in_turn = (one for some in itertools.zip_longest(*by_label.values()) for one in some if one)
+    shown = [] if kind == "positions" else maps(parts, list(itertools.islice(in_turn, RUN_MAPS)))
+    folder.write("mutagenesis.png", lambda path: logos.mutagenesis_map(shown, path))
+    found = motifs(parts, [sequence.decode() for sequence, _ in rows[:OF_MOTIFS]])
+    folder.write("motifs.png", lambda path: logos.motif_logos(found, path))
+
+
+def _asked(parts, rows):
+    """Probabilities `(n, labels)` and true labels, `(n,)` or `(n, labels)`, of raw examples or of all their bases."""
+    labels, kind = parts.extras.constants["labels"], parts.extras.known["kind"]
+    sequences, probabilities, truth = [sequence for sequence, _ in rows], [], []
+    for batch in portions(sequences, AT_ONCE, BASES_AT_ONCE):
+        found = np.asarray(parts.ask([sequences[row] for row in batch])["probabilities"])
+        some = [rows[row] for row in batch]
+        if kind == "positions":
+            found = np.concatenate([one[: len(label)] for one, (_, label) in zip(found, some, strict=True)])
+            truth.append(_classes(some, labels))
+        else:
+            truth.append(_read(some, labels, kind)[1])
+        probabilities.append(found)
+    return np.concatenate(probabilities), np.concatenate(truth)

@@ -83,9 +83,9 @@ def trained(tmp_path_factory, reviews_csv, kept_parts):
 @pytest.fixture
 def no_pictures(monkeypatch):
     """Runs draw nothing: for tests that look at what was trained."""
-    from pipelines.evaluation import classification, tagging, translation
+    from pipelines.evaluation import classification, sequences, tagging, translation
 
-    for evaluation in (classification, tagging, translation):
+    for evaluation in (classification, sequences, tagging, translation):
         monkeypatch.setattr(evaluation, "plot_run", lambda *given: None)
 
 

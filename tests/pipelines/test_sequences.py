@@ -4,6 +4,7 @@ import itertools
 import json
 
 import keras
+import matplotlib.image
 import numpy as np
 import pytest
 import sklearn.metrics
@@ -15,7 +16,7 @@ from data.files import InputError
 from data.transforms import dna
 from pipelines.engine import writing
 from pipelines.engine.task import Extras, Parts
-from pipelines.evaluation import sequences
+from pipelines.evaluation import logos, sequences
 
 LABELS = {
     "one": ["background", "promoter", "terminator"],
@@ -141,14 +142,19 @@ def test_intervals_are_those_of_resampled_examples_and_repeat():
     found = sequences.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
     assert found == sequences.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
 
+    def auroc(rows):
+        of_label = []
+        for label in range(3):
+            scores, right = probabilities[rows, label], truth[rows] == label
+            a, b = scores[right][:, None], scores[~right]
+            of_label.append(np.mean((a > b) + 0.5 * (a == b)))
+        return np.mean(of_label)
+
     again = [rng.integers(80, size=80) for _ in range(300)]
     scores = {
         "accuracy": [np.mean(guess[rows] == truth[rows]) for rows in again],
-        "mcc": [sklearn.metrics.matthews_corrcoef(truth[rows], guess[rows]) for rows in again],
-        "auroc": [
-            np.mean([sklearn.metrics.roc_auc_score(truth[rows] == k, probabilities[rows, k]) for k in range(3)])
-            for rows in again[:200]
-        ],
+        "mcc": [sklearn.metrics.matthews_corrcoef(truth[rows], guess[rows]) for rows in again[:200]],
+        "auroc": [auroc(rows) for rows in again],
     }
     for name, values in scores.items():
         np.testing.assert_allclose(found[name], np.percentile(values, (2.5, 97.5)), atol=0.03)
@@ -375,3 +381,149 @@ def test_tracks_are_written_while_the_answers_come(parts, tmp_path, suffix):
     with pytest.raises(KeyboardInterrupt):
         written(parts["one"], endless(), path)
     assert path.read_text().count("\n") >= 9_999
+
+
+# What the network looks at.
+
+
+@pytest.mark.parametrize("kind", ["one", "several"])
+def test_an_effect_is_what_the_mutant_alone_says(parts, kind):
+    (sequence,) = strings(np.random.default_rng(11), [23])
+    sequence = f"{sequence[:7]}NY{sequence[9:]}".lower().replace("t", "u")
+    found = sequences.mutagenesis(parts[kind], sequence)
+
+    def log_odds(one):
+        p = sequences.answers(parts[kind], [one])[0]["probabilities"]
+        rest = {label: sum(p.values()) - p[label] if kind == "one" else 1 - p[label] for label in p}
+        return {label: np.log(max(p[label], 1e-7) / max(rest[label], 1e-7)) for label in p}
+
+    stands = log_odds(sequence)
+    label = max(stands, key=stands.get)
+    for place, base in itertools.product(range(23), range(4)):
+        mutant = sequence[:place] + "ACGT"[base] + sequence[place + 1 :]
+        if mutant.upper().replace("U", "T") == sequence.upper().replace("U", "T"):
+            assert found[place, base] == 0
+        else:
+            assert found[place, base] == pytest.approx(log_odds(mutant)[label] - stands[label], abs=1e-4)
+    assert (found[7:9] != 0).any(axis=1).all()  # N and Y
+
+
+def test_of_a_long_sequence_the_middle_is_mutated_as_a_sequence_of_its_own(parts, monkeypatch):
+    monkeypatch.setattr(sequences, "BASES_AT_ONCE", 50)  # in many batches
+    (sequence,) = strings(np.random.default_rng(12), [31])
+    found = sequences.mutagenesis(parts["one"], sequence, most=20)
+    assert np.isnan(found[:5]).all() and np.isnan(found[25:]).all()
+    whole, window = (sequences.answers(parts["one"], [one])[0]["label"] for one in (sequence, sequence[5:25]))
+    assert whole == window
+    np.testing.assert_allclose(found[5:25], sequences.mutagenesis(parts["one"], sequence[5:25]), atol=1e-4)
+    assert sequences.mutagenesis(parts["one"], "").shape == (0, 4)
+
+
+def test_a_planted_motif_is_found(monkeypatch):
+    monkeypatch.setattr(sequences, "BASES_AT_ONCE", 1000)
+    rng = np.random.default_rng(13)
+    parts = made("one")
+    kernel, bias = parts.model.get_layer("motifs").get_weights()  # (5, 4, 6)
+    kernel[..., 2] = sequences.dna.PROBABILITIES[[4, 1, 4, 3, 2]] - 0.5  # TATGC
+    bias[2] = -1.0  # of 2.5 at most
+    kernel[..., 4], bias[4] = 0.0, -1.0  # never active
+    parts.model.get_layer("motifs").set_weights([kernel, bias])
+    rows = []
+    for length in rng.integers(3, 40, 60):
+        before, after = strings(rng, [length, 12])
+        rows.append(f"{before}TATGC{after}")
+    rows.append("AC")  # shorter than the filter
+
+    found = {one["filter"]: one for one in sequences.motifs(parts, rows)}
+
+    assert 4 not in found
+    windows = [one[place : place + 5] for one in rows for place in range(len(one) - 4)]
+    windows = [one for one in windows if sum(a == b for a, b in zip(one, "TATGC", strict=True)) >= 5]
+    assert len(windows) >= 60
+    # One base less costs 1 of 1.5: less than half of the largest activation is left.
+    assert found[2]["windows"] == len(windows)
+    expected = (np.eye(4)[["ACGT".index(one) for one in "TATGC"]] * len(windows) + 0.25) / (len(windows) + 1)
+    np.testing.assert_allclose(found[2]["matrix"], expected, atol=1e-6)
+    bits = [2 + sum(p * np.log2(p) for p in row) for row in expected]
+    np.testing.assert_allclose(found[2]["bits"], bits, atol=1e-6)
+    assert found[2]["information"] == max(one["information"] for one in found.values())
+
+
+def test_windows_of_random_filters_are_those_of_a_loop(parts):
+    rng = np.random.default_rng(14)
+    rows = strings(rng, rng.integers(5, 25, 20), "ACGTN")
+    kernel, bias = parts["one"].model.get_layer("motifs").get_weights()
+    windows = [
+        dna.PROBABILITIES[[dna.LETTERS.index(base) + 1 for base in one[place : place + 5]]]
+        for one in rows
+        for place in range(len(one) - 4)
+    ]
+    for one in sequences.motifs(parts["one"], rows):
+        active = np.array([(window * kernel[..., one["filter"]]).sum() + bias[one["filter"]] for window in windows])
+        chosen = [window for window, value in zip(windows, active, strict=True) if value > active.max() / 2]
+        assert one["windows"] == len(chosen)
+        np.testing.assert_allclose(one["matrix"], (np.sum(chosen, axis=0) + 0.25) / (len(chosen) + 1), atol=1e-5)
+
+
+def test_a_network_without_the_layer_has_no_motifs():
+    codes = keras.Input([None], dtype="int64")
+    parts = made("one")
+    parts.model = keras.Model(codes, keras.layers.Embedding(16, 3)(codes))
+    assert sequences.motifs(parts, ["ACGT"]) == []
+
+
+# Pictures.
+
+
+class Folder:
+    """A folder that files are written to, as a run's."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def write(self, name, write):
+        write(self.path / name)
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_a_run_has_every_picture(parts, tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(sequences, "RUN_MAPS", 1)
+    monkeypatch.setattr(logos, "MOTIFS", 1)
+    rng = np.random.default_rng(15)
+    rows = rows_of(kind, rng, rng.integers(6, 20, 30))
+    metrics = sequences.evaluate(parts[kind], prepared(parts[kind], rows), dataset(rows))
+    history = [{"epoch": 1, "loss": 1.0, "validation_loss": 1.2}]
+    sequences.plot_run(parts[kind], Folder(tmp_path), history, metrics, {"validation": dataset(rows)})
+    assert {path.name for path in tmp_path.iterdir()} == set(sequences.PICTURES)
+
+
+def test_answers_are_drawn_unless_they_are_labels_of_bases(parts, tmp_path, monkeypatch):
+    monkeypatch.setattr(sequences, "MAPS", 1)
+    found = sequences.answers(parts["one"], strings(np.random.default_rng(16), [9] * 3, "ACGTNu"))
+    sequences.plot_answers(parts["one"], iter(found), tmp_path / "x.png")
+    assert matplotlib.image.imread(tmp_path / "x.png").shape[0] > 200
+    with pytest.raises(InputError, match="received .png"):
+        sequences.plot_answers(parts["positions"], iter([]), tmp_path / "x.png")
+
+
+def test_a_base_that_matters_is_high_and_its_mutations_are_red(tmp_path):
+    effects = np.full((12, 4), -0.1)
+    effects[5] = -4.0
+    effects[np.arange(12), 0] = 0  # A stands everywhere
+    logos.mutagenesis_map([("promoter", "A" * 12, effects)], tmp_path / "x.png")
+    picture = matplotlib.image.imread(tmp_path / "x.png")[..., :3]
+    dark_red = (picture[..., 0] > 0.3) & (picture[..., 0] < 0.5) & (picture[..., 1] < 0.1)
+    across = np.flatnonzero(dark_red[:, : int(0.85 * picture.shape[1])].sum(axis=0) > 20)
+    assert 0.4 < across.mean() / (0.85 * picture.shape[1]) < 0.6
+
+
+def test_of_a_long_sequence_the_bases_around_the_largest_effect_are_shown():
+    rng = np.random.default_rng(17)
+    effects = rng.uniform(-1, 1, (1000, 4))
+    effects[:100] = effects[600:] = np.nan
+    effects[130, 2] = -5
+    sequence = strings(rng, [1000])[0]
+    title, letters, first, shown = logos._cut("promoter", sequence, effects)
+    assert (first, letters) == (101, sequence[100:250])
+    assert title == "promoter   bases 101 to 250 of 1,000"
+    np.testing.assert_array_equal(shown, effects[100:250])
