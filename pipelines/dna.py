@@ -124,9 +124,7 @@ def vocabularies(config, train):
         raise InputError("--signal", f"expected one of the labels {', '.join(counts)}, received {config.signal!r}.")
     flat = config.kind != "positions" and config.pooling in ("auto", "flat") and len(lengths) == 1
     if config.pooling == "flat" and not flat:
-        raise InputError(
-            "--pooling", "expected another for labels at each base, or for sequences of many lengths."
-        )
+        raise InputError("--pooling", "expected another for labels at each base, or for sequences of many lengths.")
     labels = sorted(counts, key=lambda label: (-counts[label], label))
     flat = flat and max(lengths) <= config.max_length
     return {"labels": labels, "counts": [counts[one] for one in labels], "length": list(lengths) if flat else []}
@@ -135,7 +133,7 @@ def vocabularies(config, train):
 def build(config, vocabularies):
     labels, (length,) = vocabularies["labels"], vocabularies["length"] or [None]
     transform = Labels(labels, config.kind)
-    codes = keras.Input([length], dtype="int32" if length else "int64", name="codes")  # (batch, timesteps)
+    codes = keras.Input([length], dtype="int64", name="codes")  # (batch, timesteps)
     scan = Scan(config.filters, config.width, 1 if config.kind == "positions" else config.pool, config.seed)
     known = {"kind": config.kind, "signal": config.signal or labels[-1], "scan": scan if config.filters else None}
     extras = Extras(constants={"labels": labels}, known=known)
@@ -234,19 +232,19 @@ def prepare(length, most, texts):
 
 
 def answer(labels, scores, texts):
-    """Dictionary of `label`, `(batch,)` strings as in a file, and `probabilities`, `(batch, labels)`.
+    """Dictionary of `label` or `labels`, `(batch,)` strings as in a file, and `probabilities`, `(batch, labels)`.
 
     Of several labels those with a probability of 0.5 or more are answered. With labels at each base, probabilities are
-    `(batch, timesteps, labels)`, and without texts, whose lengths are not known then, there is no `label`.
+    `(batch, timesteps, labels)`, and without texts, whose lengths are not known then, there are no `labels`.
     """
     if labels.kind == "one":
         return {"label": labels.text(tf.argmax(scores, axis=1)), "probabilities": tf.nn.softmax(scores)}
     if labels.kind == "several":
-        return {"label": labels.text(scores >= 0), "probabilities": tf.sigmoid(scores)}
+        return {"labels": labels.text(scores >= 0), "probabilities": tf.sigmoid(scores)}
     found = {"probabilities": marginals(scores)}
     if texts is not None:
         tags = tf.RaggedTensor.from_tensor(best_tags(scores), dna.codes(texts).row_lengths())
-        found["label"] = labels.text(tags)
+        found["labels"] = labels.text(tags)
     return found
 
 

@@ -18,7 +18,6 @@ import itertools
 import re
 import warnings
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -455,17 +454,16 @@ def maps(parts, sequences):
 
 
 def motifs(parts, sequences):
-    """What the filters of the convolution "motifs" look for, as position weight matrices.
+    """What the motifs of a network look for, as position weight matrices.
 
-    For each filter, all windows at which its activation exceeds half of its largest one over all sequences are aligned
-    and their bases counted. The convolution reads one-hot bases with padding "same"; windows that reach beyond a
-    sequence do not count.
+    For each motif, all windows that it fits by more than half of its best fit over all sequences are aligned and their
+    bases counted. Windows that reach beyond a sequence do not count.
 
     Sources: B. Alipanahi et al., 2015, as for `mutagenesis`; "Basset: learning the regulatory code of the accessible
     genome with deep convolutional neural networks", D. Kelley, J. Snoek and J. Rinn, 2016.
 
     Args:
-        parts: `Parts`, whose model may have a `keras.layers.Conv1D` with the name "motifs".
+        parts: `Parts`; `extras.known["scan"]` is the model's `layers.Scan` over one-hot bases, or None.
         sequences: List of strings.
 
     Returns:
@@ -473,10 +471,10 @@ def motifs(parts, sequences):
         its number from 0; `windows`, their number; `matrix`, `(width, 4)` probabilities of A, C, G and T, with a
         quarter of a window added to each count; `bits`, `(width,)`, 2 minus the entropy; `information`, their sum.
     """
-    layer = next((one for one in parts.model.layers if one.name == "motifs"), None)
+    layer = parts.extras.known["scan"]
     if layer is None or not sequences:
         return []
-    width, model = layer.kernel_size[0], keras.Model(parts.model.input, layer.output)
+    width = layer.width
 
     def batches():
         """(codes, activations `(batch, windows, filters)`) of the windows that lie within a sequence."""
@@ -485,7 +483,7 @@ def motifs(parts, sequences):
             codes = parts.features(tf.constant([sequences[row] for row in rows])).numpy()
             windows = codes.shape[1] - width + 1
             if windows > 0:
-                active = tf.cast(model(codes, training=False), "float32").numpy()[:, before : before + windows]
+                active = np.asarray(layer.fits(dna.one_hot(codes)))[:, before : before + windows]
                 yield codes, np.where(codes[:, width - 1 :, None] > 0, active, -np.inf)
 
     largest = np.full(layer.filters, -np.inf)

@@ -14,6 +14,7 @@ from keras import ops
 from data import batching
 from data.files import InputError
 from data.transforms import dna
+from layers import Scan
 from pipelines.engine import writing
 from pipelines.engine.task import Extras, Parts
 from pipelines.evaluation import logos, sequences
@@ -31,11 +32,9 @@ def made(kind, labels=None, seed=0):
     draw = lambda deviation, seed: keras.initializers.RandomNormal(stddev=deviation, seed=seed)
     codes = keras.Input([None], dtype="int64", name="codes")
     x = ops.take(ops.convert_to_tensor(dna.PROBABILITIES), codes, axis=0)  # (batch, timesteps, 4)
-    convolution = keras.layers.Conv1D(
-        6, 5, padding="same", activation="relu", kernel_initializer=draw(1, seed), name="motifs"
-    )
-    real = ops.cast(ops.not_equal(codes, 0), "float32")[..., None]
-    x = convolution(x) * real
+    real, scan = ops.not_equal(codes, 0), Scan(6, 5, seed=seed)
+    x, _ = scan(x, real)
+    real = ops.cast(real, "float32")[..., None]
     if kind != "positions":
         x = ops.sum(x, axis=1) / ops.maximum(ops.sum(real, axis=1), 1)
     logits = keras.layers.Dense(len(labels), kernel_initializer=draw(3, seed + 1), bias_initializer=draw(1, seed))(x)
@@ -67,7 +66,7 @@ def made(kind, labels=None, seed=0):
         metrics=[],
         answer=answer,
         samples=[],
-        extras=Extras(constants={"labels": labels}, known={"kind": kind, "signal": labels[1]}),
+        extras=Extras(constants={"labels": labels}, known={"kind": kind, "signal": labels[1], "scan": scan}),
     )
 
 
@@ -423,11 +422,11 @@ def test_a_planted_motif_is_found(monkeypatch):
     monkeypatch.setattr(sequences, "BASES_AT_ONCE", 1000)
     rng = np.random.default_rng(13)
     parts = made("one")
-    kernel, bias = parts.model.get_layer("motifs").get_weights()  # (5, 4, 6)
+    kernel, bias = parts.extras.known["scan"].get_weights()  # (5, 4, 6)
     kernel[..., 2] = sequences.dna.PROBABILITIES[[4, 1, 4, 3, 2]] - 0.5  # TATGC
     bias[2] = -1.0  # of 2.5 at most
     kernel[..., 4], bias[4] = 0.0, -1.0  # never active
-    parts.model.get_layer("motifs").set_weights([kernel, bias])
+    parts.extras.known["scan"].set_weights([kernel, bias])
     rows = []
     for length in rng.integers(3, 40, 60):
         before, after = strings(rng, [length, 12])
@@ -452,7 +451,7 @@ def test_a_planted_motif_is_found(monkeypatch):
 def test_windows_of_random_filters_are_those_of_a_loop(parts):
     rng = np.random.default_rng(14)
     rows = strings(rng, rng.integers(5, 25, 20), "ACGTN")
-    kernel, bias = parts["one"].model.get_layer("motifs").get_weights()
+    kernel, bias = parts["one"].extras.known["scan"].get_weights()
     windows = [
         dna.PROBABILITIES[[dna.LETTERS.index(base) + 1 for base in one[place : place + 5]]]
         for one in rows
@@ -466,9 +465,8 @@ def test_windows_of_random_filters_are_those_of_a_loop(parts):
 
 
 def test_a_network_without_the_layer_has_no_motifs():
-    codes = keras.Input([None], dtype="int64")
     parts = made("one")
-    parts.model = keras.Model(codes, keras.layers.Embedding(16, 3)(codes))
+    parts.extras.known["scan"] = None
     assert sequences.motifs(parts, ["ACGT"]) == []
 
 
