@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
-from data.files import InputError, error_at, kind_of, read_lines, read_table
+from data.files import SUFFIXES, InputError, error_at, kind_of, read_lines, read_table
 from data.transforms.dna import check_windows, problem, reverse_complement, without_space
 
 FASTA = (".fasta", ".fa", ".fna", ".ffn", ".fas")  # suffixes, each also with `.gz`
@@ -165,6 +165,15 @@ def windows(name, sequence, width, step, both=False):
             yield region, letters
 
 
+def in_windows(named, width, step, both):
+    """Pairs of (name, sequence), with windows in place of each sequence that is longer than `width`; see `windows`."""
+    for name, sequence in named:
+        if len(sequence) <= width:
+            yield name, sequence
+        else:
+            yield from windows(name or "sequence", sequence, width, step, both)
+
+
 def read_bed(path, encoding=""):
     """The intervals of a BED file: chromosome, start and end, and perhaps name, score and strand.
 
@@ -251,6 +260,54 @@ def cut(reference, intervals, path):
     if wanted:
         _unknown_chromosome(path, reference, names, min(one for some in wanted.values() for one in some)[1])
     return found
+
+
+def named(path, *, form=None, sequence_column="sequence", reference=""):
+    """The sequences of a file without labels, with names for their answers.
+
+    Args:
+        path: A FASTA file; a BED file, cut out of `reference`; a table with a column of sequences; or a text file with
+            a sequence on each line.
+        form, sequence_column, reference: As for `data.sets.sequences.load`.
+
+    Returns:
+        An iterator of (name, sequence). The name is that of the record, of a BED file a region such as
+        "chr1:101-181(-)", else the path and the line.
+
+    Raises:
+        InputError: while iterating, at the first wrong line.
+
+    Example:
+        >>> [(name, len(sequence)) for name, sequence in named("tests/fixtures/genome.fa")]
+        [('chr1', 70), ('chr2', 40)]
+    """
+    encoding = form.encoding if form else ""
+    if is_fasta(path):
+        yield from ((record.name, record.sequence) for record in read_fasta(path, encoding))
+    elif kind_of(path) == ".bed":
+        check_reference(path, reference)
+        intervals = list(read_bed(path, encoding))
+        for interval, sequence in zip(intervals, cut(reference, intervals, path), strict=True):
+            yield f"{interval.chromosome}:{interval.start + 1}-{interval.end}({interval.strand})", sequence
+    elif kind_of(path) in SUFFIXES:
+        for frame in read_table(path, [sequence_column], required=[sequence_column], form=form):
+            for line, sequence in frame[sequence_column].items():
+                yield f"{path}:{line}", checked(path, line, sequence)
+    else:
+        for line, text in read_lines(path, encoding):
+            yield f"{path}:{line}", checked(path, line, text)
+
+
+def checked(path, line, sequence):
+    """A sequence without white space; raises InputError at letters that are not DNA's."""
+    if wrong := problem(sequence):
+        raise error_at(path, f"{wrong}.", line)
+    return without_space(sequence)
+
+
+def check_reference(path, reference):
+    if not reference:
+        raise InputError(path, "expected a FASTA file that the intervals refer to, received none; add --reference.")
 
 
 def read_variants(path, form=None, skipped=None):
@@ -363,9 +420,9 @@ def alleles(path, reference, width, form=None, skipped=None):
     Example:
         >>> for variant, one, other in alleles("tests/fixtures/variants.vcf", "tests/fixtures/genome.fa", 6):
         ...     print(variant.position, one, other)
-        8 TGGCAT TGGAAT
-        23 GCATTG GCATGA
-        23 GCATTG GCGTGA
+        8 GACATT GAAATT
+        23 GCATGA GCAGAC
+        23 GCATGA GCGGAC
     """
     wanted = collections.defaultdict(list)
     for variant in read_variants(path, form, skipped):

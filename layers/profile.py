@@ -12,14 +12,14 @@ from layers.saving import Extensible
 class TermProfile(Extensible, keras.layers.Layer):
     """The weighted log counts of terms, as a vector of length 1.
 
-        v_g = log(1 + count of g) · idf_g,    p = v / |v|
+        v_g = (1 + log(count of g)) · idf_g where g occurs, else 0;    p = v / |v|
         idf_g = 1 + log((1 + N) / (1 + N_g))
 
     N sequences were given to `adapt`, N_g of them with g; before `adapt` each idf is 1. Terms may be words, or k-mers
     of several lengths, each length with numbers of its own.
 
-    Source: G. Salton and C. Buckley, "Term-weighting Approaches in Automatic Text Retrieval", 1988. Departure: log
-    counts, and an idf that is never 0.
+    Source: G. Salton and C. Buckley, "Term-weighting Approaches in Automatic Text Retrieval", 1988, table 1.
+    Departure: the idf is never 0.
 
     Args:
         sizes: List of positive integers: how many numbers each kind of terms has.
@@ -38,8 +38,8 @@ class TermProfile(Extensible, keras.layers.Layer):
     Example:
 
     >>> profile = TermProfile([4], ignored=1)([np.array([[1, 3, 3, 0]])])
-    >>> (100 * ops.convert_to_numpy(profile) ** 2).round().tolist()  # shares of log(2), 0 and log(3)
-    [[28.0, 0.0, 72.0]]
+    >>> (100 * ops.convert_to_numpy(profile) ** 2).round().tolist()  # shares of 1, 0 and 1 + log(2)
+    [[26.0, 0.0, 74.0]]
     """
 
     def __init__(self, sizes, ignored=1, **kwargs):
@@ -72,7 +72,8 @@ class TermProfile(Extensible, keras.layers.Layer):
         return ops.cast(ops.concatenate(found, axis=1), "int32")
 
     def call(self, numbers):
-        v = ops.log1p(ops.cast(self.counts(numbers), self.compute_dtype)) * ops.cast(self.idf, self.compute_dtype)
+        counts = ops.cast(self.counts(numbers), self.compute_dtype)
+        v = ops.where(counts > 0, 1 + ops.log(ops.maximum(counts, 1)), 0) * ops.cast(self.idf, self.compute_dtype)
         length = ops.sqrt(ops.sum(ops.square(v), axis=1, keepdims=True))
         return v / ops.maximum(length, 1e-6)
 

@@ -23,19 +23,18 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from data import genomes, similar
+from data import similar
 from data.files import InputError
 from data.sets import sequences
 from data.transforms import dna
 from data.transforms.labels import Labels
-from layers import CELLS, CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfile, Vote, stack
-from layers.crf import best_tags, marginals
-from pipelines.engine import command, inputs, verbs
+from layers import CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfile, Vote
+from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_logistic
-from pipelines.engine.settings import Network, Predict
-from pipelines.engine.task import Extras, Parts, Task, Verb
+from pipelines.engine.settings import Network
+from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
-from pipelines.evaluation import classification
+from pipelines.evaluation import classification, genomic
 from pipelines.evaluation import sequences as evaluation
 
 KMERS = range(1, 7)  # bases of the k-mers of the linear path
@@ -157,12 +156,12 @@ def build(config, vocabularies):
         extras.calibrate = functools.partial(classification.calibrate, vote)
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "sequence"),
-        prepare=functools.partial(prepare, length, config.max_length),
+        prepare=lambda texts: dna.fixed(dna.codes(texts)[:, : config.max_length], length),
         target=lambda texts, given: transform(given),
         model=model,
         loss=loss,
         metrics=[metric],
-        answer=functools.partial(answer, transform),
+        answer=functools.partial(evaluation.answer, transform),
         samples=["", "ACGTN", ("acgu" * 8)[:length]],
         extras=extras,
     )
@@ -177,15 +176,8 @@ def read(config, codes, scan):
         kmers = dna.kmers(ops.pad(codes, [[0, 0], [0, config.kmer - 1]]), config.kmer)
         x = keras.layers.Embedding(4**config.kmer + dna.FIRST_KMER, config.embedding)(kmers)
     x = keras.layers.Dropout(config.dropout, seed=config.seed)(x)
-    x = stack(
-        CELLS[config.cell],
-        config.units,
-        depth=config.depth,
-        bidirectional=config.bidirectional,
-        recurrent_dropout=config.recurrent_dropout,
-        return_sequences=config.pooling != "last" or config.kind == "positions",
-        seed=config.seed,
-    )(x, mask=is_base)
+    whole = config.pooling != "last" or config.kind == "positions"
+    x = config.levels(return_sequences=whole)(x, mask=is_base)
     return keras.layers.Dropout(config.dropout, seed=config.seed + 1)(x), is_base
 
 
@@ -221,33 +213,6 @@ def adapt(linear, both_strands, train):
             use_logistic(layer, features, train, strength)
 
 
-def prepare(length, most, texts):
-    """Strings to codes; an empty sequence is read as N. Where all had one length, longer ones are refused."""
-    codes = dna.codes(tf.where(tf.strings.length(tf.strings.strip(texts)) == 0, "N", texts))[:, :most]
-    if not length:
-        return codes
-    expected = f"expected sequences of at most {length} bases, the length of the training data's; cut them into windows"
-    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(codes.row_lengths() <= length), [expected])]):
-        return tf.ensure_shape(codes.to_tensor(0, shape=[None, length]), [None, length])
-
-
-def answer(labels, scores, texts):
-    """Dictionary of `label` or `labels`, `(batch,)` strings as in a file, and `probabilities`, `(batch, labels)`.
-
-    Of several labels those with a probability of 0.5 or more are answered. With labels at each base, probabilities are
-    `(batch, timesteps, labels)`, and without texts, whose lengths are not known then, there are no `labels`.
-    """
-    if labels.kind == "one":
-        return {"label": labels.text(tf.argmax(scores, axis=1)), "probabilities": tf.nn.softmax(scores)}
-    if labels.kind == "several":
-        return {"labels": labels.text(scores >= 0), "probabilities": tf.sigmoid(scores)}
-    found = {"probabilities": marginals(scores)}
-    if texts is not None:
-        tags = tf.RaggedTensor.from_tensor(best_tags(scores), dna.codes(texts).row_lengths())
-        found["labels"] = labels.text(tags)
-    return found
-
-
 def labelled(path, config, vocabularies):
     sequences.check(path, **reading(config), known=vocabularies["labels"])
     return sequences.load(path, **reading(config))
@@ -260,70 +225,6 @@ def groups(config, examples):
     return similar.clusters([text.decode() for text in texts]), np.array(labels) if config.kind == "one" else None
 
 
-@dataclasses.dataclass
-class Ask(Predict):
-    """Answers to sequences, to those of files (--input), or to windows over them."""
-
-    window: int = 0
-    """bases of the windows that longer sequences are cut into; else the length of all training sequences"""
-    step: int = 0
-    """bases from a window to the next; else half a window"""
-    reference: str | None = None
-    """FASTA file that the intervals of a BED file refer to"""
-
-
-def asked(flags, config, vocabularies):
-    """The sequences of `predict`, or windows over longer ones: on both strands, if the network reads one."""
-    width = flags.window or max(vocabularies["length"], default=0)
-    found = [(None, sequences.checked("predict", None, text)) for text in flags.inputs]
-    settings = {"form": config.form, "sequence_column": config.sequence_column, "reference": config.reference}
-    read = (one for path in inputs.paths(flags.input, "--input") for one in sequences.named(path, **settings))
-    for name, sequence in (*found, *read) if found else read:
-        if not width or len(sequence) <= width:
-            yield name, sequence
-        else:
-            if len(sequence) > 1_000_000:
-                say(f"{name}: {len(sequence):,} bases")
-            yield from genomes.windows(
-                name or "sequence", sequence, width, flags.step or -(-width // 2), both=config.strand == "one"
-            )
-
-
-@dataclasses.dataclass
-class Variants:
-    """Effects of variants: the change of the signal's log odds from the reference's bases to the alternative ones."""
-
-    data: str
-    """VCF file, or table with the columns chromosome, position, reference and alternative"""
-    reference: str
-    """FASTA file of the genome"""
-    window: int = 0
-    """bases read around a variant; else the length of all training sequences, or 200"""
-    run: str = ""
-    """folder of the run; else runs/TASK"""
-    json: bool = False
-    """one JSON object a line on standard output"""
-    to: str = ""
-    """file for the effects: .jsonl, .csv or .html"""
-    signal: str | None = None
-    """the label whose log odds are compared; else as in training"""
-    encoding: str | None = None
-    """encoding of the file; else as for the training data"""
-    separator: str | None = None
-    """character between the fields of a table, likewise"""
-    escape: str | None = None
-    """character that escapes quotation marks, likewise"""
-
-
-def variants(task, flags):
-    config, vocabularies, parts = verbs.restored(task, flags.run, **command.replaced(task, flags))
-    width, skipped = flags.window or max(vocabularies["length"], default=200), collections.Counter()
-    found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
-    command.show(task, parts, evaluation.effects(parts, found), flags, evaluation.format_effects)
-    if skipped:
-        say(f"{flags.data}: left out, as they have no letters: {', '.join(f'{n:,} {k}' for k, n in skipped.items())}")
-
-
 TASK = Task(
     "dna",
     Config,
@@ -332,11 +233,11 @@ TASK = Task(
     build,
     evaluation,
     labelled,
-    predict=Ask,
-    inputs=asked,
+    predict=genomic.Windows,
+    inputs=genomic.asked,
     groups=groups,
-    verbs={"variants": Verb(Variants, variants)},
+    verbs={"variants": genomic.VARIANTS},
 )
 
 if __name__ == "__main__":
-    command.main(TASK)
+    main(TASK)

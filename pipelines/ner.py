@@ -24,7 +24,7 @@ from data.sets import entities
 from data.transforms import spelling
 from data.transforms.tags import Tags
 from data.transforms.words import PADDING, UNKNOWN, located
-from layers import CELLS, CRF, CRFLoss, WordDropout, along, stack
+from layers import CRF, CRFLoss, WordDropout, along
 from layers.crf import best_tags
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
@@ -172,14 +172,7 @@ def build(config, vocabularies):
         one = keras.layers.Conv2D(config.letter_filters, (1, 3), padding="same")(one)  # over three letters
         x.append(ops.max(one, axis=2))  # (batch, timesteps, letter_filters)
     x = keras.layers.Dropout(config.dropout, seed=seed)(ops.concatenate(x, axis=-1))
-    x = stack(
-        CELLS[config.cell],
-        config.units,
-        depth=config.depth,
-        bidirectional=config.bidirectional,
-        recurrent_dropout=config.recurrent_dropout,
-        seed=seed,
-    )(x, mask=is_word)
+    x = config.levels()(x, mask=is_word)
     x = keras.layers.Dropout(config.dropout, seed=seed + 1)(x)
     x = keras.layers.Dense(len(tags.names), dtype="float32")(x)  # (batch, timesteps, tags)
     # Without transitions, a CRF is a softmax at each word.

@@ -21,7 +21,7 @@ from keras import ops
 from data.files import InputError
 from data.sets import reviews
 from data.transforms.words import PADDING, UNKNOWN, Tokenizer, learn_words
-from layers import CELLS, NaiveBayesBag, Pooling, Vote, WordDropout, stack
+from layers import NaiveBayesBag, Pooling, Vote, WordDropout
 from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
@@ -116,15 +116,7 @@ def build(config, vocabularies):
     )
     x = embedding(x)  # (batch, timesteps, embedding)
     x = keras.layers.SpatialDropout1D(config.embedding_dropout, seed=seed)(x)
-    x = stack(
-        CELLS[config.cell],
-        config.units,
-        depth=config.depth,
-        bidirectional=config.bidirectional,
-        recurrent_dropout=config.recurrent_dropout,
-        return_sequences=config.pooling != "last",
-        seed=seed,
-    )(x, mask=is_word)
+    x = config.levels(return_sequences=config.pooling != "last")(x, mask=is_word)
     if config.pooling != "last":
         x = Pooling(config.pooling)(x, mask=is_word)  # (batch, features)
     x = keras.layers.Dropout(config.dropout, seed=seed)(x)

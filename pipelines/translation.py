@@ -33,7 +33,6 @@ from layers import (
     MultiplicativeAttention,
     TokenAccuracy,
     TokenCrossentropy,
-    stack,
 )
 from layers.decode import beam_search
 from pipelines.engine import inputs
@@ -213,15 +212,7 @@ def build(config, vocabularies):
     vectors = keras.initializers.RandomNormal(stddev=config.embedding**-0.5, seed=seed + 2)
     embed = decoder.embed if shared else keras.layers.Embedding(read.size, config.embedding, vectors)
     x = keras.layers.Dropout(config.dropout, seed=seed + 2)(embed(ids))
-    x = stack(
-        CELLS[config.cell],
-        config.units,
-        depth=config.depth,
-        bidirectional=config.bidirectional,
-        dropout=config.dropout if config.depth > 1 else 0.0,
-        recurrent_dropout=config.recurrent_dropout,
-        seed=seed,
-    )(x, mask=is_piece)
+    x = config.levels(dropout=config.dropout if config.depth > 1 else 0.0)(x, mask=is_piece)
     # The last output of the forward direction, and of the backward direction.
     half = x.shape[-1] // 2
     summary = ops.concatenate([x[:, -1, :half], x[:, 0, half:]], -1) if config.bidirectional else x[:, -1]

@@ -11,14 +11,14 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, InputError, error_at, kind_of, read_lines, read_table
-from data.genomes import FASTA, cut, is_fasta, read_bed, read_fasta
+from data.files import SUFFIXES, InputError, error_at, kind_of, read_table
+from data.genomes import FASTA, check_reference, cut, is_fasta, read_bed, read_fasta
 from data.sets import promoters
 from data.sets.promoters import SPLITS
 from data.transforms.dna import problem, without_space
 from data.transforms.labels import KINDS, SEPARATOR
 
-__all__ = ["KINDS", "SPLITS", "built_in", "check", "load", "named", "public", "public_splits", "singles"]
+__all__ = ["KINDS", "SPLITS", "built_in", "check", "load", "public", "public_splits", "singles"]
 
 AT_ONCE, LETTERS_AT_ONCE = 1024, 2**22  # sequences and their letters that are read together, at most
 _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
@@ -125,49 +125,6 @@ def load(
             yield sequences, found
 
     return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
-
-
-def named(path, *, form=None, sequence_column="sequence", reference=""):
-    """The sequences of a file without labels, with names for their answers.
-
-    Args:
-        path: A FASTA file; a BED file, cut out of `reference`; a table with a column of sequences; or a text file with
-            a sequence on each line.
-        form, sequence_column, reference: As for `load`.
-
-    Returns:
-        An iterator of (name, sequence). The name is that of the record, of a BED file a region such as
-        "chr1:101-181(-)", else the path and the line.
-
-    Raises:
-        InputError: while iterating, at the first wrong line.
-
-    Example:
-        >>> [(name, len(sequence)) for name, sequence in named("tests/fixtures/genome.fa")]
-        [('chr1', 70), ('chr2', 40)]
-    """
-    encoding = form.encoding if form else ""
-    if is_fasta(path):
-        yield from ((record.name, record.sequence) for record in read_fasta(path, encoding))
-    elif kind_of(path) == ".bed":
-        _check_reference(path, reference)
-        intervals = list(read_bed(path, encoding))
-        for interval, sequence in zip(intervals, cut(reference, intervals, path), strict=True):
-            yield f"{interval.chromosome}:{interval.start + 1}-{interval.end}({interval.strand})", sequence
-    elif kind_of(path) in SUFFIXES:
-        for frame in read_table(path, [sequence_column], required=[sequence_column], form=form):
-            for line, sequence in frame[sequence_column].items():
-                yield f"{path}:{line}", checked(path, line, sequence)
-    else:
-        for line, text in read_lines(path, encoding):
-            yield f"{path}:{line}", checked(path, line, text)
-
-
-def checked(path, line, sequence):
-    """A sequence without white space; raises InputError at letters that are not DNA's."""
-    if wrong := problem(sequence):
-        raise error_at(path, f"{wrong}.", line)
-    return without_space(sequence)
 
 
 def singles(label, kind):
@@ -282,14 +239,9 @@ def _folder_rows(path, encoding):
             yield record.line, file, record.sequence, label
 
 
-def _check_reference(path, reference):
-    if not reference:
-        raise InputError(path, "expected a FASTA file that the intervals refer to, received none; add --reference.")
-
-
 def _bed_rows(path, encoding, reference, kind):
     """The intervals of a BED file, with their sequences."""
-    _check_reference(path, reference)
+    check_reference(path, reference)
     intervals = list(read_bed(path, encoding))
     for interval in intervals:
         if kind != "several" and not interval.name:

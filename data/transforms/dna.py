@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras import ops
 
 LETTERS = "ACGTRYSWKMBDHVN"  # the code of a letter is its place + 1; 0 is padding
+AMBIGUOUS_BASE = 15  # N
 PADDING, AMBIGUOUS, FIRST_KMER = 0, 1, 2  # numbers of k-mers
 EXPECTED = "expected letters of DNA (A C G T U and the IUPAC codes for ambiguous bases)"
 
@@ -105,6 +106,33 @@ def _refused(sequences, found, lengths):
     message = tf.strings.join([f"{EXPECTED}, received the character ", character, *where, " (counted from 0)"])
     with tf.control_dependencies([tf.debugging.Assert(False, [message])]):
         return tf.constant(False)
+
+
+def fixed(codes, length=None):
+    """Codes as features of a network: a sequence without a base is read as N.
+
+    Args:
+        codes: `(batch, None)` ragged codes.
+        length: The length of all sequences that a network was trained on, None if they had several.
+
+    Returns:
+        `(batch, None)` ragged codes without a length, else `(batch, length)`, padded with 0 at the right.
+
+    Raises:
+        tf.errors.InvalidArgumentError: if a sequence is longer than `length`, also in an exported model.
+
+    Example:
+        >>> fixed(codes(["AC", ""]), 3).numpy().tolist()
+        [[1, 2, 0], [15, 0, 0]]
+    """
+    empty = tf.cast(codes.row_lengths() == 0, "int64")
+    unknown = tf.RaggedTensor.from_row_lengths(tf.fill([tf.reduce_sum(empty)], AMBIGUOUS_BASE), empty)
+    codes = tf.concat([codes, tf.cast(unknown, codes.dtype)], axis=1)
+    if not length:
+        return codes
+    expected = f"expected sequences of at most {length} bases, the length of all in training; cut longer ones"
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(codes.row_lengths() <= length), [expected])]):
+        return tf.ensure_shape(codes.to_tensor(0, shape=[None, length]), [None, length])
 
 
 def letters(codes):

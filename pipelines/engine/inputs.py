@@ -39,6 +39,19 @@ def texts(flags, config, vocabularies, column=None):
             yield from ((f"{path}:{line}", text.rstrip("\r\n")) for line, text in lines)
 
 
+def read(flags, check, named):
+    """The arguments of the command line, and what a reader finds in the files of `--input`.
+
+    Args:
+        flags: A `settings.Predict`.
+        check: Maps an argument to a raw input; raises InputError.
+        named: Maps the path of a file to an iterator of (name, raw input).
+    """
+    yield from ((None, check(text)) for text in flags.inputs)
+    for path in paths(flags.input, "--input"):
+        yield from named(path)
+
+
 def is_table(path):
     return kind_of(path) in SUFFIXES
 

@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import tyro
 
 from data.files import Form
-from layers import CELLS
+from layers import CELLS, stack
 
 
 @dataclasses.dataclass
@@ -123,6 +123,18 @@ class Network(Training):
     }
     HELP: ClassVar = {"network": ("cell", "units", "depth", "bidirectional", "embedding")}
 
+    def levels(self, **given):
+        """The recurrent levels, a `layers.Stack`; `given` are other arguments of `layers.stack`."""
+        return stack(
+            CELLS[self.cell],
+            self.units,
+            depth=self.depth,
+            bidirectional=self.bidirectional,
+            recurrent_dropout=self.recurrent_dropout,
+            seed=self.seed,
+            **given,
+        )
+
 
 @dataclasses.dataclass
 class Words(Network):
@@ -175,15 +187,11 @@ class Evaluate:
 
 
 @dataclasses.dataclass
-class Predict:
-    """Answers to raw inputs."""
+class Answers:
+    """Flags of the verbs that answer."""
 
-    inputs: tyro.conf.Positional[tuple[str, ...]] = ()
-    """the inputs; for a task that reads files: files, folders and patterns"""
     run: str = ""
     """folder of the run; else runs/TASK"""
-    input: tuple[str, ...] = ()
-    """files with an input on each line, folders of these, patterns; - is standard input"""
     json: bool = False
     """one JSON object a line on standard output"""
     to: str = ""
@@ -194,6 +202,16 @@ class Predict:
     """character between the fields of tables, likewise"""
     escape: str | None = None
     """character that escapes quotation marks, likewise"""
+
+
+@dataclasses.dataclass
+class Predict(Answers):
+    """Answers to raw inputs."""
+
+    inputs: tyro.conf.Positional[tuple[str, ...]] = ()
+    """the inputs; for a task that reads files: files, folders and patterns"""
+    input: tuple[str, ...] = ()
+    """files with an input on each line, folders of these, patterns; - is standard input"""
 
 
 @dataclasses.dataclass

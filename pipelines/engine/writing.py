@@ -6,8 +6,12 @@ import itertools
 import json
 import os
 import pathlib
+import time
 
 from data.files import InputError
+from pipelines.engine.training import say
+
+TOLD_SECONDS = 5  # between two messages of progress
 
 
 def write(task, parts, answers, path):
@@ -30,13 +34,23 @@ def write(task, parts, answers, path):
     counted = itertools.count()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        writer(parts, (answer for answer, _ in zip(answers, counted, strict=False)), temporary)
+        writer(parts, told(zip(answers, counted, strict=False), path), temporary)
         os.replace(temporary, path)
     except OSError as error:
         raise InputError(path, f"expected a place to write to, received: {error.strerror or error}.") from None
     finally:
         temporary.unlink(missing_ok=True)
     return next(counted)
+
+
+def told(numbered, path):
+    """The answers of pairs (answer, number from 0); tells every few seconds how many there were."""
+    before = time.monotonic()
+    for answer, number in numbered:
+        if time.monotonic() - before > TOLD_SECONDS:
+            before = time.monotonic()
+            say(f"{path}: {number:,} answers so far")
+        yield answer
 
 
 def writer_of(task, path):

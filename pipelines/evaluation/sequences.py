@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from data.files import InputError
 from data.transforms import dna
+from layers.crf import best_tags, marginals
 from pipelines.engine.training import say
 from pipelines.evaluation import classification, markup
 from pipelines.evaluation.translation import portions
@@ -439,7 +440,12 @@ def _log_odds(parts, codes):
     # Near 1, single precision is too coarse for 1 - p; the sum of the other labels' probabilities is not.
     one = parts.extras.known["kind"] == "one"
     rest = (probabilities.sum(axis=1, keepdims=True) if one else 1) - probabilities
-    return np.log(np.clip(probabilities, 1e-7, 1)) - np.log(np.clip(rest, 1e-7, 1))
+    return log_odds(probabilities, rest)
+
+
+def log_odds(p, rest):
+    """log(p / rest), in nats, with both at least 1e-7."""
+    return np.log(np.clip(p, 1e-7, 1)) - np.log(np.clip(rest, 1e-7, 1))
 
 
 def maps(parts, sequences):
@@ -545,6 +551,23 @@ def format_metrics(metrics, splits=("validation", "test")):
         if len(classes) > SHOWN_LABELS:
             lines.append(f"  and {len(classes) - SHOWN_LABELS:,} more labels")
     return "\n".join(lines)
+
+
+def answer(labels, scores, texts):
+    """Dictionary of `label` or `labels`, `(batch,)` strings as in a file, and `probabilities`, `(batch, labels)`.
+
+    Of several labels those with a probability of 0.5 or more are answered. With labels at each base, probabilities are
+    `(batch, timesteps, labels)`, and without texts, whose lengths are not known then, there are no `labels`.
+    """
+    if labels.kind == "one":
+        return {"label": labels.text(tf.argmax(scores, axis=1)), "probabilities": tf.nn.softmax(scores)}
+    if labels.kind == "several":
+        return {"labels": labels.text(scores >= 0), "probabilities": tf.sigmoid(scores)}
+    found = {"probabilities": marginals(scores)}
+    if texts is not None:
+        tags = tf.RaggedTensor.from_tensor(best_tags(scores), dna.codes(texts).row_lengths())
+        found["labels"] = labels.text(tags)
+    return found
 
 
 def answers(parts, inputs):

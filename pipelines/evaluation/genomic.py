@@ -1,0 +1,125 @@
+"""Answers along a genome: windows in `predict`, and the verb `variants`, what a change of a few bases does."""
+
+import collections
+import dataclasses
+import functools
+
+import numpy as np
+
+from data import genomes
+from data.files import InputError
+from pipelines.engine import command, inputs, verbs
+from pipelines.engine.settings import Answers, Predict
+from pipelines.engine.task import Verb
+from pipelines.engine.training import say
+from pipelines.evaluation import sequences
+
+WIDTH = 200  # bases around a variant that are read, where the training data have many lengths
+AT_ONCE = 512
+
+
+@dataclasses.dataclass
+class Windows(Predict):
+    """Answers to sequences, to those of files (--input), or to windows over them."""
+
+    window: int = 0
+    """bases of the windows that longer sequences are cut into; else the length of all training sequences"""
+    step: int = 0
+    """bases from a window to the next; else half a window"""
+    reference: str | None = None
+    """FASTA file that the intervals of a BED file refer to"""
+
+
+def asked(flags, config, vocabularies):
+    """The sequences of `predict`, or windows over longer ones: on both strands, if the network reads one."""
+    width = flags.window or max(vocabularies["length"], default=0)
+    settings = {"form": config.form, "sequence_column": config.sequence_column, "reference": config.reference}
+    check = functools.partial(genomes.checked, "predict", None)
+    found = inputs.read(flags, check, functools.partial(genomes.named, **settings))
+    step = flags.step or -(-width // 2)
+    return genomes.in_windows(found, width, step, both=config.strand == "one") if width else found
+
+
+@dataclasses.dataclass
+class Variants(Answers):
+    """Effects of variants: the change of the signal's log odds from the reference's bases to the alternative ones."""
+
+    data: str = ""
+    """VCF file, or table with the columns chromosome, position, reference and alternative"""
+    reference: str = ""
+    """FASTA file of the genome"""
+    window: int = 0
+    """bases read around a variant; else the length of all training sequences, or 200"""
+    signal: str | None = None
+    """the label whose log odds are compared; else as in training"""
+
+
+def variants(task, flags):
+    """Writes or prints the effect of each variant of a file."""
+    for name in ("data", "reference"):
+        if not getattr(flags, name):
+            raise InputError(f"--{name}", "expected a file, received none.")
+    known = command.replaced(task, flags)
+    config, vocabularies, parts = verbs.restored(task, flags.run, **{**known, "reference": ""})
+    if config.kind == "positions":
+        raise InputError("variants", "expected a run with labels of sequences, received one with labels at each base.")
+    if config.signal and config.signal not in parts.extras.constants["labels"]:
+        labels = ", ".join(parts.extras.constants["labels"])
+        raise InputError("--signal", f"expected one of the labels {labels}, received {config.signal!r}.")
+    skipped, width = collections.Counter(), flags.window or max(vocabularies["length"], default=WIDTH)
+    found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
+    command.show(task, parts, effects(parts, found), flags, format_effects)
+    if skipped:
+        kinds = ", ".join(f"{number:,} of the kind {kind}" for kind, number in skipped.items())
+        say(f"{flags.data}: left out, as they have no letters: {kinds}")
+
+
+def effects(parts, alleles):
+    """The effects of variants, as they come.
+
+    Args:
+        parts: `Parts` of a classifier of sequences; `extras.known["signal"]` is the label whose log odds are compared.
+        alleles: Iterator of (variant, letters, letters with the alternative), see `data.genomes.alleles`.
+
+    Returns:
+        Iterator of dictionaries: `name`, a region such as "chr1:101-101"; `id`; `variant`, such as "A>G"; the
+        probability of the signal with the letters of the `reference` and of the `alternative`; `effect`, the change of
+        its log odds in nats.
+    """
+    signal = parts.extras.known["signal"]
+    for some in grouped(alleles, AT_ONCE):
+        answers = sequences.answers(parts, [letters for _, *both in some for letters in both])
+        p = np.array([answer["probabilities"][signal] for answer in answers]).reshape(-1, 2)
+        odds = sequences.log_odds(p, 1 - p)
+        for (variant, *_), (one, other), change in zip(some, p, odds[:, 1] - odds[:, 0], strict=True):
+            last = variant.position + len(variant.reference) - 1
+            yield {
+                "name": f"{variant.chromosome}:{variant.position}-{last}",
+                "id": variant.id,
+                "variant": f"{variant.reference}>{variant.alternative}",
+                "reference": float(one),
+                "alternative": float(other),
+                "effect": float(change),
+            }
+
+
+def grouped(items, size):
+    """Lists of `size` items; the last one may be shorter."""
+    found = []
+    for item in items:
+        found.append(item)
+        if len(found) == size:
+            yield found
+            found = []
+    if found:
+        yield found
+
+
+def format_effects(parts, found, colours):
+    """A line for each of `effects`: place, variant, both probabilities of the signal, and the effect."""
+    for one in found:
+        place, change = one["name"].rsplit("-", 1)[0], f"{one['effect']:+.4f}"
+        yield f"{place}\t{one['variant']}\t{one['reference']:.4f}\t{one['alternative']:.4f}\t{change}"
+
+
+VARIANTS = Verb(Variants, variants)
