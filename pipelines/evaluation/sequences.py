@@ -574,7 +574,7 @@ def _answers(parts, inputs):
     for rows in portions(inputs, AT_ONCE, BASES_AT_ONCE):
         answer = parts.ask([inputs[row] for row in rows])
         if kind == "positions":
-            for row, text in zip(rows, answer["label"].numpy(), strict=True):
+            for row, text in zip(rows, answer["labels"].numpy(), strict=True):
                 found[row] = {"sequence": inputs[row], "labels": text.decode()}
             continue
         for row, probabilities in zip(rows, np.asarray(answer["probabilities"]), strict=True):

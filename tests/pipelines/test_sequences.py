@@ -54,7 +54,7 @@ def made(kind, labels=None, seed=0):
         if kind == "positions" and strings is not None:
             lengths = dna.codes(strings).row_lengths()
             letters = tf.gather(tf.constant(labels), tf.argmax(logits, axis=-1))
-            return found | {"label": tf.strings.reduce_join(tf.RaggedTensor.from_tensor(letters, lengths), axis=-1)}
+            return found | {"labels": tf.strings.reduce_join(tf.RaggedTensor.from_tensor(letters, lengths), axis=-1)}
         return found | {"label": tf.gather(tf.constant(labels), tf.argmax(logits, axis=-1))}
 
     return Parts(
