@@ -398,8 +398,9 @@ def _one_hot(windows):
 def mutagenesis(parts, sequence, most=MUTATED):
     """The effect of each mutation: the change of the log odds of the predicted label when a base becomes another.
 
-    Of a sequence of more than `most` bases, only those in the middle are read and mutated, as a sequence of their own;
-    the label is that of the whole sequence. For labels of bases there are no effects.
+    Of a sequence of more than `most` bases, only those in the middle are mutated, and only those are read, unless the
+    network reads sequences of one length; the label is that of the whole sequence. For labels of bases there are no
+    effects.
 
     Sources: "Predicting the sequence specificities of DNA- and RNA-binding proteins by deep learning", B. Alipanahi et
     al., 2015 (mutation maps); "Predicting effects of noncoding variants with deep learning-based sequence model",
@@ -416,21 +417,25 @@ def mutagenesis(parts, sequence, most=MUTATED):
         those of the rest, are at least 1e-7 in the log odds.
     """
     codes = parts.features(tf.constant([sequence])).numpy()  # (1, timesteps)
-    effects = np.full((codes.shape[1], 4), np.nan)
-    if not codes.size:
+    bases = np.count_nonzero(codes)
+    effects = np.full((bases, 4), np.nan)
+    if not bases:
         return effects
     label = _log_odds(parts, codes)[0].argmax()
-    start = max(0, (codes.shape[1] - most) // 2)
-    codes = codes[:, start : start + most]
-    places, bases = np.nonzero(codes[0][:, None] != np.arange(1, 5))
-    found = np.zeros((codes.shape[1], 4))
+    first = max(0, (bases - most) // 2)
+    mutated = np.arange(first, min(bases, first + most))
+    before = 0  # bases that are not read
+    if bases > most and parts.model.input.shape[1] is None:
+        before, codes = first, codes[:, mutated]
     stands = _log_odds(parts, codes)[0, label]
+    effects[mutated] = 0
+    places, letters = np.nonzero(codes[0, mutated - before][:, None] != np.arange(1, 5))
     at_once = max(1, BASES_AT_ONCE // codes.shape[1])
     for some in np.split(np.arange(len(places)), range(at_once, len(places), at_once)):
         mutants = np.repeat(codes, len(some), axis=0)
-        mutants[np.arange(len(some)), places[some]] = bases[some] + 1
-        found[places[some], bases[some]] = _log_odds(parts, mutants)[:, label] - stands
-    effects[start : start + most] = found
+        place, letter = mutated[places[some]], letters[some]
+        mutants[np.arange(len(some)), place - before] = letter + 1
+        effects[place, letter] = _log_odds(parts, mutants)[:, label] - stands
     return effects
 
 
@@ -454,7 +459,7 @@ def maps(parts, sequences):
     for sequence, answer in zip(sequences, answers(parts, sequences), strict=True):
         by_label = answer["probabilities"]
         label = max(by_label, key=by_label.get)
-        letters = dna.letters(dna.codes([sequence])).numpy()[0].decode()
+        letters = dna.letters(parts.features(tf.constant([sequence]))).numpy()[0].decode()  # those that are read
         found.append((f"{label}  {by_label[label]:.2f}", letters, mutagenesis(parts, sequence, MAPPED)))
     return found
 

@@ -418,6 +418,19 @@ def test_of_a_long_sequence_the_middle_is_mutated_as_a_sequence_of_its_own(parts
     assert sequences.mutagenesis(parts["one"], "").shape == (0, 4)
 
 
+def test_of_a_network_of_one_length_the_whole_sequence_is_read():
+    parts, (sequence,) = made("one"), strings(np.random.default_rng(18), [31])
+    as_it_was = sequences.mutagenesis(parts, sequence)
+    codes = keras.Input([40], dtype="int64")
+    fixed = made("one")
+    fixed.model = keras.Model(codes, parts.model(codes))
+    fixed.prepare = lambda given: tf.ensure_shape(dna.codes(given).to_tensor(0, shape=[None, 40]), [None, 40])
+    found = sequences.mutagenesis(fixed, sequence, most=20)
+    assert found.shape == (31, 4)  # padding is not mutated
+    assert np.isnan(found[:5]).all() and np.isnan(found[25:]).all()
+    np.testing.assert_allclose(found[5:25], as_it_was[5:25], atol=1e-4)
+
+
 def test_a_planted_motif_is_found(monkeypatch):
     monkeypatch.setattr(sequences, "BASES_AT_ONCE", 1000)
     rng = np.random.default_rng(13)
