@@ -7,7 +7,7 @@ that it has seen.
 import numpy as np
 import tensorflow as tf
 
-from data.examples import NO_TARGET, dense, prepared
+from data.examples import NO_TARGET, dense, prepared, prepared_splits
 from data.kept import MEMORY, Cached, cached, temporary
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "held_out",
     "padding_share",
     "prepared",
+    "prepared_splits",
     "temporary",
 ]
 

@@ -8,9 +8,13 @@ Padding must differ from data. In sequences of signed integers 0 is padding (`NO
 other dtype may be 0 themselves, so such features have a boolean mask, and such targets have sample weights.
 """
 
+import functools
+import itertools
 import math
+from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 NO_TARGET = -1  # padding of targets that are sequences of signed integers
@@ -55,13 +59,70 @@ def prepared(examples, prepare, target, *, chunk=512):
         ValueError: if features or targets are of another kind.
     """
 
+    return _mapped(examples.ragged_batch, _transform(prepare, target), chunk)
+
+
+def prepared_splits(splits, prepare, target, *, chunk=512):
+    """As `prepared`, for several splits, in one dataset: TensorFlow then optimizes the graph of `prepare` once.
+
+    Args:
+        splits: Name -> `tf.data.Dataset` of (input, label), all of the same kind.
+        prepare, target, chunk: As for `prepared`.
+
+    Yields:
+        `(name, Chunks)`, in the order of `splits`; a split must be read before the next one is taken.
+    """
+    transform = _transform(prepare, target)
+
+    def numbered(size):
+        numbers = [tf.data.Dataset.from_tensors(np.int64(number)).repeat() for number in range(len(splits))]
+        chunks = [examples.ragged_batch(size) for examples in splits.values()]
+        pairs = [tf.data.Dataset.zip(pair) for pair in zip(numbers, chunks, strict=True)]
+        return functools.reduce(tf.data.Dataset.concatenate, pairs)
+
+    @tf.autograph.experimental.do_not_convert
+    def numbered_transform(number, example):
+        return number, *transform(*example)
+
+    made = _mapped(numbered, numbered_transform, chunk)
+    groups = itertools.groupby(made.prefetch(1), lambda found: int(found[0]))
+    found, chunks = next(groups, (None, ()))
+    for number, name in enumerate(splits):
+        if number == found:
+            yield name, Chunks(made.element_spec[1:], (rest for _, *rest in chunks))
+            found, chunks = next(groups, (None, ()))
+        else:  # the split has no examples
+            yield name, Chunks(made.element_spec[1:], ())
+
+
+class Chunks(NamedTuple):
+    """Prepared chunks of one split, to be read once.
+
+    Attributes:
+        element_spec: As of a `tf.data.Dataset`.
+        chunks: Iterable of (features, targets).
+    """
+
+    element_spec: tuple
+    chunks: Iterable
+
+    def __iter__(self):
+        return iter(self.chunks)
+
+
+def _transform(prepare, target):
     @tf.autograph.experimental.do_not_convert  # converting graph operations takes a second
     def transform(inputs, labels):
         return _checked(prepare(inputs)), _checked_leaf(target(inputs, labels), "the result of `target`")
 
-    chunks = examples.ragged_batch(chunk).map(transform, num_parallel_calls=2)
-    fewer = _at_once(chunks.element_spec, chunk)
-    return chunks if fewer == chunk else examples.ragged_batch(fewer).map(transform, num_parallel_calls=2)
+    return transform
+
+
+def _mapped(chunks, transform, chunk):
+    """`chunks(size)`, transformed; of `chunk` examples, or of fewer if they are large."""
+    made = chunks(chunk).map(transform, num_parallel_calls=2)
+    fewer = _at_once(made.element_spec[-2:], chunk)
+    return made if fewer == chunk else chunks(fewer).map(transform, num_parallel_calls=2)
 
 
 def dense(features, timesteps=None):

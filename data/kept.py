@@ -27,7 +27,7 @@ def cached(examples, limit=MEMORY, folder=None, name="train"):
     is resumed: for other examples the caller must empty the folder.
 
     Args:
-        examples: `tf.data.Dataset` of chunks of (features, targets), as `prepared` gives it.
+        examples: Chunks of (features, targets), as `prepared` or `prepared_splits` gives them.
         limit: Bytes that may be held in memory.
         folder: Folder for the files, made if it is needed; None: no files.
         name: Beginning of the files' names.
@@ -149,7 +149,7 @@ def _read(examples, leaves, limit, place):
     growing = [_Growing(*kind) for leaf in leaves for kind in _arrays_of(leaf)]
     in_files = False
     try:
-        for features, targets in examples.prefetch(1):
+        for features, targets in examples:
             arrays = []
             for leaf in leaves[:-1]:
                 arrays += _arrays(features[leaf.name] if isinstance(features, dict) else features)

@@ -113,6 +113,9 @@ class Program:
         self.output = self.projected = None
         self._trace(columns, inputs, extras, carry)
         self.columns = [columns(gates, self.weights) for gates in self.calls]
+        # The loops of a training step call these for each timestep of their blocks.
+        self.forward_step = backend.traced_once(self._forward_step)
+        self.backward_step = backend.traced_once(self._backward_step)
 
     def _trace(self, columns, inputs, extras, carry):
         def probe(inputs, extras, carry, weights, constants):
@@ -193,22 +196,17 @@ class Program:
     def _forward(self, sequences, carry, weights, constants, columns, block, keep):
         columns = [backend.factor(ops.cast(matrix, self.dtype), sequences[0].shape[1]) for matrix in columns]
         written = [self.output] * self.return_sequences + [*carry, *self.products, self.projected] * keep
-        # Exported graphs are those of inference, and ONNX's loops write once in an iteration.
+        # Exported graphs are those of inference: ONNX's loops write once in an iteration, and know no functions.
         written = [Written(x, block, apart=keep) for x in written]
+        step = self.forward_step if keep else self._forward_step
 
         def body(carry, blocks):
             blocks = blocks if block > 1 else [ops.expand_dims(x, 0) for x in blocks]
-            x = self._project(blocks[0], weights)
+            x, *extras = (ops.unstack(x, block) for x in (self._project(blocks[0], weights), *blocks[1:]))
             rows = []
             for t in range(block):
-                products = []
-
-                def recur(hidden, *gates, products=products):
-                    products.append(backend.product(hidden, columns[len(products)]))
-                    return products[-1]
-
-                before = carry
-                output, carry = self.step(x[t], [b[t] for b in blocks[1:]], carry, recur, weights, constants)
+                before, now = carry, [values[t] for values in extras]
+                output, carry, products = step(x[t], now, carry, columns, weights, constants)
                 rows.append([output] * self.return_sequences + [*before, *products, x[t]] * keep)
             values = [list(values) for values in zip(*rows, strict=True)]
             return list(carry), values if keep else [ops.stack(one) for one in values]
@@ -229,19 +227,16 @@ class Program:
             blocks, before, products, (x,), d_outputs = pieces(xs, len(sequences), len(carry), len(columns), 1)
             project = lambda inputs, *weights: ([self._project_rows(inputs, weights)], None)
             _, _, pull_projection = backend.vjp(project, [blocks[0], *weights])
+            extras, d_outputs = ([ops.unstack(values, block) for values in some] for some in (blocks[1:], d_outputs))
             hidden, d_products, d_x = [[] for _ in columns], [[] for _ in columns], []
             for t in reversed(range(block)):
                 known = [values[t] for values in products], transposed
-                step = self._known_step([b[t] for b in blocks[1:]], constants, len(carry), known)
-                nothing = [ops.zeros_like(product) for product in known[0]]
-                arguments = [x[t], *(values[t] for values in before), *nothing]
-                _, into_recur, pull = backend.vjp(step, [*arguments, *weights])
-                found = pull([*(d[t] for d in d_outputs), *d_carry])
-                d_own = found[len(arguments) :]
-                found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
-                d_now, d_carry, d_rows = pieces(found, 1, len(carry))
+                now = x[t], [values[t] for values in extras], [values[t] for values in before], known
+                into_recur, d_x_now, d_carry, d_rows, d_own = self.backward_step(
+                    *now, weights, constants, [d[t] for d in d_outputs], d_carry
+                )
                 # In order of time: where a product is added to x, both share one gradient, concatenated once.
-                d_x.insert(0, d_now[0])
+                d_x.insert(0, d_x_now)
                 for k, rows in enumerate(into_recur):
                     hidden[k].insert(0, rows)
                     d_products[k].insert(0, d_rows[k])
@@ -258,6 +253,28 @@ class Program:
         written = [Written(like(sequences[0], sequences[0].shape[1:]), block)]
         sums, written = backend.scan(body, sums, xs, written, reverse=True)
         return self._gradients(sums, written, sequences, carry)
+
+    def _forward_step(self, x, extras, carry, columns, weights, constants):
+        """`step` with its products: (output, carry, products)."""
+        products = []
+
+        def recur(hidden, *gates):
+            products.append(backend.product(hidden, columns[len(products)]))
+            return products[-1]
+
+        output, carry = self.step(x, extras, carry, recur, weights, constants)
+        return output, list(carry), products
+
+    def _backward_step(self, x, extras, before, known, weights, constants, d_output, d_carry):
+        """The step's arguments of `recur`, and the gradients of `x`, carry, products and weights."""
+        step = self._known_step(extras, constants, len(before), known)
+        arguments = [x, *before, *(ops.zeros_like(product) for product in known[0])]
+        _, into_recur, pull = backend.vjp(step, [*arguments, *weights])
+        found = pull([*d_output, *d_carry])
+        d_own = found[len(arguments) :]
+        found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
+        (d_x,), d_carry, d_products = pieces(found, 1, len(before))
+        return into_recur, d_x, d_carry, d_products, d_own
 
     def _gradients(self, sums, written, sequences, carry):
         """The gradients of a backward `scan`, in the order of the arguments of `run`."""
@@ -318,7 +335,11 @@ def like(x, shape=None):
 
 def in_blocks(sequences, block):
     """`(timesteps, batch, ...)` -> `(timesteps // block, block, batch, ...)`, for each of a list."""
-    return [ops.reshape(x, (ops.shape(x)[0] // block, block, *ops.shape(x)[1:])) for x in sequences]
+    if not sequences:
+        return []
+    timesteps, batch = ops.shape(sequences[0])[:2]  # the same in all: each unknown size is several operations to trace
+    sizes = [x.shape[2:] if None not in x.shape[2:] else ops.shape(x)[2:] for x in sequences]
+    return [ops.reshape(x, (timesteps // block, block, batch, *size)) for x, size in zip(sequences, sizes, strict=True)]
 
 
 def or_zeros(gradient, x):

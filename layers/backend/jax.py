@@ -44,6 +44,10 @@ def product(x, factor):
     return ops.matmul(x, factor)
 
 
+def traced_once(f):
+    return f
+
+
 def cut(x, sizes):
     return [x] * len(sizes) if len(sizes) < 2 else ops.split(x, list(itertools.accumulate(sizes))[:-1])
 

@@ -123,6 +123,19 @@ def product(x, factor):
     return found[0] if len(found) == 1 else tf.concat(found, axis=1)
 
 
+def traced_once(f):
+    """`f` for a plain graph that calls it often: its operations are traced at the first call and copied for the others.
+
+    `f` must read tensors from its arguments alone: the calls may be in different loops.
+    """
+    function = tf.function(f, autograph=False)
+
+    def call(*arguments):
+        return f(*arguments) if tf.executing_eagerly() or under_xla() else function(*arguments)
+
+    return call
+
+
 def cut(x, sizes):
     """Pieces of these sizes, by `tf.split`: gradients of slices would be as large as `x`, and mostly zeros."""
     return [x] * len(sizes) if len(sizes) < 2 else tf.split(x, sizes)
@@ -140,12 +153,15 @@ def portions(rows):
 def scan(body, carry, xs, written, reverse=False):
     """Loops over `body(carry, xs at one index) -> (carry, values to write there)`; carries are `(batch, ...)`."""
     count, static_batch, batch = ops.shape(xs[0])[0], carry[0].shape[0], ops.shape(carry[0])[0]
-    held, handles, whole = [], [], under_xla()
+    held, handles, shapes, whole = [], [], {}, under_xla()  # shapes are often the same, and operations to trace
     if whole:  # XLA cannot return tensor lists
         written = [dataclasses.replace(one, apart=False) for one in written]
     for one in written:
         block = () if one.apart else (one.timesteps,)
-        shape = tf.stack([*block, batch, *(-1 if size is None else size for size in one.like.shape[1:])])
+        sizes = (*block, *one.like.shape[1:])
+        if sizes not in shapes:
+            shapes[sizes] = tf.stack([*block, batch, *(-1 if size is None else size for size in one.like.shape[1:])])
+        shape = shapes[sizes]
         number = count * one.timesteps if one.apart else count
         handles.append(
             tf.raw_ops.TensorListReserve(element_shape=shape, num_elements=number, element_dtype=one.like.dtype)
@@ -154,7 +170,7 @@ def scan(body, carry, xs, written, reverse=False):
 
     def iteration(i, carry, handles):
         t = Place(count - 1 - i if reverse else i)
-        after, values = body(list(carry), [x[t] if isinstance(x, Held) else x[t.index] for x in xs])
+        after, values = body(list(carry), [x[t] if isinstance(x, Held) else t.row(x) for x in xs])
         for new, old in zip(after, carry, strict=True):
             new.set_shape(old.shape)
         values = [tf.stack(value) if whole and isinstance(value, list) else value for value in values]
@@ -173,6 +189,11 @@ class Place:
 
     def __init__(self, index):
         self.index, self.rows = index, {None: [index]}
+        begin = tf.reshape(index, [1])
+        self.slice = begin, begin + 1, tf.constant([1])
+
+    def row(self, x):
+        return tf.strided_slice(x, *self.slice, shrink_axis_mask=1)
 
     def of(self, rows):
         if rows not in self.rows:

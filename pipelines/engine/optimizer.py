@@ -1,5 +1,7 @@
 """AdamW whose step passes over each variable once, by TensorFlow's own kernel, and its learning-rate schedule."""
 
+import functools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -32,24 +34,38 @@ class OnePassAdamW(keras.optimizers.AdamW):
         if self.amsgrad:
             raise ValueError("OnePassAdamW: `amsgrad` must be False. Received: amsgrad=True.")
 
+    rate = numbers = None  # within `apply`: the learning rate of the step, and the kernel's numbers for each dtype
+
+    def apply(self, grads, trainable_variables=None):
+        # Keras computes the scheduled rate and the powers again for each variable: hundreds of operations to trace.
+        self.rate = rate = self.learning_rate
+        self.numbers = functools.cache(lambda dtype: self._numbers(rate, dtype))
+        try:
+            super().apply(grads, trainable_variables)
+        finally:
+            self.rate = self.numbers = None
+
+    @keras.optimizers.AdamW.learning_rate.getter  # the setter stays Keras's
+    def learning_rate(self):
+        return super().learning_rate if self.rate is None else self.rate
+
     def update_step(self, gradient, variable, learning_rate):
         place = self._get_variable_index(variable)
-        step, rate, beta_1, beta_2, epsilon = (
-            ops.cast(number, variable.dtype)
-            for number in (self.iterations + 1, learning_rate, self.beta_1, self.beta_2, self.epsilon)
-        )
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,
             m=self._momentums[place].value.handle,
             v=self._velocities[place].value.handle,
-            beta1_power=beta_1**step,
-            beta2_power=beta_2**step,
-            lr=rate,
-            beta1=beta_1,
-            beta2=beta_2,
-            epsilon=epsilon,
+            **self.numbers(variable.dtype),
             grad=ops.cast(tf.convert_to_tensor(gradient), variable.dtype),
         )
+
+    def _numbers(self, rate, dtype):
+        """The kernel's scalars."""
+        step, rate, beta_1, beta_2, epsilon = (
+            ops.cast(number, dtype) for number in (self.iterations + 1, rate, self.beta_1, self.beta_2, self.epsilon)
+        )
+        powers = {"beta1_power": beta_1**step, "beta2_power": beta_2**step}
+        return {"lr": rate, "beta1": beta_1, "beta2": beta_2, "epsilon": epsilon, **powers}
 
 
 def optimizer(config, steps):

@@ -40,7 +40,7 @@ def train(task, config, splits=None):
             raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
     parts = assembled(task, config, vocabularies)
     with folder.begun(config, vocabularies, resumed):
-        data = prepared(parts, splits, config, folder)
+        data = prepared(parts, splits, config, folder, resumed)
         say(", ".join(f"{split}: {len(found):,} examples" for split, found in data.items()))
         say(f"{parts.model.count_params():,} weights to learn; the run will be in {folder}")
         # On a CPU the loop is faster in the plain graph than under XLA, and is not compiled for each shape.
@@ -70,13 +70,14 @@ def some(examples):
     return next(iter(examples.take(1)), None) is not None
 
 
-def prepared(parts, splits, config, folder):
+def prepared(parts, splits, config, folder, resumed):
     """The prepared examples of each split, in memory or, if they are too large for it, in the run's folder."""
     limit = int(config.memory * 2**30)
-    return {
-        split: batching.cached(batching.prepared(examples, *parts.once), limit, folder / PREPARED, name=split)
-        for split, examples in splits.items()
-    }
+    if resumed:  # files that the run wrote before may be used again, without reading a split
+        made = ((split, batching.prepared(examples, *parts.once)) for split, examples in splits.items())
+    else:
+        made = batching.prepared_splits(splits, *parts.once)
+    return {split: batching.cached(chunks, limit, folder / PREPARED, name=split) for split, chunks in made}
 
 
 def evaluate(task, run, data, **settings):
