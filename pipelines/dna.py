@@ -1,4 +1,4 @@
-"""What is this DNA, and where is its signal? Sequences with a label, several labels, or a label at each base.
+"""What is this DNA, and where is its signal? Sequences with a label, several, or one at each base.
 
     python -m pipelines.dna                                          the built-in promoters: the demo
     python -m pipelines.dna train --data train.fasta --validation-data valid.fasta
@@ -65,13 +65,15 @@ class Config(Network):
     pool: int = 3
     """neighbouring positions of which the strongest motif is kept"""
     pooling: Literal["auto", "flat", "last", "mean", "max", "mean-max", "attention"] = "auto"
-    """how timesteps become one vector; auto: flat, place by place, if all sequences have one length, else mean-max"""
+    """how timesteps become one vector; auto: flat, place by place, for sequences of one length, else mean-max"""
     linear: bool = True
     """whether logistic regressions over k-mers and, for sequences of one length, over places vote too"""
     crf: bool = True
     """with labels at each base, whether transitions between them are learnt"""
     balanced: bool = False
     """whether all labels weigh the same in the loss, also rare ones"""
+    length: int | None = None
+    """length of all sequences, which are read place by place; 0: many lengths; else by the data"""
     max_length: int = 20_000
     """bases read of a sequence"""
     dropout: float = 0.5
@@ -79,8 +81,6 @@ class Config(Network):
     # Shared settings with other defaults for DNA.
     units: int = 32
     """width of the carry, in each direction"""
-    embedding: int = 32
-    """width of a k-mer's vector"""
     epochs: int = 20
     """passes over the training data"""
     patience: int = 6
@@ -88,7 +88,7 @@ class Config(Network):
 
     RANGES: ClassVar = {
         **dict.fromkeys(("max_length", "width", "pool"), (1, None)),
-        **{"filters": (0, None), "kmer": (1, 6), "dropout": (0, 0.99)},
+        **{"filters": (0, None), "length": (0, 10_000), "kmer": (1, 6), "dropout": (0, 0.99)},
     }
     HELP: ClassVar = {
         "data": ("kind", "sequence_column", "label_column", "labels", "reference"),
@@ -100,7 +100,7 @@ def load(config):
     return splits_of(
         config,
         sequences,
-        check=lambda path, known: sequences.check(path, **reading(config), known=known),
+        check=lambda path, known: sequences.check(path, **reading(config), known=known, most=config.length),
         load=lambda path: sequences.load(path, **reading(config)),
     )
 
@@ -111,26 +111,34 @@ def reading(config):
     return {name: getattr(config, name) for name in names}
 
 
+def choose(config, splits):
+    """Sets the length of all sequences, if they have the same one: the network reads these place by place."""
+    if config.length is not None:
+        return config
+    one_length = config.kind != "positions" and config.pooling in ("auto", "flat")
+    length = sequences.common_length(splits.values(), config.max_length) if one_length else 0
+    if length:
+        say(f"all sequences have {length} bases: the network reads them place by place")
+    elif config.pooling == "flat":
+        raise InputError("--pooling", "expected another for labels at each base, or for sequences of many lengths.")
+    return dataclasses.replace(config, length=length)
+
+
 def vocabularies(config, train):
-    """The labels, the rarest last, how often each occurs, and the length of all sequences if they have the same."""
-    counts, lengths = collections.Counter(), set()
-    for texts, labels in train.batch(4096).as_numpy_iterator():
-        lengths |= set(map(len, texts.tolist()))
+    """The labels, the rarest last, and how often each occurs."""
+    counts = collections.Counter()
+    for labels in train.map(lambda text, label: label).batch(4096).as_numpy_iterator():
         counts.update(one for label in labels.tolist() for one in sequences.singles(label.decode(), config.kind))
     if len(counts) < (1 if config.kind == "several" else 2):
         raise InputError(config.data or config.dataset, f"expected two or more labels, received {list(counts)}.")
     if config.signal and config.signal not in counts:
         raise InputError("--signal", f"expected one of the labels {', '.join(counts)}, received {config.signal!r}.")
-    flat = config.kind != "positions" and config.pooling in ("auto", "flat") and len(lengths) == 1
-    if config.pooling == "flat" and not flat:
-        raise InputError("--pooling", "expected another for labels at each base, or for sequences of many lengths.")
     labels = sorted(counts, key=lambda label: (-counts[label], label))
-    flat = flat and max(lengths) <= config.max_length
-    return {"labels": labels, "counts": [counts[one] for one in labels], "length": list(lengths) if flat else []}
+    return {"labels": labels, "counts": [counts[one] for one in labels]}
 
 
 def build(config, vocabularies):
-    labels, (length,) = vocabularies["labels"], vocabularies["length"] or [None]
+    labels, length = vocabularies["labels"], config.length or None
     transform = Labels(labels, config.kind)
     codes = keras.Input([length], dtype="int64", name="codes")  # (batch, timesteps)
     scan = Scan(config.filters, config.width, 1 if config.kind == "positions" else config.pool, config.seed)
@@ -146,11 +154,9 @@ def build(config, vocabularies):
         one_strand, vote = config.strand == "one", Vote(dtype="float32")
         both = None if one_strand else Strands(network, config.strand, config.seed)
         model = keras.Model(codes, vote(network(codes) if one_strand else both([codes, dna.reverse_complement(codes)])))
-        shares = np.array(vocabularies["counts"]) / sum(vocabularies["counts"])
-        weights = 1 / (len(labels) * shares) if config.balanced else None
-        if config.kind == "one":
-            loss, metric = classification.SmoothedCrossentropy(weights=weights), classification.Accuracy()
-        else:
+        weights = np.mean(vocabularies["counts"]) / vocabularies["counts"] if config.balanced else None
+        loss, metric = classification.SmoothedCrossentropy(weights=weights), classification.Accuracy()
+        if config.kind == "several":
             loss, metric = classification.SeveralCrossentropy(weights), classification.SeveralAUROC(len(labels))
         extras.adapt = functools.partial(adapt, linear, not one_strand)
         extras.calibrate = functools.partial(classification.calibrate, vote)
@@ -169,10 +175,10 @@ def build(config, vocabularies):
 
 def read(config, codes, scan):
     """The outputs of the recurrent levels, `(batch, timesteps, features)`, and their mask."""
-    is_base = codes > 0
     if config.filters:
-        x, is_base = scan(dna.one_hot(codes), is_base)
+        x, is_base = scan(dna.one_hot(codes), codes > 0)
     else:
+        is_base = codes > 0
         kmers = dna.kmers(ops.pad(codes, [[0, 0], [0, config.kmer - 1]]), config.kmer)
         x = keras.layers.Embedding(4**config.kmer + dna.FIRST_KMER, config.embedding)(kmers)
     x = keras.layers.Dropout(config.dropout, seed=config.seed)(x)
@@ -185,7 +191,7 @@ def paths(config, codes, scan, classes):
     """The model that reads one strand, from codes to a list of logits, and what `adapt` needs of its linear paths."""
     x, is_base = read(config, codes, scan)
     if config.pooling in ("auto", "flat") and codes.shape[1]:
-        x = keras.layers.Dropout(config.dropout, seed=config.seed + 2)(keras.layers.Flatten()(x))
+        x = keras.layers.Dropout(config.dropout, seed=config.seed + 2)(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
     elif config.pooling != "last":
         x = Pooling("mean-max" if config.pooling == "auto" else config.pooling)(x, mask=is_base)
     logits, linear = [keras.layers.Dense(classes, dtype="float32")(x)], []
@@ -193,8 +199,7 @@ def paths(config, codes, scan, classes):
         profile = TermProfile([4**k + dna.FIRST_KMER for k in KMERS], ignored=dna.FIRST_KMER, dtype="float32")
         features = [(profile([dna.kmers(codes, k) for k in KMERS]), 10.0)]
         if codes.shape[1]:
-            places = dna.one_hot(codes), dna.expected_kmers(dna.one_hot(codes), 2)
-            features.append((ops.concatenate([keras.layers.Flatten()(one) for one in places], axis=1), 0.03))
+            features.append((dna.places(codes), 0.03))
         for x, strength in features:
             layer = keras.layers.Dense(classes, trainable=False, dtype="float32")
             logits.append(layer(x))
@@ -214,7 +219,7 @@ def adapt(linear, both_strands, train):
 
 
 def labelled(path, config, vocabularies):
-    sequences.check(path, **reading(config), known=vocabularies["labels"])
+    sequences.check(path, **reading(config), known=vocabularies["labels"], most=config.length)
     return sequences.load(path, **reading(config))
 
 
@@ -235,6 +240,7 @@ TASK = Task(
     labelled,
     predict=genomic.Windows,
     inputs=genomic.asked,
+    choose=choose,
     groups=groups,
     verbs={"variants": genomic.VARIANTS},
 )

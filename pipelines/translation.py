@@ -21,6 +21,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from data import batching
 from data.files import InputError
 from data.sets import bitext
 from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
@@ -125,8 +126,9 @@ CHOSEN = {
 }
 
 
-def choose(config, pairs):
+def choose(config, splits):
     """The configuration with the settings that were not given set by the number of training pairs."""
+    pairs = batching.count(splits["train"])
     chosen = CHOSEN[max(least for least in CHOSEN if least <= pairs)]
     chosen = {name: value for name, value in chosen.items() if getattr(config, name) is None}
     if chosen:

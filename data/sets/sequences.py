@@ -18,7 +18,7 @@ from data.sets.promoters import SPLITS
 from data.transforms.dna import problem, without_space
 from data.transforms.labels import KINDS, SEPARATOR
 
-__all__ = ["KINDS", "SPLITS", "built_in", "check", "load", "public", "public_splits", "singles"]
+__all__ = ["KINDS", "SPLITS", "built_in", "check", "common_length", "load", "public", "public_splits", "singles"]
 
 AT_ONCE, LETTERS_AT_ONCE = 1024, 2**22  # sequences and their letters that are read together, at most
 _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
@@ -28,6 +28,7 @@ def check(
     path,
     *,
     known=None,
+    most=None,
     form=None,
     sequence_column="sequence",
     label_column="label",
@@ -40,6 +41,7 @@ def check(
     Args:
         path: The file or folder.
         known: The labels that may occur: those of the training data; None allows any.
+        most: Bases that a sequence may have: the length of all training sequences; None or 0 allows any.
         form, sequence_column, label_column, labels, reference, kind: As for `load`.
 
     Returns:
@@ -54,12 +56,15 @@ def check(
         {'rows': 3, 'labels': {'background': 2, 'promoter': 1}}
     """
     counts, rows = collections.Counter(), 0
-    for line, file, _, label in _rows(path, form, sequence_column, label_column, labels, reference, kind):
+    for line, file, sequence, label in _rows(path, form, sequence_column, label_column, labels, reference, kind):
         found = collections.Counter(singles(label, kind))
         unknown = next((one for one in found if known is not None and one not in known), None)
         if unknown is not None:
             expected = ", ".join(map(repr, known))
             raise error_at(file, f"expected a label of the training data ({expected}), received {unknown!r}.", line)
+        if most and len(sequence) > most:
+            expected = f"expected at most {most} bases, the length of all training sequences"
+            raise error_at(file, f"{expected}, received {len(sequence)}.", line)
         counts.update(found)
         rows += 1
     return {"rows": rows, "labels": dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))}
@@ -125,6 +130,22 @@ def load(
             yield sequences, found
 
     return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
+
+
+def common_length(splits, most):
+    """The length of all sequences of several data sets; 0 if it differs, or is more than `most`.
+
+    Example:
+        >>> common_length([tf.data.Dataset.from_tensor_slices((["ACG", "GGC"], ["a", "b"]))], most=100)
+        3
+    """
+    lengths = set()
+    for examples in splits:
+        for texts, _ in examples.batch(4096).as_numpy_iterator():
+            lengths |= set(map(len, texts.tolist()))
+            if len(lengths) > 1 or max(lengths) > most:
+                return 0
+    return max(lengths, default=0)
 
 
 def singles(label, kind):

@@ -274,6 +274,27 @@ def expected_kmers(one_hot, k):
     return found
 
 
+def places(codes):
+    """What stands at each place of sequences of one length: the base, and the base with the one after it.
+
+    A linear layer over it is a weight array model: M. Q. Zhang and T. G. Marr, "A Weight Array Method for Splicing
+    Signal Analysis", 1993.
+
+    Args:
+        codes: `(batch, length)` integers, padded with 0; inputs of a Keras model too.
+
+    Returns:
+        `(batch, length * 4 + (length - 1) * 16)` probabilities of bases, then of pairs; zeros at padding.
+
+    Example:
+        >>> places(np.array([[1, 2]])).numpy().nonzero()[1].tolist()  # A, C, and the second of all pairs
+        [0, 5, 9]
+    """
+    bases = one_hot(codes)
+    found = bases, expected_kmers(bases, 2)
+    return ops.concatenate([ops.reshape(x, (-1, x.shape[1] * x.shape[2])) for x in found], axis=1)
+
+
 def windows(codes, width, step):
     """Windows of equal width over sequences. The last of a sequence ends at its end, so that each base is in one.
 

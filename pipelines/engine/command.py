@@ -207,8 +207,8 @@ def _predict(task, flags):
         raise InputError("predict", "expected inputs as arguments, or --input FILE, or --input - for standard input.")
     if flags.to:
         writing.writer_of(task, flags.to)  # reports an unknown suffix before anything is read
-    config, vocabularies, parts = verbs.restored(task, flags.run, **replaced(task, flags))
-    found = verbs.answers(task, parts, task.inputs(flags, config, vocabularies))
+    config, _, parts = verbs.restored(task, flags.run, **replaced(task, flags))
+    found = verbs.answers(task, parts, task.inputs(flags, config))
     show(task, parts, found, flags, task.evaluation.format_answers)
 
 

@@ -1,7 +1,7 @@
 """The inputs of `predict`: texts, files such as images, or tables of numbers, each with a name for its answer.
 
-A reader is `(flags, config, vocabularies)` -> iterator of (name, raw input). The name of a file is its path, of a line
-its path and number; the name of an argument of the command line is None.
+A reader is `(flags, config)` -> iterator of (name, raw input). The name of a file is its path, of a line its path and
+number; the name of an argument of the command line is None.
 """
 
 import functools
@@ -15,13 +15,12 @@ import pandas as pd
 from data.files import SUFFIXES, InputError, kind_of, read_lines, read_table
 
 
-def texts(flags, config, vocabularies, column=None):
+def texts(flags, config, column=None):
     """Texts: the arguments themselves, the lines of files, or the rows of tables.
 
     Args:
         flags: A `settings.Predict`.
         config: The run's configuration.
-        vocabularies: Those of the run; not used.
         column: Name of the setting for the column of the text in a table; None reads tables as lines.
     """
     yield from ((None, text) for text in flags.inputs)
@@ -82,7 +81,7 @@ def numbers(columns=()):
     )
 
 
-def _read(flags, config, vocabularies, read, suffixes):
+def _read(flags, config, read, suffixes):
     given = [(path, "predict") for path in flags.inputs] + [(path, "--input") for path in flags.input]
     for argument, flag in given:
         listed = (line.strip() for line in sys.stdin) if argument == "-" else [argument]

@@ -157,12 +157,11 @@ class Task:
         labelled: `(path, config, vocabularies) -> tf.data.Dataset` of raw (input, label), to evaluate on.
 
     Optional attributes:
-        choose: `(config, number of training examples) -> config`: sets the settings that depend on the data, and logs
+        choose: `(config, splits) -> config`: sets the settings that depend on the data, those that are None, and logs
             them in one line.
         predict: A dataclass that extends `settings.Predict` by flags of this task; a flag with the name of a setting
             replaces that setting of the run.
-        inputs: `(flags, config, vocabularies)` -> iterator of (name or None, raw input): the inputs of `predict`. See
-            `inputs.py`.
+        inputs: `(flags, config)` -> iterator of (name or None, raw input): the inputs of `predict`. See `inputs.py`.
         groups: `(config, examples) -> (group of each example, its label or None)`, NumPy arrays: in cross-validation
             the examples of a group are in one fold, and labels are spread over the folds.
         writers: Suffix -> `(parts, answers, path)`, which writes answers to a file in a format of this task.

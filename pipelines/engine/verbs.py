@@ -33,7 +33,7 @@ def train(task, config, splits=None):
     repeatable(config.seed)
     splits = splits or task.load(config)
     if task.choose and not resumed:
-        config = task.choose(config, batching.count(splits["train"]))
+        config = task.choose(config, splits)
     vocabularies = folder.read_json(VOCABULARIES) if resumed else task.vocabularies(config, splits["train"])
     for split in ("train", "validation"):
         if not some(splits[split]):

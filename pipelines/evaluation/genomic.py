@@ -30,9 +30,9 @@ class Windows(Predict):
     """FASTA file that the intervals of a BED file refer to"""
 
 
-def asked(flags, config, vocabularies):
+def asked(flags, config):
     """The sequences of `predict`, or windows over longer ones: on both strands, if the network reads one."""
-    width = flags.window or max(vocabularies["length"], default=0)
+    width = flags.window or config.length
     settings = {"form": config.form, "sequence_column": config.sequence_column, "reference": config.reference}
     check = functools.partial(genomes.checked, "predict", None)
     found = inputs.read(flags, check, functools.partial(genomes.named, **settings))
@@ -59,14 +59,13 @@ def variants(task, flags):
     for name in ("data", "reference"):
         if not getattr(flags, name):
             raise InputError(f"--{name}", "expected a file, received none.")
-    known = command.replaced(task, flags)
-    config, vocabularies, parts = verbs.restored(task, flags.run, **{**known, "reference": ""})
+    config, _, parts = verbs.restored(task, flags.run, **command.replaced(task, flags))
     if config.kind == "positions":
         raise InputError("variants", "expected a run with labels of sequences, received one with labels at each base.")
     if config.signal and config.signal not in parts.extras.constants["labels"]:
         labels = ", ".join(parts.extras.constants["labels"])
         raise InputError("--signal", f"expected one of the labels {labels}, received {config.signal!r}.")
-    skipped, width = collections.Counter(), flags.window or max(vocabularies["length"], default=WIDTH)
+    skipped, width = collections.Counter(), flags.window or config.length or WIDTH
     found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
     command.show(task, parts, effects(parts, found), flags, format_effects)
     if skipped:
