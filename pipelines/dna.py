@@ -76,12 +76,12 @@ class Config(Network):
     """length of all sequences, which are read place by place; 0: many lengths; else by the data"""
     max_length: int = 20_000
     """bases read of a sequence"""
-    dropout: float = 0.5
+    dropout: float = 0.4
     """share of the features dropped before and after the recurrent levels"""
     # Shared settings with other defaults for DNA.
     units: int = 32
     """width of the carry, in each direction"""
-    epochs: int = 20
+    epochs: int = 30
     """passes over the training data"""
     patience: int = 6
     """epochs without improvement before it stops; 0: never"""
