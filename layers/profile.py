@@ -45,6 +45,8 @@ class TermProfile(Extensible, keras.layers.Layer):
     def __init__(self, sizes, ignored=1, **kwargs):
         super().__init__(**kwargs)
         self.ignored = arguments.positive("TermProfile", "ignored", ignored, least=0)
+        if not sizes:
+            raise ValueError(f"TermProfile: `sizes` must be one or more integers. Received: sizes={sizes!r}.")
         self.sizes = [arguments.positive("TermProfile", "sizes", size, least=self.ignored + 1) for size in sizes]
         self.features = sum(self.sizes) - len(self.sizes) * self.ignored
 

@@ -66,7 +66,7 @@ class Scan(Extensible, keras.layers.Layer):
         if self.pool == 1:
             return s, mask
         s, real = (ops.pad(one, [[0, 0], [0, self.pool - 1], [0, 0]]) for one in (s, real))
-        z, real = (ops.max_pool(one, self.pool) for one in (s, real))
+        z, real = (ops.max_pool(one, self.pool, self.pool) for one in (s, real))  # on JAX strides must be said
         return z, real[:, :, 0] > 0
 
     def compute_mask(self, sequence, mask=None):
@@ -75,3 +75,7 @@ class Scan(Extensible, keras.layers.Layer):
     def compute_output_shape(self, sequence_shape):
         timesteps = sequence_shape[1] if sequence_shape[1] is None else -(-sequence_shape[1] // self.pool)
         return (sequence_shape[0], timesteps, self.filters), (sequence_shape[0], timesteps)
+
+    def compute_output_spec(self, sequence, mask):
+        found, real = self.compute_output_shape(sequence.shape)
+        return keras.KerasTensor(found, self.compute_dtype), keras.KerasTensor(real, "bool")

@@ -62,6 +62,9 @@ class Strands(keras.layers.Layer):
     def compute_output_shape(self, shapes):
         return self.network.compute_output_shape(shapes[0])
 
+    def compute_output_spec(self, strands, training=False):
+        return self.network.compute_output_spec(strands[0])
+
     def get_config(self):
         network = keras.saving.serialize_keras_object(self.network)
         return {**super().get_config(), "network": network, "in_training": self.in_training, "seed": self.seed}

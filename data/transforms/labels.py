@@ -38,6 +38,7 @@ class Labels(tf.Module):
             "one": `(batch,)` int64; "several": `(batch, labels)` float32, 0 or 1; "positions": `(batch, None)` ragged
             int64.
         """
+        labels = tf.convert_to_tensor(labels, tf.string)
         if self.kind == "one":
             return self.numbers.lookup(labels)
         if self.kind == "several":

@@ -74,7 +74,7 @@ def summary(runs):
     tested = [scalars(run["test"]) | scalars(run.get("baselines", {}).get("test", {}), "baseline ") for run in runs]
     sizes = np.array([one.pop("examples") for one in tested])
     found = {}
-    for name in tested[0]:
+    for name in dict.fromkeys(name for one in tested for name in one):
         there = np.array([name in one for one in tested])
         values = np.array([one[name] for one in tested if name in one])
         mean = np.average(values, weights=sizes[there])

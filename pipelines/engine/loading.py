@@ -70,8 +70,8 @@ def use_logistic(layer, features, batches, strength, most=20_000):
     for inputs, target in batches:
         if count >= most:
             break
-        rows.append(scipy.sparse.csr_matrix(np.asarray(features(inputs))))
-        targets.append(np.asarray(target))
+        rows.append(scipy.sparse.csr_matrix(np.asarray(features(inputs))[: most - count]))
+        targets.append(np.asarray(target)[: most - count])
         count += len(targets[-1])
     rows, targets = scipy.sparse.vstack(rows), np.concatenate(targets)
     kernel, bias = (np.zeros(weight.shape) for weight in layer.get_weights())
@@ -85,6 +85,8 @@ def use_logistic(layer, features, batches, strength, most=20_000):
             if 0 < classes[:, label].mean() < 1:
                 regression.fit(rows, classes[:, label])
                 kernel[:, label], bias[label] = regression.coef_[0], regression.intercept_[0]
+            elif classes[:, label].all() and targets.ndim > 1:
+                bias[label] = np.log(1 + len(classes))
         if targets.ndim == 1:  # two classes share what is between them
             kernel, bias = kernel / 2, bias / 2
     missing = classes.sum(axis=0) == 0

@@ -21,6 +21,7 @@ from data.batching import (
     dense,
     padding_share,
     prepared,
+    prepared_splits,
 )
 from data.transforms.words import Tokenizer
 
@@ -54,6 +55,44 @@ def test_preparing_in_chunks_gives_single_sequences_without_padding():
     for prepare in (tokenizer, tokenizer.ragged):
         some = [ids for chunk, _ in examples(prepare) for ids in chunk.to_list()]
         assert some == [row[row > 0].tolist() for row in tokenizer(TEXTS).numpy()]
+
+
+@pytest.mark.parametrize("none", [("validation",), ("train", "test"), ("train", "validation", "more", "test")], ids=str)
+def test_splits_prepared_together_are_those_prepared_alone(none):
+    """Also splits without examples, wherever they are."""
+    raw = tf.data.Dataset.from_tensor_slices((TEXTS, np.arange(len(TEXTS))))
+    splits = {
+        "train": raw.take(70),
+        "validation": raw.skip(70).take(1),
+        "more": raw.skip(71),
+        "test": raw.skip(9).take(50),
+    }
+    splits |= {name: raw.take(0) for name in none}
+    letters = lambda texts: {"ids": tf.strings.unicode_decode(texts, "UTF-8"), "size": tf.strings.length(texts)}
+    how = letters, lambda _, row: row
+    found = []
+    for name, chunks in prepared_splits(splits, *how, chunk=25):
+        alone = prepared(splits[name], *how, chunk=25)
+        assert chunks.element_spec == alone.element_spec
+        chunks = list(chunks)
+        assert len(chunks) == len(list(alone))
+        for together, one in zip(chunks, alone, strict=True):
+            tf.nest.map_structure(np.testing.assert_array_equal, *map(flat, (tuple(together), one)))
+        found.append(name)
+    assert found == list(splits)
+
+
+def flat(chunk):
+    """A chunk's numbers, with the row lengths of its sequences."""
+    return [part.numpy() for part in tf.nest.flatten(chunk, expand_composites=True)]
+
+
+def test_a_split_that_is_read_no_further_does_not_delay_the_next():
+    raw = tf.data.Dataset.from_tensor_slices((TEXTS, np.arange(len(TEXTS))))
+    splits = {"one": raw.take(90), "two": raw.skip(90)}
+    made = prepared_splits(splits, tf.strings.length, lambda _, row: row, chunk=20)
+    firsts = {name: int(next(iter(chunks))[1][0]) for name, chunks in made}
+    assert firsts == {"one": 0, "two": 90}
 
 
 @pytest.mark.parametrize("bounds", [None, [30, 60, 123], [30]])
