@@ -237,6 +237,9 @@ def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
         ...     print(chunk.shape, chunk["label"].iloc[0])
         (4, 2) positive
     """
+    twice = next((column for column in columns if list(columns).count(column) > 1), None)
+    if twice is not None:
+        raise InputError(path, f"expected different columns, received {twice!r} twice.")
     form = form or Form()
     suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
     suffix = "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])

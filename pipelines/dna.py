@@ -2,7 +2,6 @@
 
     python -m pipelines.dna                                          the built-in promoters: the demo
     python -m pipelines.dna train --data train.fasta --validation-data valid.fasta
-    python -m pipelines.dna train --data promoters.csv --folds 10
     python -m pipelines.dna predict --run runs/dna TTGACATTAGCCGATTCGAATTGATATAAT
     python -m pipelines.dna predict --run runs/dna --input genome.fa --window 100 --to hits.bed
     python -m pipelines.dna variants --run runs/dna --data variants.vcf --reference genome.fa
@@ -72,6 +71,8 @@ class Config(Network):
     """with labels at each base, whether transitions between them are learnt"""
     balanced: bool = False
     """whether all labels weigh the same in the loss, also rare ones"""
+    similar: float = 0.4
+    """share of k-mers from which on two sequences stay in one fold of a cross-validation; 1: only equal ones"""
     length: int | None = None
     """length of all sequences, which are read place by place; 0: many lengths; else by the data"""
     max_length: int = 20_000
@@ -88,7 +89,7 @@ class Config(Network):
 
     RANGES: ClassVar = {
         **dict.fromkeys(("max_length", "width", "pool"), (1, None)),
-        **{"filters": (0, None), "length": (0, 10_000), "kmer": (1, 6), "dropout": (0, 0.99)},
+        **{"filters": (0, None), "length": (0, 10_000), "kmer": (1, 6), "dropout": (0, 0.99), "similar": (0.01, 1)},
     }
     HELP: ClassVar = {
         "data": ("kind", "sequence_column", "label_column", "labels", "reference"),
@@ -97,12 +98,17 @@ class Config(Network):
 
 
 def load(config):
-    return splits_of(
-        config,
-        sequences,
-        check=lambda path, known: sequences.check(path, **reading(config), known=known, most=config.length),
-        load=lambda path: sequences.load(path, **reading(config)),
-    )
+    opened = lambda path: sequences.load(path, **reading(config))
+    return splits_of(config, sequences, functools.partial(check, config), opened)
+
+
+def check(config, path, known):
+    return sequences.check(path, **reading(config), known=known, most=config.length)
+
+
+def labelled(path, config, vocabularies):
+    check(config, path, vocabularies["labels"])
+    return sequences.load(path, **reading(config))
 
 
 def reading(config):
@@ -113,10 +119,8 @@ def reading(config):
 
 def choose(config, splits):
     """Sets the length of all sequences, if they have the same one: the network reads these place by place."""
-    if config.length is not None:
-        return config
-    one_length = config.kind != "positions" and config.pooling in ("auto", "flat")
-    length = sequences.common_length(splits.values(), config.max_length) if one_length else 0
+    length = config.length if config.kind != "positions" and config.pooling in ("auto", "flat") else 0
+    length = sequences.common_length(splits.values(), config.max_length) if length is None else length
     if length:
         say(f"all sequences have {length} bases: the network reads them place by place")
     elif config.pooling == "flat":
@@ -141,8 +145,9 @@ def build(config, vocabularies):
     labels, length = vocabularies["labels"], config.length or None
     transform = Labels(labels, config.kind)
     codes = keras.Input([length], dtype="int64", name="codes")  # (batch, timesteps)
-    scan = Scan(config.filters, config.width, 1 if config.kind == "positions" else config.pool, config.seed)
-    known = {"kind": config.kind, "signal": config.signal or labels[-1], "scan": scan if config.filters else None}
+    pool = 1 if config.kind == "positions" else config.pool
+    scan = Scan(config.filters, config.width, pool, config.seed) if config.filters else None
+    known = {"kind": config.kind, "signal": config.signal or labels[-1], "scan": scan}
     extras = Extras(constants={"labels": labels}, known=known)
     if config.kind == "positions":
         x, is_base = read(config, codes, scan)
@@ -175,7 +180,7 @@ def build(config, vocabularies):
 
 def read(config, codes, scan):
     """The outputs of the recurrent levels, `(batch, timesteps, features)`, and their mask."""
-    if config.filters:
+    if scan:
         x, is_base = scan(dna.one_hot(codes), codes > 0)
     else:
         is_base = codes > 0
@@ -218,16 +223,11 @@ def adapt(linear, both_strands, train):
             use_logistic(layer, features, train, strength)
 
 
-def labelled(path, config, vocabularies):
-    sequences.check(path, **reading(config), known=vocabularies["labels"], most=config.length)
-    return sequences.load(path, **reading(config))
-
-
 def groups(config, examples):
     """The cluster of similar sequences that each example belongs to, and its label."""
     texts, labels = zip(*examples.as_numpy_iterator(), strict=True)
-    say(f"comparing {len(texts):,} sequences: similar ones stay in one fold")
-    return similar.clusters([text.decode() for text in texts]), np.array(labels) if config.kind == "one" else None
+    found = similar.clusters([text.decode() for text in texts], threshold=config.similar)
+    return found, np.array(labels) if config.kind == "one" else None
 
 
 TASK = Task(

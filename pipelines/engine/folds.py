@@ -15,21 +15,15 @@ FOLDS = "folds"  # folder of the runs, in that of the run
 LEAST = 3  # a fold is tested on, a fold validates, the others train
 
 
-def cross_validated(task, config, splits, train):
-    """Trains a run for each fold, in `folds/1`, `folds/2` ... of the run's folder; finished ones are not repeated.
-
-    A fold is tested on once; the next one validates its run, and the others train it. The examples are those of the
-    training data, with the validation data unless that has a file of its own.
+def divided(task, config, splits):
+    """Divides the training data in folds, with the validation data unless that has a file of its own.
 
     Args:
         task, config: The task and the configuration of the whole run.
         splits: Its raw examples by split.
-        train: `(task, config, splits) -> metrics`.
 
     Returns:
-        `{"folds": number, "examples": number, "metrics": {name: [mean, low, high]}}`: the mean over all examples and
-        the 95 % confidence interval from the folds' spread (Student's t), for each metric and baseline that is a
-        number.
+        `(examples, fold of each)`: a `tf.data.Dataset`, and an array of integers in [0, folds).
 
     Raises:
         InputError: if there are fewer groups of examples than folds.
@@ -37,13 +31,34 @@ def cross_validated(task, config, splits, train):
     examples = splits["train"]
     if not config.validation_data and not config.dataset and config.data:
         examples = examples.concatenate(splits["validation"])
-    number = batching.count(examples)
-    groups, labels = task.groups(config, examples) if task.groups else (np.arange(number), None)
+    say(
+        "dividing the examples in folds; similar ones stay together"
+        if task.groups
+        else "dividing the examples in folds"
+    )
+    groups, labels = task.groups(config, examples) if task.groups else (np.arange(batching.count(examples)), None)
     different = len(np.unique(groups))
     if config.folds < LEAST or config.folds > different:
         wanted = f"expected 0, or {LEAST} to {different:,}, the groups of similar examples"
         raise InputError("--folds", f"{wanted}, received {config.folds}.")
-    place = similar.folds(groups, config.folds, config.seed, labels)
+    return examples, similar.folds(groups, config.folds, config.seed, labels)
+
+
+def cross_validated(task, config, examples, place, train):
+    """Trains a run for each fold, in `folds/1`, `folds/2` ... of the run's folder; finished ones are not repeated.
+
+    A fold is tested on once; the next one validates its run, and the others train it.
+
+    Args:
+        task, config: The task and the configuration of the whole run.
+        examples, place: As `divided` returns them.
+        train: `(task, config, splits) -> metrics`.
+
+    Returns:
+        `{"folds": number, "examples": number, "metrics": {name: [mean, low, high]}}`: the mean over all examples and
+        the 95 % confidence interval from the folds' spread (Student's t), for each metric and baseline that is a
+        number.
+    """
     found = []
     for fold in range(config.folds):
         say(f"\nfold {fold + 1} of {config.folds}")
@@ -58,7 +73,7 @@ def cross_validated(task, config, splits, train):
             shutil.rmtree(folder.path, ignore_errors=True)
         changed = {"run": str(folder), "folds": 0, "resume": True, "overwrite": False, "tensorboard": False}
         found.append(train(task, dataclasses.replace(config, **changed), parts))
-    return {"folds": config.folds, "examples": number, "metrics": summary(found)}
+    return {"folds": config.folds, "examples": len(place), "metrics": summary(found)}
 
 
 def chosen(examples, which):

@@ -76,7 +76,7 @@ def use_logistic(layer, features, batches, strength, most=20_000):
     rows, targets = scipy.sparse.vstack(rows), np.concatenate(targets)
     kernel, bias = (np.zeros(weight.shape) for weight in layer.get_weights())
     classes = np.eye(len(bias))[targets] if targets.ndim == 1 else targets
-    regression = sklearn.linear_model.LogisticRegression(C=strength, max_iter=200, tol=1e-3)
+    regression = sklearn.linear_model.LogisticRegression(C=strength, max_iter=1000)
     if targets.ndim == 1 and len(np.unique(targets)) > 2:
         regression.fit(rows, targets)
         kernel[:, regression.classes_], bias[regression.classes_] = regression.coef_.T, regression.intercept_

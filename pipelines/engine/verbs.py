@@ -20,7 +20,7 @@ def train(task, config, splits=None):
 
     Args:
         task, config: The task and its configuration.
-        splits: Raw examples by split; None loads those of the configuration.
+        splits: Raw examples by split, of a fold; None loads those of the configuration, and draws pictures too.
     """
     folder = RunFolder(config.run)
     resumed = config.resume and folder.has(CONFIG)
@@ -31,13 +31,15 @@ def train(task, config, splits=None):
         folder.check_free(config.overwrite)
     share_cores()
     repeatable(config.seed)
-    splits = splits or task.load(config)
+    whole = splits is None
+    splits = task.load(config) if whole else splits
     if task.choose and not resumed:
         config = task.choose(config, splits)
     vocabularies = folder.read_json(VOCABULARIES) if resumed else task.vocabularies(config, splits["train"])
     for split in ("train", "validation"):
         if not some(splits[split]):
             raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
+    divided = folds.divided(task, config, splits) if config.folds else None
     parts = assembled(task, config, vocabularies)
     with folder.begun(config, vocabularies, resumed):
         data = prepared(parts, splits, config, folder, resumed)
@@ -56,8 +58,9 @@ def train(task, config, splits=None):
     if config.baselines:
         metrics["baselines"] = evaluation.baselines(parts, splits)
     if config.folds:
-        metrics["folds"] = folds.cross_validated(task, config, splits, train)
-    evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
+        metrics["folds"] = folds.cross_validated(task, config, *divided, train)
+    if whole:
+        evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", described(task, config, metrics))
     folder.write_json(METRICS, metrics)  # this file marks the run as finished
     folder.finish()
@@ -161,10 +164,11 @@ def described(task, config, metrics):
     default = {field.name: field.default for field in dataclasses.fields(config)}
     changed = {name: value for name, value in dataclasses.asdict(config).items() if value != default[name]}
     settings = ", ".join(f"`{name}` {value}" for name, value in changed.items()) or "all defaults"
+    pictures = [name for name in task.evaluation.PICTURES if RunFolder(config.run).has(name)]
     return (
         f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
         f"Settings: {settings}; all of them are in `config.json`.\n\n"
         f"```\n{formatted(task, metrics)}\n```\n\n"
-        + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in task.evaluation.PICTURES)
+        + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in pictures)
         + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
     )

@@ -39,7 +39,8 @@ def trained(tmp_path, groups=None, given=None, count=3, **settings):
 
     config = Training(folds=count, run=str(tmp_path / "run"), **{"data": "x", **settings})
     task = types.SimpleNamespace(groups=groups and (lambda config, examples: groups(examples)))
-    return folds.cross_validated(task, config, given or splits(), train), calls
+    divided = folds.divided(task, config, given or splits())
+    return folds.cross_validated(task, config, *divided, train), calls
 
 
 @pytest.mark.parametrize("count", [3, 5])
