@@ -202,7 +202,9 @@ class Program:
 
         def body(carry, blocks):
             blocks = blocks if block > 1 else [ops.expand_dims(x, 0) for x in blocks]
-            x, *extras = (ops.unstack(x, block) for x in (self._project(blocks[0], weights), *blocks[1:]))
+            x, *extras = self._project(blocks[0], weights), *blocks[1:]
+            if keep:  # converters cannot unstack what has no elements, as a remainder may
+                x, *extras = (ops.unstack(values, block) for values in (x, *extras))
             rows = []
             for t in range(block):
                 before, now = carry, [values[t] for values in extras]
