@@ -170,7 +170,7 @@ def scan(body, carry, xs, written, reverse=False):
 
     def iteration(i, carry, handles):
         t = Place(count - 1 - i if reverse else i)
-        after, values = body(list(carry), [x[t] if isinstance(x, Held) else t.row(x) for x in xs])
+        after, values = body(list(carry), [x[t] if isinstance(x, Held) else x[t.index] for x in xs])
         for new, old in zip(after, carry, strict=True):
             new.set_shape(old.shape)
         values = [tf.stack(value) if whole and isinstance(value, list) else value for value in values]
@@ -189,11 +189,6 @@ class Place:
 
     def __init__(self, index):
         self.index, self.rows = index, {None: [index]}
-        begin = tf.reshape(index, [1])
-        self.slice = begin, begin + 1, tf.constant([1])
-
-    def row(self, x):
-        return tf.strided_slice(x, *self.slice, shrink_axis_mask=1)
 
     def of(self, rows):
         if rows not in self.rows:
