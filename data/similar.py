@@ -11,6 +11,7 @@ import numpy as np
 from data.transforms.dna import reverse_complement
 
 PERMUTATIONS = 128  # of a MinHash
+PROPOSED = 0.9  # pairs of this similarity are proposed at least; the library has no index for 1
 # MinHash is to miss few pairs; pairs that it proposes in vain cost an exact comparison each.
 WEIGHTS = (0.1, 0.9)  # of pairs proposed in vain, and of pairs missed
 
@@ -50,7 +51,7 @@ def clusters(sequences, *, k=8, threshold=0.4, seed=0, canonical=True):
 
     known = {}  # k-mer -> number; its reverse complement has the same
     sets = [_kmers(sequence, k, canonical, known) for sequence in sequences]
-    index = MinHashLSH(threshold=threshold, num_perm=PERMUTATIONS, weights=WEIGHTS)
+    index = MinHashLSH(threshold=min(threshold, PROPOSED), num_perm=PERMUTATIONS, weights=WEIGHTS)
     empty = MinHash(num_perm=PERMUTATIONS, seed=seed, hashfunc=int)
     parents = list(range(len(sets)))
     for place, kmers in enumerate(sets):

@@ -89,7 +89,7 @@ class Config(Network):
 
     RANGES: ClassVar = {
         **dict.fromkeys(("max_length", "width", "pool"), (1, None)),
-        **{"filters": (0, None), "length": (0, 10_000), "kmer": (1, 6), "dropout": (0, 0.99), "similar": (0.01, 1)},
+        **{"filters": (0, None), "length": (0, 10_000), "kmer": (1, 6), "dropout": (0, 0.99), "similar": (0.1, 1)},
     }
     HELP: ClassVar = {
         "data": ("kind", "sequence_column", "label_column", "labels", "reference"),

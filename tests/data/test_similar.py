@@ -114,3 +114,10 @@ def test_labels_may_be_rarer_than_folds():
     assert sorted(folds(range(6), 3, 0, labels=list("abcdef")).tolist()) == [0, 0, 1, 1, 2, 2]
     with pytest.raises(ValueError, match="`count` must be in 2 ... the number of groups, 2. Received: count=3"):
         folds([1, 1, 2], 3, 0)
+
+
+def test_the_ends_of_the_threshold_join_equal_ones_and_distant_relatives():
+    one, other = "ACGTTGCATTGACCAGT", "TTTTTCCCCCAAAGGGG"
+    assert clusters([one, other, one], k=4, threshold=1).tolist() == [0, 1, 0]
+    assert clusters([one, one[:-1], other], k=4, threshold=1).tolist() == [0, 1, 2]
+    assert clusters([one, one + other, other], k=4, threshold=0.1).tolist() == [0, 0, 0]
