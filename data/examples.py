@@ -85,7 +85,7 @@ def prepared_splits(splits, prepare, target, *, chunk=512):
         return number, *transform(*example)
 
     made = _mapped(numbered, numbered_transform, chunk)
-    groups = itertools.groupby(made.prefetch(1), lambda found: int(found[0]))
+    groups = itertools.groupby(made, lambda found: int(found[0]))
     found, chunks = next(groups, (None, ()))
     for number, name in enumerate(splits):
         if number == found:
@@ -122,7 +122,8 @@ def _mapped(chunks, transform, chunk):
     """`chunks(size)`, transformed; of `chunk` examples, or of fewer if they are large."""
     made = chunks(chunk).map(transform, num_parallel_calls=2)
     fewer = _at_once(made.element_spec[-2:], chunk)
-    return made if fewer == chunk else chunks(fewer).map(transform, num_parallel_calls=2)
+    made = made if fewer == chunk else chunks(fewer).map(transform, num_parallel_calls=2)
+    return made.prefetch(1)
 
 
 def dense(features, timesteps=None):

@@ -57,6 +57,11 @@ def built_in(split, seed=0):
 
     Raises:
         ValueError: if there is no such split.
+
+    Example:
+        >>> for sequence, label in built_in("train").take(1):
+        ...     print(sequence.dtype, label.dtype)
+        <dtype: 'string'> <dtype: 'string'>
     """
     sequences, labels, _ = zip(*_of(split, seed), strict=True)
     return tf.data.Dataset.from_tensor_slices((list(sequences), list(labels)))

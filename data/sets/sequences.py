@@ -13,8 +13,7 @@ import tensorflow as tf
 from data import public_sets
 from data.files import SUFFIXES, InputError, error_at, kind_of, read_table
 from data.genomes import FASTA, check_reference, cut, is_fasta, read_bed, read_fasta
-from data.sets import promoters
-from data.sets.promoters import SPLITS
+from data.sets.promoters import SPLITS, built_in
 from data.transforms.dna import problem, without_space
 from data.transforms.labels import KINDS, SEPARATOR
 
@@ -270,27 +269,6 @@ def _bed_rows(path, encoding, reference, kind):
             raise InputError(path, f"{expected}, received none.", interval.line)
     for interval, sequence in zip(intervals, cut(reference, intervals, path), strict=True):
         yield interval.line, path, sequence, interval.name
-
-
-def built_in(split, seed=0):
-    """Short sequences made by a generator, balanced, "promoter" or "background"; see `data.sets.promoters`.
-
-    Args:
-        split: "train" (4,000 sequences), "validation" (500) or "test" (500).
-        seed: Seed of the generator: another seed gives other sequences.
-
-    Returns:
-        A `tf.data.Dataset` of (sequence, label): scalar strings, in a fixed order.
-
-    Raises:
-        ValueError: if there is no such split.
-
-    Example:
-        >>> for sequence, label in built_in("train").take(1):
-        ...     print(sequence.dtype, label.dtype)
-        <dtype: 'string'> <dtype: 'string'>
-    """
-    return promoters.built_in(split, seed)
 
 
 def public(name, split, *, data_dir=None):

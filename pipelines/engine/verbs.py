@@ -1,6 +1,7 @@
 """The verbs of all tasks: train, evaluate, predict and export are functions over a task's record."""
 
 import dataclasses
+import itertools
 import pathlib
 
 import keras
@@ -102,22 +103,17 @@ def predict(task, run, inputs, **settings):
 
 def answers(task, parts, inputs):
     """The answers to pairs of (name or None, raw input), in their order; a name is part of its answer."""
-    for names, raws in grouped(inputs, AT_ONCE):
-        for name, answer in zip(names, task.evaluation.answers(parts, raws), strict=True):
+    for some in grouped(inputs, AT_ONCE):
+        found = task.evaluation.answers(parts, [raw for _, raw in some])
+        for (name, _), answer in zip(some, found, strict=True):
             yield answer if name is None else {"name": name, **answer}
 
 
-def grouped(inputs, size):
-    """Lists of `size` names and raw inputs; the last lists may be shorter."""
-    names, raws = [], []
-    for name, raw in inputs:
-        names.append(name)
-        raws.append(raw)
-        if len(raws) == size:
-            yield names, raws
-            names, raws = [], []
-    if raws:
-        yield names, raws
+def grouped(items, size):
+    """Lists of `size` items; the last one may be shorter."""
+    items = iter(items)
+    while found := list(itertools.islice(items, size)):
+        yield found
 
 
 def export(task, run, to, format):

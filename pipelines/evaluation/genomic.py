@@ -86,7 +86,7 @@ def effects(parts, alleles):
         its log odds in nats.
     """
     signal = parts.extras.known["signal"]
-    for some in grouped(alleles, AT_ONCE):
+    for some in verbs.grouped(alleles, AT_ONCE):
         answers = sequences.answers(parts, [letters for _, *both in some for letters in both])
         p = np.array([answer["probabilities"][signal] for answer in answers]).reshape(-1, 2)
         odds = sequences.log_odds(p, 1 - p)
@@ -100,18 +100,6 @@ def effects(parts, alleles):
                 "alternative": float(other),
                 "effect": float(change),
             }
-
-
-def grouped(items, size):
-    """Lists of `size` items; the last one may be shorter."""
-    found = []
-    for item in items:
-        found.append(item)
-        if len(found) == size:
-            yield found
-            found = []
-    if found:
-        yield found
 
 
 def format_effects(parts, found, colours):
