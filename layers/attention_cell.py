@@ -38,11 +38,13 @@ class AttentionCell(Cell):
         cell: A `Cell`.
         attention: An `Attention`.
         input_feeding: Whether to use Luong's form.
+        totals: Whether the carry also has the sums of the weights over all timesteps so far.
         kernel_initializer, kernel_regularizer, kernel_constraint: Those of the matrices that this cell adds.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep; or `(batch * beams, features)`, the beams of an example side by side.
-        states: The carry: that of `cell`, then the tensor that is fed back, and last the weights of the attention.
+        states: The carry: that of `cell`, then the tensor that is fed back, with `totals` the sums of the weights, and
+            last the weights of the attention.
         constants: The result of `constants_of(memory, mask)`.
 
     Returns:
@@ -61,15 +63,15 @@ class AttentionCell(Cell):
     (2, 5, 12)
     """
 
-    def __init__(self, cell, attention, input_feeding=False, **kwargs):
+    def __init__(self, cell, attention, input_feeding=False, totals=False, **kwargs):
         for name, value, kind in (("cell", cell, Cell), ("attention", attention, Attention)):
             if not isinstance(value, kind):
                 raise ValueError(f"AttentionCell: `{name}` must be a layers.{kind.__name__}. Received: {value!r}.")
         rates = {"dropout": cell.dropout, "recurrent_dropout": cell.recurrent_dropout, "seed": cell.seed}
         super().__init__(cell.units, **rates, **kwargs)
-        self.cell, self.attention, self.input_feeding = cell, attention, input_feeding
+        self.cell, self.attention, self.input_feeding, self.totals = cell, attention, input_feeding, totals
         self.gates, self.recurrent_gates = cell.gates, cell.recurrent_gates
-        self.carry = (*cell.carry, *(["attentional"] if input_feeding else []), "weights")
+        self.carry = (*cell.carry, *(["attentional"] if input_feeding else []), *["totals"] * totals, "weights")
 
     def build(self, input_shape, memory_shape=None, mask_shape=None):
         if memory_shape is None:
@@ -89,8 +91,8 @@ class AttentionCell(Cell):
             self.output_size = cell.output_size + features
             if self.place == len(cell.carry):
                 fed["output"] = cell.output_size  # a query that the cell does not carry
-        self.carry = (*cell.carry, *fed, "weights")
-        self.state_size = [*cell.carry_sizes, *fed.values(), None]
+        self.carry = (*cell.carry, *fed, *["totals"] * self.totals, "weights")
+        self.state_size = [*cell.carry_sizes, *fed.values(), *[None] * self.totals, None]
         back = cell.output_size if self.input_feeding else features
         self.feed_kernel = self.new_weight("feed_kernel", (back, width_of(cell, input_shape[-1])), "kernel")
         self.matrices = {"feed_kernel": self.feed_kernel, **self.attention.matrices}
@@ -110,8 +112,10 @@ class AttentionCell(Cell):
         return self.attention.constants_of(memory, mask)
 
     def initial_carry(self, batch, memory, keys, padding):
-        fed = [ops.zeros((batch, size), dtype=self.compute_dtype) for size in self.state_size[self.least_states : -1]]
-        return (*self.cell.initial_carry(batch), *fed, self.attention.first_weights(padding))
+        widths = [size for size in self.state_size[self.least_states :] if size is not None]
+        fed = [ops.zeros((batch, size), dtype=self.compute_dtype) for size in widths]
+        totals = [ops.zeros_like(padding)] * self.totals
+        return (*self.cell.initial_carry(batch), *fed, *totals, self.attention.first_weights(padding))
 
     def project(self, inputs):
         return self.cell.project(inputs)
@@ -123,22 +127,24 @@ class AttentionCell(Cell):
 
     def step(self, x, carry, recur, *constants):
         *own, before = carry
+        own, totals = (own[:-1], own[-1:]) if self.totals else (own, [])
         own, fed = own[: self.least_states], own[self.least_states :]
         if self.input_feeding:
             s, own = self.cell.step(x + recur(fed[0], "feed_kernel"), own, recur)
             c, weights = self.attention.read(s, recur, before, *constants)
             output = ops.tanh(recur(ops.concatenate([c, s], axis=-1), "attentional_kernel"))
-            return output, (*own, output, weights)
+            return output, (*own, output, *[some + weights for some in totals], weights)
         c, weights = self.attention.read([*own, *fed][self.place], recur, before, *constants)
         s, own = self.cell.step(x + recur(c, "feed_kernel"), own, recur)
-        return ops.concatenate([s, c], axis=-1), (*own, *([s] if fed else []), weights)
+        totals = [some + weights for some in totals]
+        return ops.concatenate([s, c], axis=-1), (*own, *([s] if fed else []), *totals, weights)
 
     def get_config(self):
         config = super().get_config()
         for name in ("units", "dropout", "recurrent_dropout", "seed"):  # the cell's
             del config[name]
         own = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("cell", "attention")}
-        return {**config, **own, "input_feeding": self.input_feeding}
+        return {**config, **own, "input_feeding": self.input_feeding, "totals": self.totals}
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -1,5 +1,7 @@
 """A decoder: a recurrent network that writes a sequence token by token, with attention to a memory or without."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -28,6 +30,9 @@ class Decoder(Extensible, keras.layers.Layer):
         t_i = tanh(W_s [s_i; c_i] + W_y y_{i-1} + b_t)      deep output
         p(y_i) = softmax(E t_i + b)                         E: the embedding of the tokens, or a matrix of its own
 
+    Several targets of one source, such as the captions of an image, share its summary and its memory: these are neither
+    repeated nor computed again.
+
     `begin` and `step` write one token after the other, for `layers.decode`.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section A.2.2, with tanh for the maxout there; without attention:
@@ -35,7 +40,7 @@ class Decoder(Extensible, keras.layers.Layer):
     that feeds nothing back, computed for all timesteps at once: M. Luong et al., 2015, arXiv:1508.04025, section 3.1.
     Tied embeddings: O. Press and L. Wolf, 2017, arXiv:1608.05859. `guessing`: S. Bengio et al., "Scheduled Sampling for
     Sequence Prediction", 2015, arXiv:1506.03099, in two parallel passes as D. Duckworth et al., 2019, arXiv:1906.04331,
-    at a constant rate.
+    at a constant rate. `spread`: K. Xu et al., "Show, Attend and Tell", 2015, arXiv:1502.03044, equation 14.
 
     Args:
         vocabulary: Number of tokens, a positive integer, at most 2**24.
@@ -47,10 +52,14 @@ class Decoder(Extensible, keras.layers.Layer):
         tied: Whether E is the embedding.
         dropout: Share of the features dropped before the first level and before E, in [0, 1).
         guessing: Share of the tokens fed to the decoder in training that are its own predictions, in [0, 1).
+        spread: λ, how much attention is punished that does not sum to 1 over the timesteps of a target, in training:
+            λ Σ_j (1 - Σ_i α_ij)² is added to -log p(y), whose first token bears it. An `AttentionCell` must then have
+            `totals`.
         seed: An integer or None.
 
     Call arguments:
-        targets: `(batch, timesteps)` target tokens, integers in [0, vocabulary), not shifted; negative: padding.
+        targets: `(batch, timesteps)` target tokens, integers in [0, vocabulary), not shifted; negative: padding. Or
+            `(batch, several, timesteps)`, with `several` in the static shape.
         summary: `(batch, features)`.
         memory: `(batch, source timesteps, features)`, or None without attention.
         mask: `(batch, source timesteps)` booleans, False where the memory is padding; or None.
@@ -58,14 +67,14 @@ class Decoder(Extensible, keras.layers.Layer):
         training: Whether dropout is on.
 
     Returns:
-        Scores `(batch, timesteps, 4)` of the target tokens, which `TokenCrossentropy` and `TokenAccuracy` read: see
-        `layers.scores.token_scores`. With `logits` the logits `(batch, timesteps, vocabulary)`, in training the largest
-        tensor there is.
+        Scores `(batch, timesteps, 4)` of the target tokens, or `(batch, several, timesteps, 4)`, which
+        `TokenCrossentropy` and `TokenAccuracy` read: see `layers.scores.token_scores`. With `logits` the logits
+        `(batch, timesteps, vocabulary)`, in training the largest tensor there is.
 
     Raises:
         ValueError: if a size is not a positive integer, a rate is outside [0, 1), there are no levels, `attention` is
-            no `Attention`, is given beside an `AttentionCell`, or feeds its weights back, or `targets` is not `(batch,
-            timesteps)` or has a 16-bit dtype.
+            no `Attention`, is given beside an `AttentionCell`, or feeds its weights back, or `targets` has another
+            shape or a 16-bit dtype.
 
     Example:
 
@@ -89,6 +98,7 @@ class Decoder(Extensible, keras.layers.Layer):
         tied=True,
         dropout=0.0,
         guessing=0.0,
+        spread=0.0,
         seed=None,
         **kwargs,
     ):
@@ -97,11 +107,21 @@ class Decoder(Extensible, keras.layers.Layer):
         self.embedding = arguments.positive("Decoder", "embedding", embedding)
         if not levels:
             raise ValueError(f"Decoder: `levels` must be a list of cells. Received: levels={levels!r}.")
-        self.levels = [Recurrent(cell, return_sequences=True) for cell in levels]
+        self.spread = arguments.within("Decoder", "spread", spread, 0, math.inf)
+        self.reads_within = isinstance(levels[0], AttentionCell)
+        self.sums_within = bool(spread) and self.reads_within
+        if self.sums_within != getattr(levels[0], "totals", False):
+            raise ValueError(
+                "Decoder: with `spread` an AttentionCell must have `totals`, and without it must not. Received: "
+                f"spread={spread}, totals={levels[0].totals}."
+            )
+        self.levels = [
+            Recurrent(cell, return_sequences=True, return_state=self.sums_within and cell is levels[0])
+            for cell in levels
+        ]
         self.begin_token, self.tied, self.seed = begin, tied, seed
         self.dropout = arguments.within("Decoder", "dropout", dropout, 0, 1)
         self.guessing = arguments.within("Decoder", "guessing", guessing, 0, 1)
-        self.reads_within = isinstance(levels[0], AttentionCell)
         self.attends = self.reads_within or attention is not None
         if attention is not None and (
             self.reads_within or not isinstance(attention, Attention) or attention.feeds_back
@@ -144,35 +164,82 @@ class Decoder(Extensible, keras.layers.Layer):
 
     def call(self, targets, summary, memory=None, mask=None, logits=False, training=False):
         check(targets)
-        first = ops.full_like(targets[:, :1], self.begin_token)
-        tokens = ops.maximum(targets, 0)
+        shape, several = ops.shape(targets), targets.shape[1] if len(targets.shape) == 3 else None
+        tokens = ops.reshape(ops.maximum(targets, 0), (-1, shape[-1]))
+        first = ops.full_like(tokens[:, :1], self.begin_token)
         told = ops.concatenate([first, tokens[:, :-1]], axis=1)
         if training and self.guessing:
-            guessed = [ops.argmax(self.logits(t), axis=-1) for t in self.written(told, summary, memory, mask)]
-            guessed = ops.concatenate([first, ops.cast(ops.concatenate(guessed)[:, :-1], told.dtype)], axis=1)
+            parts, _ = self.written(told, None, several, summary, memory, mask)
+            guessed = [ops.argmax(self.logits(t), axis=-1) for t in parts]
+            guessed = ops.reshape(ops.concatenate(guessed), ops.shape(told))
+            guessed = ops.concatenate([first, ops.cast(guessed[:, :-1], told.dtype)], axis=1)
             drawn = keras.random.uniform(ops.shape(told), seed=self.guess_generator)
             told = ops.where(drawn < self.guessing, guessed, told)
-        parts = self.written(told, summary, memory, mask, training)
+        real = ops.reshape(targets >= 0, ops.shape(tokens)) if self.spread and self.attends and training else None
+        parts, totals = self.written(told, real, several, summary, memory, mask, training)
         if logits:
-            return ops.concatenate([self.logits(t) for t in parts])
-        parts = list(zip(parts, backend.portions(tokens), strict=True))
-        return token_scores(parts, *self.output_layer(self.compute_dtype))
+            return ops.reshape(ops.concatenate([self.logits(t) for t in parts]), (*shape, self.vocabulary))
+        parts = list(zip(parts, backend.portions(by_source(tokens, several)), strict=True))
+        scores = ops.reshape(token_scores(parts, *self.output_layer(self.compute_dtype)), (*shape, len(SCORES)))
+        return scores if totals is None else self.punished(scores, totals, mask, several)
 
-    def written(self, told, summary, memory, mask, training=False):
-        """t at all timesteps, from the tokens fed before each: a list of portions of the batch."""
+    def punished(self, scores, totals, mask, several):
+        """`scores` with the penalty of each target's attention taken from the log p of its first token.
+
+        `totals` has a row for each target: the sums of the weights over its timesteps.
+        """
+        missed = ops.square(1 - ops.cast(totals, scores.dtype))
+        if mask is not None:
+            real = ops.cast(mask, scores.dtype)
+            missed *= ops.repeat(real, several, axis=0) if several else real
+        penalty = ops.reshape(self.spread * ops.sum(missed, axis=-1), (*ops.shape(scores)[:-2], 1))
+        log_p = ops.concatenate([scores[..., :1, 0] - penalty, scores[..., 1:, 0]], axis=-1)
+        return ops.concatenate([ops.expand_dims(log_p, -1), scores[..., 1:]], axis=-1)
+
+    def written(self, told, real, several, summary, memory, mask, training=False):
+        """t at all timesteps, from the tokens fed before each.
+
+        `told` has a row for each target. `real`, of the same shape, is False at padding; None: the totals are not
+        needed.
+
+        Returns:
+            A list of t of portions of the batch, where the timesteps of the `several` targets of a source follow each
+            other; and the sums of the attention's weights over the real timesteps of each target, or None.
+        """
         y = self.drop_told(self.embed(told), training=training)
         output = y
-        for level, carry in zip(self.levels, self.first_carries(summary), strict=True):
-            constants = with_mask(memory, mask) if level is self.levels[0] and self.reads_within else None
-            output = level(output, initial_state=carry, constants=constants, training=training)
+        carries = self.first_carries(summary)
+        if several:
+            carries = [
+                [ops.repeat(x, several, axis=0) for x in carry] for carry in self.begin(summary, memory, mask)[0]
+            ]
+        totals = None
+        for level, carry in zip(self.levels, carries, strict=True):
+            within = level is self.levels[0] and self.reads_within
+            constants = with_mask(memory, mask) if within else None
+            masked = real if within and self.sums_within else None
+            output = level(output, initial_state=carry, mask=masked, constants=constants, training=training)
+            if level.return_state:
+                output, *state = output
+                totals = state[-2] if real is not None else None
+        output, y = by_source(output, several), by_source(y, several)
         given = [output, y, *([] if self.attention is None else with_mask(memory, mask))]
-        return [self.above(*portion, training=training) for portion in zip(*map(backend.portions, given), strict=True)]
+        found = [self.above(*portion, training=training) for portion in zip(*map(backend.portions, given), strict=True)]
+        if self.attention is not None and real is not None:
+            weights = ops.concatenate(
+                [weights for _, weights in found]
+            )  # (batch, [several *] timesteps, source timesteps)
+            weights = ops.reshape(weights, (*ops.shape(real), -1))
+            totals = ops.sum(ops.where(ops.expand_dims(real, -1), weights, ops.cast(0, weights.dtype)), axis=1)
+        return [t for t, _ in found], totals
 
     def above(self, output, y, *memory, training):
-        """The deep output, for some of the sentences."""
+        """The deep output and the weights of the attention above the levels, or None, for some of the sentences."""
+        weights = None
         if memory:
-            output = ops.concatenate([output, self.attention(output, *memory)], axis=-1)
-        return self.deep_output(output, y, training)
+            context, weights = self.attention(output, *memory, return_attention_scores=True)
+            output = ops.concatenate([output, context], axis=-1)
+        return self.deep_output(output, y, training), weights
 
     def first_carries(self, summary):
         return [[dense(summary) for dense in level] for level in self.firsts]
@@ -230,7 +297,7 @@ class Decoder(Extensible, keras.layers.Layer):
         return keras.KerasTensor((*targets.shape, width), dtype)
 
     def get_config(self):
-        names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "seed")
+        names = ("vocabulary", "embedding", "tied", "dropout", "guessing", "spread", "seed")
         cells = [keras.saving.serialize_keras_object(level.cell) for level in self.levels]
         own = {"levels": cells, "begin": self.begin_token, **{name: getattr(self, name) for name in names}}
         attention = self.attention and keras.saving.serialize_keras_object(self.attention)
@@ -245,11 +312,21 @@ class Decoder(Extensible, keras.layers.Layer):
 
 def check(targets):
     dtype = keras.backend.standardize_dtype(targets.dtype)
-    if len(targets.shape) != 2 or dtype in ("float16", "bfloat16"):
+    right = len(targets.shape) == 2 or (len(targets.shape) == 3 and targets.shape[1])
+    if not right or dtype in ("float16", "bfloat16"):
         raise ValueError(
-            "Decoder: `targets` must be integers (batch, timesteps); a layer with a 16-bit dtype rounds floats, so a "
-            f"keras.Input of tokens needs dtype='int32'. Received: targets.shape={tuple(targets.shape)}, dtype={dtype}."
+            "Decoder: `targets` must be integers (batch, timesteps), or (batch, several, timesteps), `several` static; "
+            "a layer with a 16-bit dtype rounds floats, so a keras.Input of tokens needs dtype='int32'. "
+            f"Received: targets.shape={tuple(targets.shape)}, dtype={dtype}."
         )
+
+
+def by_source(rows, several):
+    """`(batch * several, timesteps, ...)` -> `(batch, several * timesteps, ...)`; unchanged if `several` is None."""
+    if several is None:
+        return rows
+    _, timesteps, *features = ops.shape(rows)
+    return ops.reshape(rows, (-1, several * timesteps, *features))
 
 
 def with_mask(memory, mask):

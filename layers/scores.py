@@ -86,9 +86,9 @@ class TokenCrossentropy(keras.losses.Loss):
 
     Call arguments:
         targets: `(batch, timesteps)` or `(batch, timesteps, 1)` tokens, the same that the `Decoder` was called with,
-            not shifted; negative ones are padding.
-        scores: `(batch, timesteps, 4)`, the output of a `Decoder`.
-        sample_weight: Weights of the loss, `(batch,)` or, for each token, `(batch, timesteps)`.
+            not shifted; negative ones are padding. Or several targets for each example, `(batch, several, timesteps)`.
+        scores: `(batch, timesteps, 4)`, the output of a `Decoder`; `(batch, several, timesteps, 4)`.
+        sample_weight: Weights of the loss, `(batch,)` or, for each token, of the shape of the targets.
 
     Returns:
         A scalar, in nats a token: divided by the number of real tokens, whatever their weights, as in Keras's losses.
@@ -129,22 +129,23 @@ def compared(targets, scores, name):
     """Scores and targets, which must be of the same tokens.
 
     Returns:
-        log p, mean log p and right, `(batch, timesteps)`; and, of the same shape, 1 at real tokens, 0 at padding and
-        NaN where a target is not the token scored.
+        log p, mean log p and right, of the shape of the targets; and, of the same shape, 1 at real tokens, 0 at padding
+        and NaN where a target is not the token scored.
     """
     scores, targets = ops.convert_to_tensor(scores), ops.convert_to_tensor(targets)
-    if len(scores.shape) != 3 or scores.shape[-1] != len(SCORES):
+    if len(scores.shape) not in (3, 4) or scores.shape[-1] != len(SCORES):
         raise ValueError(
-            f"{name}: expected the scores (batch, timesteps, {len(SCORES)}) that a Decoder gives when called without "
-            f"logits=True. Received: shape {tuple(scores.shape)}."
+            f"{name}: expected the scores (batch, [several,] timesteps, {len(SCORES)}) that a Decoder returns "
+            f"without logits. Received: shape {tuple(scores.shape)}."
         )
     log_p, mean_log_p, right, token = (scores[..., place] for place in range(len(SCORES)))
     expected, received = tuple(token.shape), tuple(targets.shape)
     fits = all(None in pair or pair[0] == pair[1] for pair in zip((*expected, 1), received, strict=False))
-    if len(received) not in (2, 3) or not fits:
+    if len(received) not in (len(expected), len(expected) + 1) or not fits:
         raise ValueError(
             f"{name}: `targets` must be the tokens that the Decoder was called with, integers (batch, timesteps) or "
-            f"(batch, timesteps, 1), not one-hot. Received: targets.shape={received} and scores of {expected} tokens."
+            f"(batch, several, timesteps), perhaps with a last axis of 1, not one-hot. Received: "
+            f"targets.shape={received} and scores of {expected} tokens."
         )
     targets = ops.reshape(targets, ops.shape(token))
     padding = targets < 0
@@ -163,6 +164,8 @@ def weighted(real, sample_weight):
     if sample_weight is None:
         return real
     weights = ops.cast(sample_weight, "float32")
-    if len(weights.shape) == 3:  # (batch, timesteps, 1)
-        weights = ops.reshape(weights, ops.shape(real))
-    return real * (ops.expand_dims(weights, -1) if len(weights.shape) == 1 else weights)
+    if len(weights.shape) > len(real.shape):  # (batch, timesteps, 1)
+        return real * ops.squeeze(weights, -1)
+    for _ in range(len(real.shape) - len(weights.shape)):
+        weights = ops.expand_dims(weights, -1)
+    return real * weights

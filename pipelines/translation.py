@@ -15,7 +15,7 @@ writes a SavedModel from strings to strings with scores and alignments, with the
 import dataclasses
 import functools
 import math
-from typing import ClassVar, Literal
+from typing import ClassVar
 
 import keras
 import tensorflow as tf
@@ -26,36 +26,18 @@ from data.files import InputError
 from data.sets import bitext
 from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
 from data.transforms.words import visible
-from layers import (
-    CELLS,
-    AdditiveAttention,
-    AttentionCell,
-    Decoder,
-    MultiplicativeAttention,
-    TokenAccuracy,
-    TokenCrossentropy,
-)
-from layers.decode import beam_search
+from layers import TokenAccuracy, TokenCrossentropy
 from pipelines.engine import inputs
 from pipelines.engine.command import main
-from pipelines.engine.loading import splits_of
-from pipelines.engine.settings import Network, Predict
+from pipelines.engine.decoding import Search, Written
+from pipelines.engine.loading import chosen_by_size, splits_of
 from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import translation as translating
 
-ATTENTIONS = {
-    "additive": AdditiveAttention,
-    "normalized": functools.partial(AdditiveAttention, normalized=True),
-    "dot": lambda units: MultiplicativeAttention("dot"),
-    "scaled": lambda units: MultiplicativeAttention("scaled"),
-    "general": lambda units: MultiplicativeAttention("general"),
-    "local": lambda units: MultiplicativeAttention("general", window=5),
-}
-
 
 @dataclasses.dataclass
-class Config(Network):
+class Config(Written):
     source: str = "0"
     """language to translate: end of a parallel file's name, column of a table, or language of a public set"""
     target: str = "1"
@@ -64,54 +46,10 @@ class Config(Network):
     """pieces of words in a vocabulary; else by the number of pairs"""
     joint: bool = True
     """whether both languages share one vocabulary, and their pieces one vector"""
-    max_length: int = 80
-    """pieces read of a sentence, and written; longer ones are cut"""
-    attention: Literal["additive", "normalized", "dot", "scaled", "general", "local", "none"] = "additive"
-    """how the decoder attends to the source; none: it gets only its initial state from it"""
-    feeding: Literal["context", "attentional", "none"] = "context"
-    """what attention feeds to the decoder's cell: the context for the previous state (Bahdanau), the attentional output
-    of the previous timestep (Luong), or none: faster, as attention runs after the decoder's recurrent levels"""
-    decoder_depth: int = 1
-    """recurrent levels of the decoder"""
     reverse: bool = False
     """whether the source is read from its end"""
-    tied: bool = True
-    """whether the decoder's input and output vectors are the same"""
-    dropout: float | None = None
-    """share of the features dropped; else by the number of pairs"""
-    smoothing: float = 0.1
-    """share of the target spread over all pieces"""
-    guessing: float = 0.0
-    """share of the pieces fed to the decoder in training that are its own guesses"""
-    beam: int = 5
-    """width of the beam search, which returns so many translations; 1: greedy search"""
-    length_penalty: float = 1.0
-    """how much long translations are favoured: alpha of Wu et al. 2016; 0: by probability alone"""
-    coverage_penalty: float = 0.0
-    """penalty for source pieces without attention: beta of Wu et al. 2016"""
-    no_repeat: int = 0
-    """length of sequences of pieces that a translation may not repeat; 0: no limit"""
-    # Shared settings with other defaults for translation.
-    cell: Literal[tuple(CELLS)] = "gru"
-    """recurrent cell"""
-    units: int | None = None
-    """width of the carry, in each direction; else by the number of pairs"""
-    embedding: int | None = None
-    """width of a piece's vector; else by the number of pairs"""
-    epochs: int | None = None
-    """passes over the training data; else by the number of pairs"""
-    learning_rate: float | None = None
-    """largest learning rate of Adam's schedule; else by the number of pairs"""
 
-    RANGES: ClassVar = {
-        "vocabulary": (260, None),
-        "max_length": (1, 10_000),
-        "decoder_depth": (1, 20),
-        **dict.fromkeys(("dropout", "smoothing", "guessing"), (0, 0.99)),
-        "beam": (1, 100),
-        **dict.fromkeys(("length_penalty", "coverage_penalty"), (0, 10)),
-        "no_repeat": (0, 100),
-    }
+    RANGES: ClassVar = {"vocabulary": (260, None)}
     HELP: ClassVar = {
         "data": ("source", "target"),
         "network": ("vocabulary", "max_length", "attention", "dropout", "beam"),
@@ -128,25 +66,7 @@ CHOSEN = {
 
 def choose(config, splits):
     """The configuration with the settings that were not given set by the number of training pairs."""
-    pairs = batching.count(splits["train"])
-    chosen = CHOSEN[max(least for least in CHOSEN if least <= pairs)]
-    chosen = {name: value for name, value in chosen.items() if getattr(config, name) is None}
-    if chosen:
-        said = ", ".join(f"{name.replace('_', ' ')} {value:,}" for name, value in chosen.items())
-        say(f"{said}: for {pairs:,} pairs")
-    return dataclasses.replace(config, **chosen)
-
-
-@dataclasses.dataclass
-class Search(Predict):
-    """Translations of texts."""
-
-    beam: int | None = None
-    """width of the beam search, instead of the run's"""
-    length_penalty: float | None = None
-    """how much long translations are favoured, instead of the run's"""
-    no_repeat: int | None = None
-    """length of sequences that may not repeat, instead of the run's"""
+    return chosen_by_size(config, CHOSEN, batching.count(splits["train"]), "pairs")
 
 
 def load(config):
@@ -196,18 +116,7 @@ def build(config, vocabularies):
     read = Subwords(vocabularies["source"])
     write = read if config.joint else Subwords(vocabularies["target"])
 
-    decoder = Decoder(
-        write.size,
-        levels(config),
-        config.embedding,
-        attention=attention(config) if config.feeding == "none" else None,
-        begin=BEGIN,
-        tied=config.tied,
-        dropout=config.dropout,
-        guessing=config.guessing,
-        seed=seed,
-        name="decoder",
-    )
+    decoder = config.decoder(write.size, BEGIN)
     ids = keras.Input([None], dtype="int64", name="source")  # (batch, timesteps)
     is_piece = ops.not_equal(ids, PADDING)
     shared = config.joint and config.tied
@@ -219,10 +128,8 @@ def build(config, vocabularies):
     half = x.shape[-1] // 2
     summary = ops.concatenate([x[:, -1, :half], x[:, 0, half:]], -1) if config.bidirectional else x[:, -1]
     memory = keras.layers.Dropout(config.dropout, seed=seed + 3)(x)
-    if config.attention in ("dot", "scaled"):  # the memory must be as wide as the decoder's output
-        lowest = decoder.levels[0].cell  # all levels have the same width
-        asking = lowest.cell if decoder.reads_within else lowest
-        memory = keras.layers.Dense(asking.output_size, use_bias=False)(memory)
+    if width := config.memory_width(decoder):
+        memory = keras.layers.Dense(width, use_bias=False)(memory)
     encoder = keras.Model(ids, [summary, memory, is_piece])
 
     targets = keras.Input([None], dtype="int64", name="target")  # (batch, timesteps)
@@ -242,22 +149,6 @@ def build(config, vocabularies):
             search=lambda ids: searched(config, encoder, decoder, ids),
         ),
     )
-
-
-def levels(config):
-    """The decoder's cells, the lowest first; if attention is fed to the decoder, the lowest attends."""
-    cells = [
-        CELLS[config.cell](config.units, recurrent_dropout=config.recurrent_dropout, seed=config.seed + 100 + level)
-        for level in range(config.decoder_depth)
-    ]
-    if config.attention != "none" and config.feeding != "none":
-        cells[0] = AttentionCell(cells[0], attention(config), input_feeding=config.feeding == "attentional")
-    return cells
-
-
-def attention(config):
-    """The decoder's attention, or None."""
-    return None if config.attention == "none" else ATTENTIONS[config.attention](config.units)
 
 
 class Prepare(tf.Module):
@@ -285,25 +176,11 @@ def ended(ids, max_length):
 
 
 def searched(config, encoder, decoder, ids):
-    """The best translations of prepared texts: the fields of `layers.decode.beam_search`'s result, and the ids."""
+    """The best translations of prepared texts: the fields of `layers.decode.Decoded`, and the ids."""
     summary, memory, mask = encoder(ids, training=False)
-    carry, constants = decoder.begin(summary, memory, mask)
     lengths = tf.reduce_sum(tf.cast(mask, "int32"), axis=1)
-    found = beam_search(
-        lambda tokens, carry: decoder.step(tokens, carry, constants),
-        carry,
-        begin=BEGIN,
-        end=END,
-        width=config.beam,
-        best=config.beam,
-        max_length=tf.minimum(2 * lengths + 10, config.max_length),
-        length_penalty=config.length_penalty,
-        coverage_penalty=config.coverage_penalty if decoder.attends else 0.0,
-        source_mask=mask if decoder.attends else None,
-        no_repeat_ngram=config.no_repeat,
-        padding=PADDING,
-    )
-    return {"source": ids, **{name: value for name, value in found._asdict().items() if value is not None}}
+    most = tf.minimum(2 * lengths + 10, config.max_length)
+    return {"source": ids, **config.searched(decoder, summary, memory, mask, most, end=END, padding=PADDING)}
 
 
 def answer(read, write, found):

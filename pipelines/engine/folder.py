@@ -14,7 +14,7 @@ from data.files import InputError
 
 CONFIG, VOCABULARIES, WEIGHTS = "config.json", "vocabularies.json", "model.weights.h5"
 CHECKPOINT, METRICS, HISTORY = "checkpoint.npz", "metrics.json", "history.csv"
-PREPARED, TENSORBOARD = "prepared", "tensorboard"  # folders
+PREPARED, STAGES, TENSORBOARD = "prepared", "stages", "tensorboard"  # folders
 
 
 class RunFolder:
@@ -90,8 +90,9 @@ class RunFolder:
             raise InputError(self, f"expected a place to write the run, received {parent}, which cannot be written.")
 
     def finish(self):
-        """Deletes what a complete run does not need: its checkpoint, its prepared data and the run that it replaces."""
-        (self.path / CHECKPOINT).unlink(missing_ok=True)
+        """Deletes what a complete run does not need: checkpoints, prepared data and the run that it replaces."""
+        for checkpoint in (self.path / CHECKPOINT, *self.path.glob(f"{STAGES}/*/{CHECKPOINT}")):
+            checkpoint.unlink(missing_ok=True)
         shutil.rmtree(self.path / PREPARED, ignore_errors=True)
         if self.previous.exists():
             shutil.rmtree(self.previous)

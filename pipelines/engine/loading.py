@@ -1,5 +1,7 @@
 """Functions that the tasks' `load` and `adapt` share: splits of a configuration, weights set before training."""
 
+import dataclasses
+
 import numpy as np
 
 from data import batching
@@ -38,6 +40,25 @@ def splits_of(config, source, check, load, public=None):
     if "validation" not in splits:
         splits["train"], splits["validation"] = batching.held_out(splits["train"], share=0.1, seed=config.seed)
     return splits
+
+
+def chosen_by_size(config, table, size, noun):
+    """The configuration with the settings that are None set by the number of training examples; says which ones.
+
+    Args:
+        config: A `Training`.
+        table: Dictionary from the least number of examples to name -> value of settings.
+        size, noun: The number of training examples, and what they are called.
+    """
+    chosen = table[max(least for least in table if least <= size)]
+    chosen = {name: value for name, value in chosen.items() if getattr(config, name) is None}
+    if chosen:
+        said = ", ".join(
+            f"{name.replace('_', ' ')} {value:,}" if isinstance(value, int | float) else f"{name} {value}"
+            for name, value in chosen.items()
+        )
+        say(f"{said}: for {size:,} {noun}")
+    return dataclasses.replace(config, **chosen)
 
 
 def use_vectors(embedding, config, words):

@@ -37,6 +37,8 @@ class Extras:
         tokens: Maps raw inputs to ragged strings, one for each timestep of the features, for pictures of them.
         constants: Name -> strings that the exported model returns too, such as the labels.
         known: Facts about the training data that the evaluation needs.
+        features: Name of the features, if stages of training have different ones; stages with the same name share the
+            prepared examples.
     """
 
     teacher_forcing: Callable | None = None
@@ -46,6 +48,7 @@ class Extras:
     tokens: Callable | None = None
     constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     known: dict = dataclasses.field(default_factory=dict)
+    features: str = ""
 
 
 @dataclasses.dataclass
@@ -159,6 +162,9 @@ class Task:
     Optional attributes:
         choose: `(config, splits) -> config`: sets the settings that depend on the data, those that are None, and logs
             them in one line.
+        stages: `config -> {name: config}`, the stages of training in their order, such as fine-tuning after training.
+            Each begins with the weights of the one before, layer by layer where names are the same; the network of the
+            last one is the run's.
         predict: A dataclass that extends `settings.Predict` by flags of this task; a flag with the name of a setting
             replaces that setting of the run.
         inputs: `(flags, config)` -> iterator of (name or None, raw input): the inputs of `predict`. See `inputs.py`.
@@ -176,6 +182,7 @@ class Task:
     evaluation: types.ModuleType
     labelled: Callable
     choose: Callable | None = None
+    stages: Callable | None = None
     predict: type = Predict
     inputs: Callable = inputs.texts
     groups: Callable | None = None

@@ -1,15 +1,17 @@
 """The verbs of all tasks: train, evaluate, predict and export are functions over a task's record."""
 
+import contextlib
 import dataclasses
 import itertools
 import pathlib
 
 import keras
+import numpy as np
 
 from data import batching
 from data.files import InputError
 from pipelines.engine import exporting, folds
-from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, VOCABULARIES, WEIGHTS, RunFolder
+from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, STAGES, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.engine.optimizer import optimizer
 from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
 
@@ -41,21 +43,21 @@ def train(task, config, splits=None):
         if not some(splits[split]):
             raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
     divided = folds.divided(task, config, splits) if config.folds else None
-    parts = assembled(task, config, vocabularies)
-    with folder.begun(config, vocabularies, resumed):
-        data = prepared(parts, splits, config, folder, resumed)
-        say(", ".join(f"{split}: {len(found):,} examples" for split, found in data.items()))
-        say(f"{parts.model.count_params():,} weights to learn; the run will be in {folder}")
-        # On a CPU the loop is faster in the plain graph than under XLA, and is not compiled for each shape.
-        steps = config.epochs * -(-len(data["train"]) // config.batch_size)
-        parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
-        if parts.extras.adapt and not folder.has(CHECKPOINT):
-            parts.extras.adapt(in_order(data["train"], parts.extras.teacher_forcing))
-    history = fit(parts, config, folder, data["train"], data["validation"])
+    stages = task.stages(config) if task.stages else {"": config}
+    *earlier, last = stages
+    evaluation, parts, data, found, seconds = task.evaluation, None, {}, {}, 0.0
+    for name, stage in stages.items():
+        place = folder if name == last else RunFolder(folder / STAGES / name)
+        with contextlib.nullcontext() if parts else folder.begun(config, vocabularies, resumed):
+            parts, data = begun(task, stage, vocabularies, (parts, data), splits, folder, place, resumed)
+        history = fit(parts, stage, place, data["train"], data["validation"])
+        seconds += sum(row["seconds"] for row in history)
+        if name in earlier:
+            found[name] = evaluation.evaluate(parts, data["validation"], splits["validation"])
 
-    evaluation = task.evaluation
-    metrics = {"seconds_training": round(sum(row["seconds"] for row in history), 1), "epochs": len(history)}
+    metrics = {"seconds_training": round(seconds, 1), "epochs": len(history)}
     metrics |= {split: evaluation.evaluate(parts, data[split], splits[split]) for split in data if split != "train"}
+    metrics |= {"stages": found} if found else {}
     if config.baselines:
         metrics["baselines"] = evaluation.baselines(parts, splits)
     if config.folds:
@@ -69,19 +71,61 @@ def train(task, config, splits=None):
     return metrics
 
 
+def begun(task, config, vocabularies, before, splits, folder, place, resumed):
+    """The parts and the prepared examples of a stage of training, ready for `fit`.
+
+    Args:
+        task, config, vocabularies: The task, and the configuration of this stage.
+        before: `(parts, data)` of the stage before, `(None, {})` if there is none.
+        splits: Raw examples by split.
+        folder, place: The folder of the run, and that of the stage.
+        resumed: Whether the run was begun before.
+    """
+    earlier, data = before
+    repeatable(config.seed)
+    parts = assembled(task, config, vocabularies)
+    if earlier is None or parts.extras.features != earlier.extras.features:
+        data = prepared(parts, splits, config, folder / PREPARED / parts.extras.features, resumed)
+        say(", ".join(f"{split}: {len(found):,} examples" for split, found in data.items()))
+    place.path.mkdir(parents=True, exist_ok=True)
+    say(f"{trainable(parts.model):,} weights to learn; the run will be in {place}")
+    # On a CPU the loop is faster in the plain graph than under XLA, and is not compiled for each shape.
+    steps = config.epochs * -(-len(data["train"]) // config.batch_size)
+    parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
+    if not place.has(CHECKPOINT):
+        if earlier:
+            carry_over(earlier.model, parts.model)
+        if parts.extras.adapt:
+            parts.extras.adapt(in_order(data["train"], parts.extras.teacher_forcing))
+    return parts, data
+
+
+def trainable(model):
+    """The number of weights that training changes."""
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_weights)
+
+
+def carry_over(before, model):
+    """Sets the weights of the layers that a model has in common, by name, with the model of the stage before."""
+    trained = {layer.name: layer for layer in before.layers}
+    for layer in model.layers:
+        if layer.weights and layer.name in trained:
+            layer.set_weights(trained[layer.name].get_weights())
+
+
 def some(examples):
     """Whether there is at least one example."""
     return next(iter(examples.take(1)), None) is not None
 
 
 def prepared(parts, splits, config, folder, resumed):
-    """The prepared examples of each split, in memory or, if they are too large for it, in the run's folder."""
+    """The prepared examples of each split, in memory or, if they are too large for it, in files in `folder`."""
     limit = int(config.memory * 2**30)
     if resumed:  # files that the run wrote before may be used again, without reading a split
         made = ((split, batching.prepared(examples, *parts.once)) for split, examples in splits.items())
     else:
         made = batching.prepared_splits(splits, *parts.once)
-    return {split: batching.cached(chunks, limit, folder / PREPARED, name=split) for split, chunks in made}
+    return {split: batching.cached(chunks, limit, folder, name=split) for split, chunks in made}
 
 
 def evaluate(task, run, data, **settings):

@@ -1,0 +1,72 @@
+"""Self-critical training: a network that writes is rewarded for samples that are better than its greedy answers."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from data.examples import NO_TARGET
+
+
+class SelfCritical(keras.Model):
+    r"""A model that `fit` trains on a reward, which need not have a gradient, instead of on the targets' likelihood.
+
+        ∇ loss = -(r(w) - r(ŵ)) ∇ log p(w)        w: drawn from p; ŵ: the greedy answer, the baseline
+
+    The loss is divided by the number of tokens drawn. The metric `reward` is the mean reward of the greedy answers.
+    Build the network without dropout and without label smoothing for this stage.
+
+    Source: S. Rennie et al., "Self-critical Sequence Training for Image Captioning", 2017, arXiv:1612.00563, equations
+    7 to 9.
+
+    Args:
+        inputs: The inputs of a functional model, `[features, targets]`; targets are `(batch, several, timesteps)`
+            tokens, padded with negative numbers.
+        outputs: The scores that a `layers.Decoder` returns for the targets.
+        draw: Maps features to tokens drawn at random, `(batch, several, timesteps)`; graph operations only.
+        write: Maps features to the greedy answers, `(batch, timesteps)`; graph operations only.
+        reward: Maps NumPy arrays of tokens `(n, timesteps)` and of the targets `(n, several, timesteps)` to `(n,)`.
+    """
+
+    def __init__(self, inputs, outputs, draw, write, reward, **kwargs):
+        super().__init__(inputs=inputs, outputs=outputs, **kwargs)
+        self.draw, self.write, self.reward = draw, write, reward
+        self.mean_reward = keras.metrics.Mean("reward")
+
+    def train_step(self, data):
+        (features, references), _ = data
+        drawn = tf.stop_gradient(self.draw(features))
+        several = drawn.shape[1]
+        baseline = self.rewards(self.write(features), references)
+        flat = tf.reshape(drawn, [-1, tf.shape(drawn)[-1]])
+        rewards = tf.reshape(self.rewards(flat, tf.repeat(references, several, axis=0)), [-1, several])
+        with tf.GradientTape() as tape:
+            scores = self((features, drawn), training=True)
+            loss = self.compute_loss(None, drawn, scores, sample_weight=rewards - baseline[:, None])
+            scaled = self.optimizer.scale_loss(loss)
+        self.optimizer.apply(tape.gradient(scaled, self.trainable_variables), self.trainable_variables)
+        self._loss_tracker.update_state(loss, sample_weight=tf.shape(references)[0])
+        self.mean_reward.update_state(baseline)
+        return self.get_metrics_result()
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        features, references = x
+        self.mean_reward.update_state(self.rewards(self.write(features), references))
+        return self.get_metrics_result()
+
+    def rewards(self, tokens, references):
+        """`(n, timesteps)` tokens and `(n, several, timesteps)` targets to `(n,)` float32."""
+        given = [ops.cast(tokens, "int64"), ops.cast(references, "int64")]
+        found = tf.numpy_function(lambda *arrays: self.reward(*arrays).astype(np.float32), given, tf.float32)
+        return tf.ensure_shape(found, [None])
+
+
+def ended(found, end):
+    """Tokens of `layers.decode.Decoded` as targets: `end` after the last unless the sequence was cut, then padding.
+
+    Returns:
+        `(rows, timesteps)` of the best sequence of each row.
+    """
+    tokens, length = found.tokens[:, 0], found.lengths[:, 0, None]
+    place = tf.range(tf.shape(tokens)[1])
+    return tf.where(place < length, tokens, tf.where(place == length, end, NO_TARGET))
