@@ -192,7 +192,7 @@ def _shaded(rng, colour):
 def _centres(rng, place, radii):
     """(x, y) of each shape of a group: along an edge of the image, or around its middle."""
     if place == "middle":
-        x, y, turn = (PIXELS / 2 + rng.uniform(-4, 4) for _ in range(3))
+        x, y = (PIXELS / 2 + rng.uniform(-4, 4) for _ in range(2))
         # Of shapes on a circle, two neighbours are `2 sin(π / count)` radii of the circle apart.
         apart = (2 * max(radii) + _BORDER) / (2 * math.sin(math.pi / len(radii))) if len(radii) > 1 else 0.0
         turn = rng.uniform(0, 2 * math.pi)
