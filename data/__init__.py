@@ -6,7 +6,7 @@ The modules of `data.sets` and `data.transforms` can be imported by their own na
 import importlib
 
 _FOLDERS = {
-    "sets": ("bitext", "entities", "promoters", "reviews", "sequences"),
+    "sets": ("bitext", "captions", "entities", "promoters", "reviews", "scenes", "sequences"),
     "transforms": ("dna", "labels", "normal_form", "numbers", "spelling", "subwords", "tags", "words"),
 }
 

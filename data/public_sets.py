@@ -78,14 +78,39 @@ class Public:
         """Translation"""
         return isinstance(value, self.kinds.Translation)
 
-    def examples(self, split):
-        """A `tf.data.Dataset` of the examples of one of `splits`, in a fixed order."""
+    def is_image(self, value):
+        """Image"""
+        return isinstance(value, self.kinds.Image)
+
+    def is_captions(self, value):
+        """Text, Sequence(Text) or Sequence(dictionary with Text)"""
+        value = value.feature if isinstance(value, self.kinds.Sequence) else value
+        return self._is_string(value) or bool(self.key_of_captions(value))
+
+    def key_of_captions(self, value):
+        """Which value of a dictionary, or of a sequence of dictionaries, is the caption; "" if it is no dictionary."""
+        value = value.feature if isinstance(value, self.kinds.Sequence) else value
+        if not isinstance(value, self.kinds.FeaturesDict):
+            return ""
+        return next((key for key in ("text", "caption", "raw") if key in value and self._is_string(value[key])), "")
+
+    def _is_string(self, value):
+        return isinstance(value, self.kinds.Text) or (value.shape == () and value.np_dtype in (str, object))
+
+    def examples(self, split, encoded=""):
+        """A `tf.data.Dataset` of the examples of one of `splits`, in a fixed order.
+
+        Args:
+            split: One of `splits`.
+            encoded: Name of a feature that is not decoded: the bytes of an image's file; "" decodes all.
+        """
         import tensorflow_datasets as tfds
 
         if split not in self.splits:
             raise InputError(self.name, f"expected one of the splits {', '.join(self.splits)}, received {split!r}.")
         in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
-        return self.builder.as_dataset(self.splits[split], shuffle_files=False, read_config=in_order)
+        decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
+        return self.builder.as_dataset(self.splits[split], shuffle_files=False, read_config=in_order, decoders=decoders)
 
 
 def _first_line(error):

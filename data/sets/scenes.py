@@ -1,0 +1,513 @@
+"""The built-in images: drawn scenes of coloured shapes, with true captions and a judge of any caption.
+
+A scene has one group of equal shapes, which is somewhere in the picture, or two groups, one left of or above the other.
+Its captions are written by the templates in `_TEMPLATES`, and `is_true` reads captions by the same templates.
+
+A caption's noun phrase, such as "two blue squares", means all shapes of the scene that it fits, so it is true if
+exactly two of them are blue squares.
+"""
+
+import functools
+import math
+import random
+import re
+import struct
+import zlib
+from typing import NamedTuple
+
+import numpy as np
+
+SIZES = {"train": 10_000, "validation": 500, "test": 500}  # scenes
+PIXELS = 64  # height and width of an image
+CAPTIONS = 5  # for each scene
+COUNTS = {1: "a", 2: "two", 3: "three"}
+RADII = {"small": (5.0, 6.0), "large": (9.0, 10.0)}  # pixels, the least and the largest
+COLOURS = {
+    "red": (214, 39, 40),
+    "orange": (250, 140, 20),
+    "yellow": (238, 216, 40),
+    "green": (40, 160, 60),
+    "blue": (45, 85, 215),
+    "purple": (145, 60, 180),
+}
+SHAPES = {name: f"{name}s" for name in ("circle", "square", "triangle", "diamond", "star")} | {"cross": "crosses"}
+PLACES = {
+    "left": "on the left",
+    "right": "on the right",
+    "top": "at the top",
+    "bottom": "at the bottom",
+    "middle": "in the middle",
+}
+# How a group in the first place lies to a group in the second; the first spelling of each is the shorter.
+RELATIONS = {
+    ("left", "right"): ("left of", "to the left of"),
+    ("right", "left"): ("right of", "to the right of"),
+    ("top", "bottom"): ("above",),
+    ("bottom", "top"): ("below",),
+}
+ALONE = 0.07  # share of the scenes with one group
+
+_BORDER = 1.0  # pixels between the shapes and the edge of the image, and between two shapes
+_NEAR = 20.0  # pixels from the edge of the image to the centre of a shape "on the left", at most
+_ASIDE = 6.0, 12.0  # how far a group may lie from the middle of its edge; two groups from one level with each other
+_TILT = 8.0  # degrees
+_AT_ONCE = 256  # scenes drawn together
+_SHADE = 14  # colours and background differ by so much from image to image, of 255
+
+
+class Group(NamedTuple):
+    """Shapes of a scene that are alike.
+
+    Attributes:
+        count: 1, 2 or 3.
+        size: "small" or "large".
+        colour: One of `COLOURS`.
+        shape: One of `SHAPES`.
+        place: One of `PLACES`.
+    """
+
+    count: int
+    size: str
+    colour: str
+    shape: str
+    place: str
+
+
+class Drawn(NamedTuple):
+    """One shape as it is drawn.
+
+    Attributes:
+        shape: One of `SHAPES`.
+        x, y: Its centre in pixels, from the upper left corner of the image.
+        radius: Radius in pixels of a circle that contains it.
+        tilt: Degrees, clockwise.
+        colour: Red, green and blue, 0 to 255.
+    """
+
+    shape: str
+    x: float
+    y: float
+    radius: float
+    tilt: float
+    colour: tuple
+
+
+class Scene(NamedTuple):
+    """What an image shows.
+
+    Attributes:
+        groups: One or two `Group`s; the first of two is on the left or at the top.
+        drawn: A `Drawn` for each shape.
+        background: Red, green and blue, 0 to 255.
+    """
+
+    groups: tuple
+    drawn: tuple
+    background: tuple
+
+    @property
+    def relation(self):
+        """How the first group lies to the second: "left of" or "above"; "" if there is one group."""
+        return RELATIONS[tuple(group.place for group in self.groups)][0] if len(self.groups) == 2 else ""
+
+
+def scenes(split, seed=0):
+    """The scenes of a split; no two scenes, within a split or in two, have the same groups.
+
+    Args:
+        split: "train" (10,000 scenes), "validation" (500) or "test" (500).
+        seed: Seed of the generator: another seed gives other scenes.
+
+    Returns:
+        A list of `Scene`s.
+
+    Raises:
+        ValueError: if there is no such split.
+
+    Example:
+        >>> [(group.count, group.size, group.colour, group.shape) for group in scenes("validation")[0].groups]
+        [(1, 'large', 'orange', 'cross'), (3, 'small', 'orange', 'circle')]
+    """
+    if split not in SIZES:
+        raise ValueError(f"`split` must be one of {', '.join(SIZES)}. Received: split={split!r}.")
+    return list(_made(seed)[split])
+
+
+@functools.lru_cache(maxsize=2)
+def _made(seed):
+    rng, seen, made = random.Random(seed), set(), {}
+    for split, size in SIZES.items():
+        made[split] = []
+        while len(made[split]) < size:
+            groups = _groups(rng)
+            if groups not in seen:
+                seen.add(groups)
+                made[split].append(_drawn(rng, groups))
+    return made
+
+
+def _groups(rng):
+    """The groups of a scene; two groups differ in more than their count."""
+    if rng.random() < ALONE:
+        return (_group(rng, rng.choice(list(PLACES))),)
+    places = rng.choice([("left", "right"), ("top", "bottom")])
+    while True:
+        one, other = (_group(rng, place) for place in places)
+        if one[1:4] != other[1:4]:
+            return one, other
+
+
+def _group(rng, place):
+    count, size = rng.choice(list(COUNTS)), rng.choice(list(RADII))
+    return Group(count, size, rng.choice(list(COLOURS)), rng.choice(list(SHAPES)), place)
+
+
+# Drawing.
+
+
+def _drawn(rng, groups):
+    """A scene of these groups, with all that is left to chance: where each shape is, its exact size and colour."""
+    while True:
+        radii = [[rng.uniform(*RADII[group.size]) for _ in range(group.count)] for group in groups]
+        centres = [_centres(rng, group.place, some) for group, some in zip(groups, radii, strict=True)]
+        # On the axis along which the groups do not differ, so that nobody would say "above" of a group on the left.
+        axis = 1 if groups[0].place in ("left", "right") else 0
+        middles = [math.fsum(centre[axis] for centre in some) / len(some) for some in centres]
+        if len(groups) == 2 and abs(middles[0] - middles[1]) < _ASIDE[1]:
+            break
+        if len(groups) == 1 and abs(middles[0] - PIXELS / 2) < _ASIDE[0]:
+            break
+    drawn = []
+    for group, some, places in zip(groups, radii, centres, strict=True):
+        colour = _shaded(rng, COLOURS[group.colour])
+        for radius, (x, y) in zip(some, places, strict=True):
+            drawn.append(Drawn(group.shape, x, y, radius, rng.uniform(-_TILT, _TILT), colour))
+    return Scene(groups, tuple(drawn), _shaded(rng, (225, 225, 225)))
+
+
+def _shaded(rng, colour):
+    return tuple(min(max(value + rng.randint(-_SHADE, _SHADE), 0), 255) for value in colour)
+
+
+def _centres(rng, place, radii):
+    """(x, y) of each shape of a group: along an edge of the image, or around its middle."""
+    if place == "middle":
+        x, y = (PIXELS / 2 + rng.uniform(-4, 4) for _ in range(2))
+        # Of shapes on a circle, two neighbours are `2 sin(π / count)` radii of the circle apart.
+        apart = (2 * max(radii) + _BORDER) / (2 * math.sin(math.pi / len(radii))) if len(radii) > 1 else 0.0
+        turn = rng.uniform(0, 2 * math.pi)
+        angles = [turn + 2 * math.pi * number / len(radii) for number in range(len(radii))]
+        return [(x + apart * math.cos(angle), y + apart * math.sin(angle)) for angle in angles]
+    free = PIXELS - 2 * sum(radii) - _BORDER * (len(radii) + 1)
+    cuts = sorted(rng.uniform(0, free) for _ in radii)
+    before, centres = _BORDER, []
+    for cut, radius in zip(cuts, radii, strict=True):
+        along, across = before + cut + radius, rng.uniform(_BORDER + radius, _NEAR)
+        across = PIXELS - across if place in ("right", "bottom") else across
+        centres.append((across, along) if place in ("left", "right") else (along, across))
+        before += 2 * radius + _BORDER
+    return centres
+
+
+def pixels(some):
+    """The images of scenes.
+
+    Args:
+        some: List of `Scene`s.
+
+    Returns:
+        `(scenes, 64, 64, 3)` uint8, red, green and blue.
+
+    Example:
+        >>> pixels(scenes("test")[:2]).shape
+        (2, 64, 64, 3)
+    """
+    made = np.empty((len(some), PIXELS, PIXELS, 3), "uint8")
+    for start in range(0, len(some), _AT_ONCE):
+        part = some[start : start + _AT_ONCE]
+        images = np.empty((len(part), PIXELS, PIXELS, 3), "float32")
+        images[:] = np.array([scene.background for scene in part], "float32").reshape(-1, 1, 1, 3)
+        for shape in SHAPES:
+            found = [(image, one) for image, scene in enumerate(part) for one in scene.drawn if one.shape == shape]
+            if found:
+                _draw(images, shape, found)
+        made[start : start + _AT_ONCE] = np.rint(images)
+    return made
+
+
+def _draw(images, shape, found):
+    """Draws (number of the image, `Drawn`) of one shape into the images.
+
+    A pixel's share of the shape's colour is 0.5 - d, between 0 and 1, where d is the distance in pixels of its centre
+    from the shape's outline, negative within the shape. Shapes are so far apart that no pixel has a share of two.
+    """
+    half = math.ceil(RADII["large"][1] + 1)
+    x, y, radius, tilt = np.array([one[1:5] for _, one in found], "float32").T[:, :, None, None]
+    rows = np.floor(y).astype(int) + np.arange(-half, half + 1)[:, None]  # (shapes, height of a window, 1)
+    columns = np.floor(x).astype(int) + np.arange(-half, half + 1)  # (shapes, 1, width of a window)
+    right, down = columns + np.float32(0.5) - x, rows + np.float32(0.5) - y
+    sine, cosine = np.sin(np.radians(tilt)) / radius, np.cos(np.radians(tilt)) / radius
+    distances = radius * _OUTLINES[shape](right * cosine + down * sine, down * cosine - right * sine)
+    shares = np.clip(0.5 - distances, 0, 1)
+    within = (rows >= 0) & (rows < PIXELS) & (columns >= 0) & (columns < PIXELS)
+    number, row, column = np.nonzero((shares > 0) & within)
+    share = shares[number, row, column, None]
+    colours = np.array([one.colour for _, one in found], "float32")[number]
+    place = np.array([image for image, _ in found])[number], rows[number, row, 0], columns[number, 0, column]
+    images[place] += share * (colours - images[place])
+
+
+# Distances from the outline of each shape, from `x` to the right and `y` downwards, in its radius.
+
+
+def _polygon(x, y, corners, apothem, turn):
+    """A regular polygon whose edges are `apothem` from the centre; the first edge looks in the direction `turn`."""
+    angles = turn + 2 * math.pi * np.arange(corners) / corners
+    return functools.reduce(np.maximum, (x * math.cos(one) + y * math.sin(one) - apothem for one in angles))
+
+
+def _star(x, y, outer=0.95, inner=0.43):
+    """Five points, each turned onto the one that points upwards; `outer` and `inner` are radii of its corners."""
+    fifth = 2 * math.pi / 5
+    angle = np.abs(np.mod(np.arctan2(x, -y) + fifth / 2, fifth) - fifth / 2)
+    radius = np.hypot(x, y)
+    across, along = radius * np.sin(angle), radius * np.cos(angle)
+    # The edge from the outer corner to the inner one, which is half of a fifth further.
+    right, down = inner * math.sin(fifth / 2), outer - inner * math.cos(fifth / 2)
+    return ((along - outer) * right + across * down) / math.hypot(right, down)
+
+
+def _bar(x, y, half_width, half_height):
+    return np.maximum(np.abs(x) - half_width, np.abs(y) - half_height)
+
+
+_OUTLINES = {
+    "circle": lambda x, y: np.hypot(x, y) - 0.9,
+    "square": lambda x, y: _bar(x, y, 0.74, 0.74),
+    "triangle": lambda x, y: _polygon(x, y, 3, 0.49, math.pi / 2),
+    "diamond": lambda x, y: (np.abs(x) - 0.68 + np.abs(y) * 0.68) / math.hypot(1, 0.68),
+    "star": _star,
+    "cross": lambda x, y: np.minimum(_bar(x, y, 0.95, 0.3), _bar(x, y, 0.3, 0.95)),
+}
+
+
+def rendered(scene):
+    """The image of a scene as the bytes of a PNG file, 64 x 64 pixels.
+
+    Example:
+        >>> tf.io.decode_png(rendered(scenes("test")[0])).shape
+        TensorShape([64, 64, 3])
+    """
+    return encoded([scene])[0]
+
+
+def encoded(some):
+    """The images of many scenes, as `rendered`: faster than one at a time.
+
+    Example:
+        >>> len(encoded(scenes("test")[:3]))
+        3
+    """
+    return [_png(image) for image in pixels(some)]
+
+
+def _png(image):
+    """A PNG file of 8-bit colours, as the standard says in chapters 5 and 11, with filter 0 in each row.
+
+    TensorFlow's `encode_png` takes four times as long.
+    """
+    height, width, _ = image.shape
+    rows = np.concatenate([np.zeros((height, 1), "uint8"), image.reshape(height, -1)], axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows.tobytes(), 6)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
+    )
+
+
+# Captions.
+
+
+class Phrase(NamedTuple):
+    """A noun phrase; size and colour are "" if it does not name them."""
+
+    count: int
+    size: str
+    colour: str
+    shape: str
+
+    def __str__(self):
+        words = [self.size, self.colour, self.shape if self.count == 1 else SHAPES[self.shape]]
+        said = " ".join(filter(None, words))
+        return f"{'an' if self.count == 1 and said[0] in 'aeiou' else COUNTS[self.count]} {said}"
+
+    def fits(self, group):
+        """Whether a shape of this group may be meant."""
+        return all(mine in ("", its) for mine, its in zip(self[1:], group[1:4], strict=True))
+
+
+# In the order in which `captions` takes them: those that say how two groups lie, those that name two groups or one.
+_RELATED = (
+    "{one} {relation} {other}",
+    "there {is} {one} {relation} {other}",
+    "{one} {is} {relation} {other}",
+    "the picture shows {one} {relation} {other}",
+    "{one} with {other} {inverse} {it}",
+    "{one} {place} and {other} {other_place}",
+)
+_PARTIAL = (
+    "{one} and {other}",
+    "there {is} {one} and {other}",
+    "there {is} {one} in the picture",
+    "{one} {place}",
+    "there {is} {one} {place}",
+    "the picture shows {one}",
+)
+_ALONE = (
+    "{one} {place}",
+    "there {is} {one} {place}",
+    "{one} {is} {place}",
+    "the picture shows {one} {place}",
+    "there {is} {one} in the picture",
+    "the picture shows {one}",
+)
+_TEMPLATES = tuple(dict.fromkeys(_RELATED + _PARTIAL + _ALONE))
+
+
+def captions(scene):
+    """Five different true captions of a scene, always the same ones.
+
+    Of two groups, the first caption names the first group first and the second the second; the third says the same in
+    other words; the fourth leaves out a size or a colour; and the last leaves out how the groups lie, or a group. Of
+    one group, the first three name everything, and the others leave something out.
+
+    Returns:
+        A list of strings, in lower case, without a full stop.
+
+    Example:
+        >>> for caption in captions(scenes("validation")[0]):
+        ...     print(caption)
+        a
+    """
+    rng = random.Random(repr(scene))
+    found = []
+    for templates, less in _plan(scene):
+        caption = ""
+        while not caption or caption in found:
+            first = len(found) % 2 if len(found) < 2 else rng.randrange(2)
+            order = scene.groups[::-1] if first else scene.groups
+            caption = _written(rng, rng.choice(templates), order, scene, less)
+        found.append(caption)
+    return found
+
+
+def _plan(scene):
+    """The templates of each caption, and whether it leaves out a size or a colour."""
+    if len(scene.groups) == 2:
+        return [(_RELATED[:1], False)] * 2 + [(_RELATED[1:], False), (_RELATED, True), (_PARTIAL, False)]
+    return [(_ALONE[:4], False)] * 3 + [(_ALONE[:4], True), (_ALONE, True)]
+
+
+def _written(rng, template, order, scene, less):
+    """A caption of the groups, in this order."""
+    phrases = [Phrase(*group[:4]) for group in order]
+    shorter = [
+        (number, phrase)
+        for number, group in enumerate(phrases)
+        for phrase in (group._replace(size=""), group._replace(colour=""))
+        if less and _meant(phrase, scene) is not None and (phrase.colour or len(phrases) == 2)
+    ]
+    if shorter:
+        number, phrase = rng.choice(shorter)
+        phrases[number] = phrase
+    one, other = order[0], order[-1]
+    return template.format(
+        one=phrases[0],
+        other=phrases[-1],
+        relation=rng.choice(RELATIONS.get((one.place, other.place), [""])),
+        inverse=rng.choice(RELATIONS.get((other.place, one.place), [""])),
+        place=PLACES[one.place],
+        other_place=PLACES[other.place],
+        **_AGREEING[one.count == 1],
+    )
+
+
+_AGREEING = {True: {"is": "is", "it": "it"}, False: {"is": "are", "it": "them"}}
+
+
+def is_true(caption, scene):
+    """Whether a caption is true of a scene.
+
+    It must be written by one of the templates, in correct English; every count, size, colour, shape, place and relation
+    that it names must be that of the scene; and it must name at least one group with its colour and its shape. Upper
+    case, further spaces and a full stop at the end do not matter.
+
+    Example:
+        >>> scene = scenes("validation")[0]
+        >>> is_true("a large orange cross", scene), is_true("a large red cross", scene)
+        (False, False)
+    """
+    text = " ".join(caption.lower().split()).removesuffix(".").rstrip()
+    return any(_holds(match.groupdict(), scene) for pattern in _PATTERNS if (match := pattern.fullmatch(text)))
+
+
+def _holds(said, scene):
+    """Whether all that a caption says, as field of its template -> words, is true."""
+    one, other = (_phrase(said[field]) if field in said else None for field in ("one", "other"))
+    if any(said.get(field, word) != word for field, word in _AGREEING[one is not None and one.count == 1].items()):
+        return False
+    if one is None or not any(phrase and phrase.colour for phrase in (one, other)):
+        return False
+    first = _meant(one, scene)
+    if first is None or ("place" in said and {PLACES[group.place] for group in first} != {said["place"]}):
+        return False
+    if "other" not in said:
+        return True
+    second = _meant(other, scene) if other else None
+    if second is None or set(first) & set(second):
+        return False
+    if "other_place" in said:
+        return {PLACES[group.place] for group in second} == {said["other_place"]}
+    places = first[0].place, second[0].place
+    return said.get("relation", "") in ("", *RELATIONS[places]) and said.get("inverse", "") in (
+        "",
+        *RELATIONS[places[::-1]],
+    )
+
+
+def _meant(phrase, scene):
+    """The groups that a phrase means; None if they have another number of shapes than it says."""
+    found = [group for group in scene.groups if phrase.fits(group)]
+    return found if sum(group.count for group in found) == phrase.count else None
+
+
+def _phrase(words):
+    """The phrase that is written so; None if the article or the plural is wrong."""
+    count, size, colour, noun = _PHRASE.fullmatch(words).groups(default="")
+    count = {word: number for number, word in COUNTS.items()}.get(count, 1)
+    phrase = Phrase(count, size, colour, noun if noun in SHAPES else _SINGULAR[noun])
+    return phrase if str(phrase) == words else None
+
+
+_SINGULAR = {plural: shape for shape, plural in SHAPES.items()}
+_ONE_OF = lambda words: "|".join(sorted(words, key=len, reverse=True))
+_NOUN_PHRASE = (
+    f"({_ONE_OF([*COUNTS.values(), 'an'])}) (?:({_ONE_OF(RADII)}) )?(?:({_ONE_OF(COLOURS)}) )?"
+    f"({_ONE_OF([*SHAPES, *_SINGULAR])})"
+)
+_PHRASE = re.compile(_NOUN_PHRASE)
+_RELATION = _ONE_OF([word for words in RELATIONS.values() for word in words])
+_FIELDS = {
+    "one": _NOUN_PHRASE,
+    "other": _NOUN_PHRASE,
+    "is": "is|are",
+    "it": "it|them",
+    "relation": _RELATION,
+    "inverse": _RELATION,
+    "place": _ONE_OF(PLACES.values()),
+    "other_place": _ONE_OF(PLACES.values()),
+}
+_PATTERNS = [
+    re.compile(template.format(**{field: f"(?P<{field}>{words})" for field, words in _FIELDS.items()}))
+    for template in _TEMPLATES
+]
