@@ -39,16 +39,18 @@ def coloured_entities(text, entities, labels):
     return " ".join("".join([*shown, text[upto:]]).split())
 
 
-_PAGE = """<!doctype html>
+_HEAD = """<!doctype html>
 <html lang="en">
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <meta name="color-scheme" content="light dark">
-<title>entities</title>
+<title>{title}</title>
 <style>
 :root {{ color-scheme: light dark; }}
 body {{ font: 1rem/1.9 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }}
-p {{ margin: 0.5rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
+"""
+
+_ENTITIES = """p {{ margin: 0.5rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }}
 mark {{ color: inherit; border-radius: 0.3rem; padding: 0.1rem 0.3rem; background: rgb(var(--hue) / 0.35); }}
 mark small {{ opacity: 0.75; margin-left: 0.3rem; }}
 mark.wrong {{ outline: 2px dashed #d33; }}
@@ -98,12 +100,45 @@ def entities(rows, labels, path):
     key = [mark(label, label, tell=False) for label in labels]
     if any(true is not None for _, _, true in rows):
         key += [mark(kind, labels[0], kind, tell=False) for kind in ("wrong", "missed")]
-    page = _PAGE.format(
+    page = _HEAD.format(title="entities") + _ENTITIES.format(
         hues="\n".join(f".e{k} {{ --hue: {hue}; }}" for k, hue in enumerate(hues)),
         key=" ".join(key),
         rows="\n".join(lines),
     )
     pathlib.Path(path).write_text(page, encoding="utf-8")
+
+
+_CAPTIONS = """article { display: flex; gap: 1rem; align-items: flex-start; margin: 1.2rem 0; }
+article > div:first-child { flex: 0 0 160px; text-align: center; }
+img { max-width: 160px; border-radius: 0.3rem; display: block; margin: auto; }
+p, ol { margin: 0; line-height: 1.5; overflow-wrap: anywhere; }
+ol { padding-left: 1.4rem; font-size: 0.85rem; opacity: 0.75; }
+small { opacity: 0.6; overflow-wrap: anywhere; line-height: 1.4; display: block; }
+</style>
+"""
+
+
+def captions(rows, path):
+    """Writes an HTML page of images with their captions, the best first, for light and dark screens.
+
+    Args:
+        rows: Iterator of (name or None, JPEG file in base64 or None, captions): for each image its captions as
+            dictionaries of caption, score and log_probability.
+        path: The file to write.
+    """
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(_HEAD.format(title="captions") + _CAPTIONS)
+        for name, jpeg, several in rows:
+            best = html.escape(several[0]["caption"])
+            image = f'<img src="data:image/jpeg;base64,{jpeg}" alt="{best}">' if jpeg else ""
+            told = f"<small>{html.escape(name)}</small>" if name else ""
+            items = "".join(
+                f"<li>{html.escape(one['caption'])} <small>score {one['score']:.2f}, "
+                f"log probability {one['log_probability']:.2f}</small></li>"
+                for one in several
+            )
+            file.write(f"<article><div>{image}</div><div><p>{best}</p>{told}<ol>{items}</ol></div></article>\n")
+        file.write("</html>\n")
 
 
 def shortened(text, most=18):
