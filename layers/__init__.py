@@ -63,6 +63,7 @@ from layers.scores import TokenAccuracy, TokenCrossentropy
 from layers.stack import Stack, stack
 from layers.strands import Strands
 from layers.timed import TimedCell
+from layers.views import RandomView
 from layers.vote import Vote
 
 # The one list of cells, by the name that flags and tables use.
@@ -186,6 +187,7 @@ __all__ = [
     "RANCell",
     "RGLRUCell",
     "RMLPCell",
+    "RandomView",
     "Recurrent",
     "Reservoir",
     "RidgeReadout",

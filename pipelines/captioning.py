@@ -15,6 +15,7 @@ writes a SavedModel from the bytes of image files to captions, with the beam sea
 
 import dataclasses
 import functools
+import pathlib
 from typing import ClassVar, Literal
 
 import keras
@@ -24,14 +25,15 @@ from keras import ops
 
 from data import batching
 from data.files import InputError
-from data.sets import captions
+from data.sets import captions, scenes
 from data.transforms import image, sentences, subwords
-from layers import TokenAccuracy, TokenCrossentropy, image_encoder
+from layers import CELLS, RandomView, TokenAccuracy, TokenCrossentropy, image_encoder
 from layers.decode import greedy, sample
 from pipelines.engine import inputs
 from pipelines.engine.command import main
-from pipelines.engine.decoding import Search, Written
+from pipelines.engine.decoding import Search, Written, ended, next_token
 from pipelines.engine.loading import chosen_by_size, splits_of
+from pipelines.engine.self_critical import SelfCritical, as_targets
 from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import captioning as describing
@@ -177,8 +179,8 @@ def vocabularies(config, train):
             learnt["words"] = subwords.learn(texts, config.vocabulary)
         except ValueError as error:
             raise error if isinstance(error, InputError) else InputError("--vocabulary", f"{error}") from None
-    plain = train.map(lambda image, text: text).batch(512).map(describing.plain)
-    learnt["captions"] = [text.decode() for batch in plain.as_numpy_iterator() for text in batch]
+    batches = train.map(lambda image, text: text).batch(1024).as_numpy_iterator()
+    learnt["captions"] = [text.decode(errors="replace") for batch in batches for text in batch]
     learnt["encoder"] = "" if config.encoder == "small" else image_encoder.fingerprint(encoder_of(config)[0])
     return learnt
 
@@ -209,16 +211,233 @@ def build(config, vocabularies):
     features = {"image": keras.Input(shape[1:], dtype=dtype, name="image")}
     if config.augment:
         features["views"] = keras.Input((config.augment, *shape[1:]), dtype=dtype, name="views")
-    x = RandomView(seed, dtype=dtype, name="random_view")(*features.values()) if config.augment else features["image"]
+    x = (
+        RandomView(seed, autocast=False, name="random_view")(*features.values())
+        if config.augment
+        else features["image"]
+    )
     if within:
-        x = keras.layers.Reshape(grid_of(encoder), name="cells")(encoder(x))  # (batch, cells, channels)
+        x = keras.layers.Reshape(grid_of(encoder), name="cells")(
+            encoder(ops.cast(x, "float32"))
+        )  # (batch, cells, channels)
 
     decoder = config.decoder(write.size, kind.BEGIN, spread=config.spread)
-    x = keras.layers.Dropout(config.dropout / 2, seed=seed + 2)(ops.cast(x, keras.config.floatx()))
-    width = config.memory_width(decoder) or config.units
-    x = keras.layers.Dense(width, activation="relu", name="projection")(x)
+    x = keras.layers.Dropout(config.dropout / 2, seed=seed + 2)(x)
+    x = keras.layers.Dense(config.memory_width(decoder) or config.units, activation="relu", name="projection")(x)
     x = keras.layers.Dropout(config.dropout / 2, seed=seed + 3)(x)
-    summary, memory = ops.mean(x, axis=1), x if decoder.attends else None
-    see = keras.Model(features, [summary, x])
+    see = keras.Model(features, [ops.mean(x, axis=1), x])
     targets = keras.Input([config.captions, None], dtype="int64", name="target")  # (batch, captions, timesteps)
-    scores = decoder(targets, summary, memory) if decoder.attends else decoder(targets, summary)
+    seen = seen_by(decoder, see)
+    ids = decoder(targets, *(see.output if decoder.attends else see.output[:1]))
+    network = [features, targets], ids
+    model = keras.Model(*network)
+    if config.self_critical:
+        corpus = functools.cache(lambda: CiderD(ids_of(write, tf.constant(vocabularies["captions"]), config).numpy()))
+        writing = functools.partial(written, config, kind, decoder, seen)
+        model = SelfCritical(
+            *network,
+            draw=functools.partial(writing, several=config.captions),
+            write=writing,
+            seed=seed,
+            reward=lambda tokens, targets: corpus().scores(tokens, targets),
+        )
+
+    return Parts(
+        signature=tf.TensorSpec([None], tf.string, "image"),
+        prepare=prepare,
+        target=lambda images, texts: as_rows(ids_of(write, texts, config)),
+        model=model,
+        loss=TokenCrossentropy(config.smoothing),
+        metrics=[] if config.self_critical else [TokenAccuracy()],
+        answer=lambda found, images: answer(write, found),
+        samples=[tf.io.encode_png(np.full((side, 2 * side, 3), side, "uint8")).numpy() for side in (1, 40, 90)],
+        extras=Extras(
+            teacher_forcing=teacher_forcing,
+            search=functools.partial(searched, config, kind, decoder, seen),
+            known={
+                "captions": functools.cache(lambda: describing.distinct(vocabularies["captions"])),
+                "grid": encoder.output_shape[1:3],
+                "view": lambda contents: image.decode(contents, size, config.fit),
+                **({} if config.data or config.dataset else {"judge": is_true}),
+            },
+            features="" if within else "grid",
+        ),
+    )
+
+
+class Prepare(tf.Module):
+    """Bytes of image files to pixels, `(batch, size, size, 3)` uint8, or to an encoder's grid of features of them.
+
+    Args:
+        size, fit: As for `image.decode`.
+        views, seed: How many random views there are beside each image, and their seed.
+        encoder: A `keras.Model` from images to `(batch, height, width, channels)`; None: the result is pixels.
+
+    Returns:
+        Dictionary of "image" and, if there are any, "views" `(batch, views, ...)`; a grid is `(cells, channels)`, its
+        rows one after the other, float16.
+    """
+
+    def __init__(self, size, fit, views, seed, encoder=None):
+        super().__init__()
+        self.size, self.fit, self.views, self.seed, self.encoder = size, fit, views, seed, encoder
+
+    def __call__(self, contents):
+        images = image.decode(contents, self.size, self.fit)
+        found = {"image": self.seen(images)}
+        if self.views:
+            views = image.views(images, self.views, self.seed)[:, 1:]
+            rows = self.seen(tf.reshape(views, [-1, *views.shape[2:]]))
+            found["views"] = tf.reshape(rows, [-1, self.views, *rows.shape[1:]])
+        return found
+
+    def seen(self, images):
+        if self.encoder is None:
+            return images
+        grid = self.encoder(tf.cast(images, "float32"), training=False)
+        return tf.cast(tf.reshape(grid, [-1, *grid_of(self.encoder)]), "float16")
+
+
+def grid_of(encoder):
+    """`(cells, channels)` of an encoder's grid."""
+    _, height, width, channels = encoder.output_shape
+    return height * width, channels
+
+
+def ids_of(write, texts, config):
+    """Captions, joined by line ends, to ids: `(batch, captions, timesteps)` int64, padded with `NO_TARGET`."""
+    lines = tf.strings.split(texts, "\n").to_tensor("", shape=[None, config.captions])
+    ids = write(tf.reshape(lines, [-1]))
+    empty = ids.row_lengths() == 0  # no caption, or none with a word
+    ids = ended(ids, sentences.END, config.max_length).to_tensor(batching.NO_TARGET)
+    ids = tf.where(empty[:, None], tf.cast(batching.NO_TARGET, ids.dtype), ids)
+    return tf.reshape(ids, [-1, config.captions, tf.shape(ids)[1]])
+
+
+def as_rows(ids):
+    """`(batch, captions, timesteps)` to a sequence for each image, `(batch, None, captions)`, as long as its longest."""
+    rows = tf.ensure_shape(tf.transpose(ids, [0, 2, 1]), [None, None, ids.shape[1]])
+    lengths = tf.reduce_sum(tf.cast(tf.reduce_any(rows != batching.NO_TARGET, axis=2), "int64"), axis=1)
+    return tf.RaggedTensor.from_tensor(rows, lengths=lengths)
+
+
+def teacher_forcing(features, targets):
+    """Targets `(batch, timesteps, captions)` as the decoder takes them, `(batch, captions, timesteps)`."""
+    targets = tf.transpose(targets, [0, 2, 1])
+    return (features, targets), targets
+
+
+def seen_by(decoder, see):
+    """Features -> the summary and the memory that the decoder reads; no memory without attention."""
+
+    def seen(features):
+        summary, memory = see(features, training=False)
+        return summary, memory if decoder.attends else None
+
+    return seen
+
+
+def never(kind):
+    """Tokens that are not written: that of unknown words."""
+    return (kind.UNKNOWN,) if kind is sentences else ()
+
+
+def searched(config, kind, decoder, seen, features):
+    """The best captions of prepared images: the fields of `layers.decode.Decoded`."""
+    ends = {"end": kind.END, "padding": kind.PADDING, "never": never(kind)}
+    return config.searched(decoder, *seen(features), None, config.max_length, **ends)
+
+
+def written(config, kind, decoder, seen, features, several=None, seed=None):
+    """Captions for self-critical training as targets: the greedy one of each image, or `several` that are drawn.
+
+    Returns:
+        `(batch, timesteps)` ids, or `(batch, several, timesteps)`.
+    """
+    carry, constants = decoder.begin(*seen(features))
+    step = next_token(decoder, constants, never(kind))
+    how = {"begin": kind.BEGIN, "end": kind.END, "max_length": config.max_length}
+    if several is None:
+        return as_targets(greedy(step, carry, **how), kind.END)
+    carry = keras.tree.map_structure(lambda x: ops.repeat(x, several, axis=0), carry)
+    ids = as_targets(sample(step, carry, **how, seed=seed), kind.END)
+    return tf.reshape(ids, [-1, several, tf.shape(ids)[1]])
+
+
+def answer(write, found):
+    """The captions of each image, the best first, with their scores.
+
+    Returns:
+        Dictionary of `captions` `(batch, beam)` strings; `scores` and `log_probabilities` (nats) `(batch, beam)`, minus
+        infinity where there are fewer captions; `words` `(batch, beam, timesteps)`, strings padded with "", pieces of
+        words if captions are made of subwords; with attention `attention` `(batch, beam, timesteps, cells)`, the shares
+        of the cells of the grid, row by row, that each word was written with.
+    """
+    tokens = found["tokens"]
+    shape = tf.shape(tokens)
+    return {
+        "captions": tf.reshape(write.text(tf.reshape(tokens, [-1, shape[2]])), shape[:2]),
+        "scores": found["scores"],
+        "log_probabilities": found["log_probabilities"],
+        "words": write.pieces(tokens),
+        **({"attention": found["alignments"]} if "alignments" in found else {}),
+    }
+
+
+def is_true(contents, caption):
+    """Whether a caption of an image of the built-in data is true of its scene."""
+    return scenes.is_true(caption, built_in_scenes()[contents])
+
+
+@functools.cache
+def built_in_scenes():
+    """Bytes of an image -> its scene, of the built-in data that nothing is trained on."""
+    some = [scene for split in ("validation", "test") for scene in scenes.scenes(split)]
+    return dict(zip(scenes.encoded(some), some, strict=True))
+
+
+def read(flags, config):
+    """The images that `predict` is asked for; files that are no images are named and left out."""
+    named, left_out = 0, None
+    for name, contents in inputs.files(SUFFIXES)(flags, config):
+        try:
+            image.check(contents)
+        except ValueError as error:
+            left_out = name, str(error)
+            say(f"{name}: left out: {error}")
+            continue
+        named += 1
+        yield name, contents
+    if left_out and not named:
+        raise InputError(*left_out)
+
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+
+
+@dataclasses.dataclass
+class Ask(Search):
+    """Captions of images."""
+
+
+def labelled(path, config, vocabularies):
+    checked(path, config)
+    return captions.load(path, **reading(config))
+
+
+TASK = Task(
+    "captioning",
+    Config,
+    load,
+    vocabularies,
+    build,
+    describing,
+    labelled,
+    choose=choose,
+    stages=stages,
+    predict=Ask,
+    inputs=read,
+)
+
+if __name__ == "__main__":
+    main(TASK)

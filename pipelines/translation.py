@@ -29,7 +29,7 @@ from data.transforms.words import visible
 from layers import TokenAccuracy, TokenCrossentropy
 from pipelines.engine import inputs
 from pipelines.engine.command import main
-from pipelines.engine.decoding import Search, Written
+from pipelines.engine.decoding import Search, Written, ended
 from pipelines.engine.loading import chosen_by_size, splits_of
 from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
@@ -138,7 +138,7 @@ def build(config, vocabularies):
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "text"),
         prepare=Prepare(read, config.max_length, config.reverse),
-        target=lambda texts, translations: ended(write(translations), config.max_length),
+        target=lambda texts, translations: ended(write(translations), END, config.max_length),
         model=model,
         loss=TokenCrossentropy(config.smoothing),
         metrics=[TokenAccuracy()],
@@ -163,16 +163,10 @@ class Prepare(tf.Module):
         self.subwords, self.max_length, self.reverse = subwords, max_length, reverse
 
     def __call__(self, texts):
-        ids = ended(self.subwords(visible(texts)), self.max_length)
+        ids = ended(self.subwords(visible(texts)), END, self.max_length)
         dense = ids.to_tensor()
         dense = tf.pad(dense, [[0, 0], [0, tf.cast(tf.shape(dense)[1] == 0, "int32")]])
         return tf.reverse_sequence(dense, ids.row_lengths(), seq_axis=1) if self.reverse else dense
-
-
-def ended(ids, max_length):
-    """Ragged ids, at most `max_length` in each row, with END after the last."""
-    ids = ids[:, :max_length]
-    return tf.concat([ids, tf.fill([ids.nrows(), 1], tf.cast(END, ids.dtype))], axis=1)
 
 
 def searched(config, encoder, decoder, ids):

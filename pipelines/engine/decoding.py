@@ -140,6 +140,12 @@ class Written(Network):
         return {name: value for name, value in found._asdict().items() if value is not None}
 
 
+def ended(ids, end, max_length):
+    """Ragged ids, at most `max_length` in each row, with `end` after the last."""
+    ids = ids[:, :max_length]
+    return tf.concat([ids, tf.fill([ids.nrows(), 1], tf.cast(end, ids.dtype))], axis=1)
+
+
 def next_token(decoder, constants, never=()):
     """The step of a search: `decoder.step` with the constants of `decoder.begin`, without the tokens of `never`."""
     if not never:

@@ -23,19 +23,22 @@ class SelfCritical(keras.Model):
         inputs: The inputs of a functional model, `[features, targets]`; targets are `(batch, several, timesteps)`
             tokens, padded with negative numbers.
         outputs: The scores that a `layers.Decoder` returns for the targets.
-        draw: Maps features to tokens drawn at random, `(batch, several, timesteps)`; graph operations only.
+        draw: Maps features, and a `keras.random.SeedGenerator` as `seed`, to tokens drawn at random, `(batch, several,
+            timesteps)`, with `several` in the static shape; graph operations only.
         write: Maps features to the greedy answers, `(batch, timesteps)`; graph operations only.
         reward: Maps NumPy arrays of tokens `(n, timesteps)` and of the targets `(n, several, timesteps)` to `(n,)`.
+        seed: An integer or None.
     """
 
-    def __init__(self, inputs, outputs, draw, write, reward, **kwargs):
+    def __init__(self, inputs, outputs, draw, write, reward, seed=None, **kwargs):
         super().__init__(inputs=inputs, outputs=outputs, **kwargs)
         self.draw, self.write, self.reward = draw, write, reward
+        self.generator = keras.random.SeedGenerator(seed)
         self.mean_reward = keras.metrics.Mean("reward")
 
     def train_step(self, data):
         (features, references), _ = data
-        drawn = tf.stop_gradient(self.draw(features))
+        drawn = tf.stop_gradient(self.draw(features, seed=self.generator))
         several = drawn.shape[1]
         baseline = self.rewards(self.write(features), references)
         flat = tf.reshape(drawn, [-1, tf.shape(drawn)[-1]])
@@ -61,7 +64,7 @@ class SelfCritical(keras.Model):
         return tf.ensure_shape(found, [None])
 
 
-def ended(found, end):
+def as_targets(found, end):
     """Tokens of `layers.decode.Decoded` as targets: `end` after the last unless the sequence was cut, then padding.
 
     Returns:
