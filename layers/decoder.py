@@ -312,7 +312,8 @@ class Decoder(Extensible, keras.layers.Layer):
 
 def check(targets):
     dtype = keras.backend.standardize_dtype(targets.dtype)
-    right = len(targets.shape) == 2 or (len(targets.shape) == 3 and targets.shape[1])
+    several = len(targets.shape) == 3 and targets.shape[1] and keras.backend.is_int_dtype(dtype)
+    right = len(targets.shape) == 2 or several
     if not right or dtype in ("float16", "bfloat16"):
         raise ValueError(
             "Decoder: `targets` must be integers (batch, timesteps), or (batch, several, timesteps), `several` static; "

@@ -82,8 +82,8 @@ class Config(Written):
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "none"] = "general"
     """how the decoder attends to the grid of the image; none: it gets only its initial state from the image"""
     feeding: Literal["context", "attentional", "none"] = "none"
-    """what attention feeds to the decoder's cell: the context for the previous state (Xu), the attentional output of the
-    previous timestep (Luong), or none: faster, as attention runs after the decoder's recurrent levels"""
+    """what attention feeds to the decoder's cell: the context for the previous state (Xu), the attentional output of
+    the previous timestep (Luong), or none: faster, as attention runs after the decoder's recurrent levels"""
     cell: Literal[tuple(CELLS)] = "lstm"
     """recurrent cell"""
 
@@ -315,7 +315,7 @@ def ids_of(write, texts, config):
 
 
 def as_rows(ids):
-    """`(batch, captions, timesteps)` to a sequence for each image, `(batch, None, captions)`, as long as its longest."""
+    """`(batch, captions, timesteps)` to a sequence for each image, ragged `(batch, None, captions)`."""
     rows = tf.ensure_shape(tf.transpose(ids, [0, 2, 1]), [None, None, ids.shape[1]])
     lengths = tf.reduce_sum(tf.cast(tf.reduce_any(rows != batching.NO_TARGET, axis=2), "int64"), axis=1)
     return tf.RaggedTensor.from_tensor(rows, lengths=lengths)

@@ -91,7 +91,7 @@ def begun(task, config, vocabularies, before, splits, folder, place, resumed):
     say(f"{trainable(parts.model):,} weights to learn; the run will be in {place}")
     # On a CPU the loop is faster in the plain graph than under XLA, and is not compiled for each shape.
     steps = config.epochs * -(-len(data["train"]) // config.batch_size)
-    parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics, jit_compile=False)
+    parts.model.compile(optimizer(config, steps), parts.loss, metrics=parts.metrics or None, jit_compile=False)
     if not place.has(CHECKPOINT):
         if earlier:
             carry_over(earlier.model, parts.model)

@@ -42,6 +42,47 @@ def built(form, **arguments):
 
 
 @pytest.mark.parametrize("form", FORMS)
+def test_several_targets_of_a_source_are_scored_as_each_alone(form):
+    decoder = built(form)
+    targets = np.random.default_rng(3).integers(0, 10, (3, 2, 5))
+    targets[0, 1, 3:] = targets[2, 0] = -1
+
+    together = np.asarray(decoder(targets, *data()))
+
+    for place in range(2):
+        alone = np.asarray(decoder(targets[:, place], *data()))
+        np.testing.assert_allclose(together[:, place], alone, atol=1e-5)
+    logits = decoder(targets, *data(), logits=True)
+    np.testing.assert_allclose(logits[:, 1], decoder(targets[:, 1], *data(), logits=True), atol=1e-5)
+
+
+@pytest.mark.parametrize("form", ["above", "bahdanau", "luong"])
+def test_spread_takes_attention_that_does_not_sum_to_one_from_the_first_log_probability(form):
+    """The weights are taken from the decoder as it writes token by token."""
+    levels = FORMS[form]()
+    if form != "above":
+        levels = [AttentionCell(levels[0].cell, levels[0].attention, levels[0].input_feeding, totals=True)]
+    decoder = Decoder(10, levels, 6, attention=ABOVE.get(form, lambda: None)(), spread=0.7)
+    decoder(TARGETS, *data())
+    filled(decoder, None)
+    plain, punished = (np.asarray(decoder(TARGETS, *data(), training=training)) for training in (False, True))
+
+    carry, constants = decoder.begin(*data())
+    tokens, totals = np.full(3, 1, "int32"), np.zeros((3, 7))
+    for t in range(TARGETS.shape[1]):
+        _, carry, weights = decoder.step(tokens, carry, constants)
+        totals += np.asarray(weights) * (TARGETS[:, t] >= 0)[:, None]
+        tokens = np.maximum(TARGETS[:, t], 0).astype("int32")
+    missed = 0.7 * np.sum((1 - totals) ** 2 * data()[2], axis=1)
+
+    np.testing.assert_allclose(plain[:, 0, 0] - punished[:, 0, 0], missed, atol=1e-4)
+    real = TARGETS >= 0
+    np.testing.assert_allclose(plain[:, 1:][real[:, 1:]], punished[:, 1:][real[:, 1:]], atol=1e-5)
+    several = np.asarray(decoder(np.stack([TARGETS, TARGETS[::-1]], 1), *data(), training=True))
+    np.testing.assert_allclose(several[:, 0][real], punished[real], atol=1e-4)
+
+
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("tied", [True, False])
 def test_writing_token_by_token_gives_the_logits_of_being_told(form, tied):
     decoder = built(form, tied=tied)

@@ -1,0 +1,290 @@
+"""Captioning from files of images to an exported model, with a tiny encoder, in every form of the network."""
+
+import csv
+import io
+import itertools
+import json
+import shutil
+
+import keras
+import numpy as np
+import PIL.Image
+import pytest
+import tensorflow as tf
+
+from data.sets import captions, scenes
+from data.transforms import image
+from layers import Decoder, ElmanCell, TokenCrossentropy
+from pipelines import captioning
+from pipelines.engine import command, training, verbs
+from pipelines.engine.folder import RunFolder
+from pipelines.engine.self_critical import SelfCritical
+from pipelines.evaluation.cider import CiderD
+
+SMALL = ["--units", "12", "--embedding", "8", "--batch-size", "8", "--beam", "3", "--epochs", "2", "--dropout", "0.1"]
+SMALL += ["--max-length", "12", "--no-tensorboard", "--minimum-count", "1"]
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """A table of 40 images with one to five captions each, and one that is missing and one that is broken."""
+    folder = tmp_path_factory.mktemp("photos")
+    rows = []
+    for place, (png, text) in enumerate(captions.built_in("train").take(40).as_numpy_iterator()):
+        (folder / f"{place}.png").write_bytes(png)
+        rows += [(f"{place}.png", line) for line in text.decode().split("\n")[: 1 + place % 5]]
+    (folder / "torn.png").write_bytes(png[: len(png) // 2])
+    rows += [("torn.png", "a torn photo"), ("nowhere.png", "a photo that is not there")]
+    with open(folder / "captions.csv", "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([("image", "caption"), *rows])
+    return folder / "captions.csv"
+
+
+def an_encoder(path, seed):
+    pixels = keras.Input((32, 32, 3))
+    start = keras.initializers.HeNormal(seed)
+    grid = keras.layers.Conv2D(6, 8, 8, activation="relu", kernel_initializer=start)(pixels / 255)
+    keras.Model(pixels, grid).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return an_encoder(tmp_path_factory.mktemp("encoders") / "tiny.keras", 0)
+
+
+@pytest.fixture(scope="module")
+def captioner(tmp_path_factory, photos, encoder, kept_parts):
+    """The folder of a finished run with views of the images and self-critical training; tests must not change it."""
+    folder = tmp_path_factory.mktemp("runs") / "captioning"
+    flags = ["train", "--data", str(photos), "--encoder", str(encoder), "--run", str(folder), *SMALL]
+    assert command.run(captioning.TASK, [*flags, "--augment", "2", "--self-critical", "1"]) == 0
+    kept_parts.add(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def parts(captioner):
+    return verbs.restored(captioning.TASK, captioner)[2]
+
+
+def test_it_trains_in_stages_and_shows_what_it_learnt(captioner):
+    metrics = RunFolder(captioner).read_json("metrics.json")
+    assert set(metrics["stages"]) == {"likelihood"}
+    assert {"bleu_4", "cider", "rouge_l"} <= set(metrics["validation"])
+    assert len((captioner / "stages" / "likelihood" / "history.csv").read_text().splitlines()) == 3
+    assert "validation_reward" in (captioner / "history.csv").read_text()
+    for picture in ("curves.png", "sheet.png", "attention.png"):
+        assert (captioner / picture).stat().st_size > 5000
+    assert not list(captioner.rglob("checkpoint.npz"))
+    assert not (captioner / "prepared").exists()
+
+
+def test_features_of_a_frozen_encoder_are_its_features(parts, encoder):
+    model = keras.models.load_model(encoder)
+    contents = [scenes.rendered(scene) for scene in scenes.scenes("test")[:3]]
+
+    found = {name: value.numpy() for name, value in parts.features(tf.constant(contents)).items()}
+
+    pixels = image.decode(contents, 32)
+    seen = model(tf.cast(pixels, "float32")).numpy()
+    np.testing.assert_allclose(found["image"], seen.reshape(3, 16, 6), rtol=2e-3, atol=1e-4)
+    views = image.views(pixels, 2, 0).numpy()[:, 1:]
+    for place in range(2):
+        seen = model(views[:, place].astype("float32")).numpy()
+        np.testing.assert_allclose(found["views"][:, place], seen.reshape(3, 16, 6), rtol=2e-3, atol=1e-4)
+
+
+def test_weights_of_another_encoder_are_refused(captioner, tmp_path, capsys):
+    run = shutil.copytree(captioner, tmp_path / "run")
+    config = json.loads((run / "config.json").read_text())
+    config["encoder"] = str(an_encoder(tmp_path / "other.keras", 1))
+    (run / "config.json").write_text(json.dumps(config))
+
+    assert command.run(captioning.TASK, ["predict", "--run", str(run), str(tmp_path / "none.png")]) == 2
+
+    error = capsys.readouterr().err
+    assert "expected the weights that the run began with" in error
+    assert "Traceback" not in error
+
+
+def test_every_kind_of_image_is_captioned_and_attention_sums_to_one(parts):
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (20, 30, 3), "uint8")
+    contents = [tf.io.encode_png(pixels).numpy(), tf.io.encode_png(pixels[:1, :1]).numpy()]
+    kinds = [("L", "PNG"), ("I;16", "PNG"), ("RGBA", "PNG"), ("CMYK", "JPEG"), ("P", "GIF"), ("RGB", "BMP")]
+    for mode, form in kinds:
+        file = io.BytesIO()
+        if mode == "I;16":
+            PIL.Image.fromarray(rng.integers(0, 2**16, (20, 30), "uint16")).save(file, form)
+        else:
+            PIL.Image.fromarray(pixels).convert(mode).save(file, form)
+        contents.append(file.getvalue())
+
+    answers = captioning.TASK.evaluation.answers(parts, contents)
+
+    assert len(answers) == len(contents)
+    for answer in answers:
+        assert len(answer["captions"]) == 3
+        assert answer["captions"][0]["score"] >= answer["captions"][1]["score"]
+        assert len(answer["attention"]) == len(answer["words"]) > 0
+        np.testing.assert_allclose(np.sum(answer["attention"], axis=1), 1, atol=0.005)
+
+
+def test_the_saved_model_captions_the_same_with_tensorflow_alone(captioner, parts, alone, tmp_path):
+    contents = [scenes.rendered(scene) for scene in scenes.scenes("test")[:4]]
+    path = verbs.export(captioning.TASK, captioner, tmp_path / "export", "savedmodel")
+
+    (found,), _, modules = alone(path, contents)
+
+    expected = parts.ask(contents)
+    np.testing.assert_array_equal(found["captions"], expected["captions"].numpy())
+    np.testing.assert_allclose(found["scores"], expected["scores"], atol=1e-4)
+    np.testing.assert_allclose(found["attention"], expected["attention"], atol=1e-4)
+    assert not {"keras", "layers", "data", "pipelines"} & set(modules)
+
+
+def test_predict_names_files_and_leaves_out_what_is_no_image(captioner, photos, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(photos.parent / "0.png", folder)
+    (folder / "text.png").write_text("not an image")
+
+    flags = ["predict", "--run", str(captioner), str(folder), "--json", "--to", str(tmp_path / "page.html")]
+    assert command.run(captioning.TASK, flags) == 0
+
+    told = capsys.readouterr()
+    (answer,) = [json.loads(line) for line in told.out.splitlines()]
+    assert answer["name"] == str(folder / "0.png")
+    assert answer["caption"]
+    assert "text.png: left out" in told.err
+    assert "data:image" in (tmp_path / "page.html").read_text()
+    assert command.run(captioning.TASK, ["predict", "--run", str(captioner), str(folder / "text.png")]) == 2
+
+
+def test_missing_and_broken_images_are_named_and_left_out(photos, capsys):
+    found = captioning.checked(str(photos), captioning.Config())
+
+    assert found["images"] == 40
+    error = capsys.readouterr().err
+    assert "missing: nowhere.png" in error
+    assert "broken: torn.png" in error
+    assert "left out 2 images" in error
+
+
+FORMS = {
+    "attention within, fine-tuned, subwords": [
+        *("--attention", "additive", "--feeding", "context", "--spread", "0.5", "--fine-tune", "1"),
+        *("--tokens", "subwords", "--vocabulary", "300", "--cell", "gru"),
+    ],
+    "no attention": ["--attention", "none", "--fit", "crop", "--no-baselines"],
+}
+
+
+@pytest.mark.parametrize("flags", FORMS.values(), ids=FORMS)
+def test_every_form_of_the_network_trains_and_captions(flags, photos, encoder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(captioning.describing, "plot_run", lambda *given: None)
+    run = tmp_path / "run"
+    given = ["train", "--data", str(photos), "--encoder", str(encoder), "--run", str(run), *SMALL, "--epochs", "1"]
+
+    assert command.run(captioning.TASK, [*given, *flags]) == 0
+    assert command.run(captioning.TASK, ["predict", "--run", str(run), str(photos.parent / "1.png"), "--json"]) == 0
+
+    answer = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert answer["captions"]
+    assert ("attention" in answer) == ("none" not in flags)
+
+
+def test_a_run_killed_in_its_second_stage_ends_with_the_same_weights(photos, encoder, tmp_path, monkeypatch):
+    monkeypatch.setattr(captioning.describing, "plot_run", lambda *given: None)
+    flags = ["--data", str(photos), "--encoder", str(encoder), *SMALL, "--attention", "none", "--cell", "elman"]
+    flags += ["--no-baselines", "--epochs", "1", "--self-critical", "1", "--checkpoint-minutes", "0"]
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    before = training.Follow.on_train_batch_end
+
+    def copy(self, batch, logs=None):
+        before(self, batch, logs)
+        if self.state.folder.path == whole and self.state.step == 2:
+            shutil.copytree(whole, killed)
+
+    monkeypatch.setattr(training.Follow, "on_train_batch_end", copy)
+    assert command.run(captioning.TASK, ["train", "--run", str(whole), *flags]) == 0
+    assert command.run(captioning.TASK, ["train", "--run", str(killed), *flags, "--resume"]) == 0
+
+    first, second = (verbs.restored(captioning.TASK, run)[2].model.get_weights() for run in (whole, killed))
+    for one, other in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_self_critical_training_follows_the_gradient_of_the_expected_reward():
+    """All sequences are drawn once, with reward times probability: the step is then the exact gradient."""
+    begin, end, timesteps = 1, 2, 2
+    decoder = Decoder(4, [ElmanCell(3)], 2, begin=begin, seed=0)
+    endless = list(itertools.product((0, 3), repeat=timesteps))
+    every = np.array([[end, -1], *[(token, end) for token in (0, 3)], *endless])  # (sequences, timesteps)
+    summary = np.random.default_rng(0).normal(size=(1, 3)).astype("float32")
+    reward_of = dict(zip(map(tuple, every), np.random.default_rng(1).uniform(1, 2, len(every)), strict=True))
+
+    def probabilities():
+        scores = np.asarray(decoder(every[None], summary), "float64")[0, ..., 0]
+        return np.exp(np.where(every >= 0, scores, 0).sum(axis=1))
+
+    def reward(tokens, references):
+        known = dict(zip(map(tuple, every), probabilities(), strict=True))
+        return np.array([reward_of.get(tuple(row), 0) * known.get(tuple(row), 0) for row in tokens])
+
+    inputs = [keras.Input([3]), keras.Input([len(every), None], dtype="int64")]
+    model = SelfCritical(
+        inputs,
+        decoder(inputs[1], inputs[0]),
+        draw=lambda features, seed: tf.constant(every[None]),
+        write=lambda features: tf.constant([[-1, -1]], "int64"),  # a baseline of 0
+        reward=reward,
+    )
+    model.compile(keras.optimizers.SGD(1.0), TokenCrossentropy(), run_eagerly=True)
+    before = model.get_weights()
+    expected = lambda: sum(p * reward_of[tuple(row)] for row, p in zip(every, probabilities(), strict=True))
+    assert 0.2 < probabilities().sum() <= 1
+
+    model.train_on_batch([summary, np.full((1, len(every), 2), -1)], np.full((1, len(every), 2), -1))
+
+    steps = [old - new for old, new in zip(before, model.get_weights(), strict=True)]
+    model.set_weights(before)
+    tokens = (every >= 0).sum()
+    for variable, step in zip(model.trainable_variables, steps, strict=True):
+        value = variable.numpy()
+        for place in np.ndindex(value.shape):
+            sides = []
+            for change in (1e-2, -1e-2):
+                moved = value.copy()
+                moved[place] += change
+                variable.assign(moved)
+                sides.append(expected())
+            variable.assign(value)
+            np.testing.assert_allclose(-step[place] * tokens, (sides[0] - sides[1]) / 2e-2, atol=2e-3)
+
+
+def test_targets_have_a_row_for_each_caption_and_missing_ones_are_padding():
+    config = captioning.Config(captions=3, max_length=4)
+    write = captioning.sentences.Sentences(["a", "red", "dog"])
+
+    rows = captioning.as_rows(captioning.ids_of(write, ["A red dog.\n...\na dog", "a red red red red dog"], config))
+
+    assert rows.to_list() == [
+        [[4, -1, 4], [5, -1, 6], [6, -1, 2], [2, -1, -1]],
+        [[4, -1, -1], [5, -1, -1], [5, -1, -1], [5, -1, -1], [2, -1, -1]],
+    ]
+    _, targets = captioning.teacher_forcing(None, rows.to_tensor(-1))
+    assert targets.shape == (2, 3, 5)
+
+
+def test_the_reward_is_cider_of_the_training_captions(parts, captioner):
+    vocabularies = RunFolder(captioner).read_json("vocabularies.json")
+    write = captioning.sentences.Sentences(vocabularies["words"])
+    config = RunFolder(captioner).read_config(captioning.Config)
+    ids = captioning.ids_of(write, tf.constant(vocabularies["captions"]), config).numpy()
+
+    found = parts.model.rewards(ids[:5, 0], ids[:5])
+
+    np.testing.assert_allclose(found, CiderD(ids).scores(ids[:5, 0], ids[:5]), rtol=1e-5)
+    assert found.numpy().min() > 1
