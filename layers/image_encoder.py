@@ -78,7 +78,7 @@ class Coordinates(keras.layers.Layer):
 
     Example:
 
-    >>> Coordinates()(np.zeros((1, 3, 1, 1)))[0, :, 0, 1:].numpy().tolist()
+    >>> ops.convert_to_numpy(Coordinates()(np.zeros((1, 3, 1, 1))))[0, :, 0, 1:].tolist()
     [[-1.0, 0.0], [0.0, 0.0], [1.0, 0.0]]
     """
 
@@ -150,8 +150,8 @@ def application(name, weights="imagenet", size=None):
 
     Example:
 
-    >>> application("mobilenetv2", weights=None, size=64).output_shape
-    (None, 2, 2, 1280)
+    >>> application("vgg16", weights=None, size=32).output_shape
+    (None, 1, 1, 512)
     """
     found = {_plain(one): one for one in APPLICATIONS}
     if _plain(name) not in found:
