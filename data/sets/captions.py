@@ -46,8 +46,8 @@ def check(path, *, images="", split=None, image_column="image", caption_column="
 
     Example:
         >>> found = check("tests/fixtures/captions.csv")
-        >>> found["images"], found["captions"], found["missing"]
-        (2, 3, [])
+        >>> found["images"], found["captions"], found["missing"], found["longest"]
+        (2, 3, [], 9)
     """
     return _read(path, images, split, image_column, caption_column, form)[0]
 
@@ -80,8 +80,8 @@ def load(path, *, images="", split=None, image_column="image", caption_column="c
 
     Example:
         >>> for contents, captions in load("tests/fixtures/captions.csv").take(1):
-        ...     print(contents.dtype, captions.numpy().decode().splitlines())
-        <dtype: 'string'> []
+        ...     print(contents.numpy()[1:4], captions.numpy().decode().splitlines()[1])
+        b'PNG' three small purple diamonds below three small blue circles
     """
     _, files, captions = _read(path, images, split, image_column, caption_column, form)
     return tf.data.Dataset.from_tensor_slices((files, captions)).map(_opened, num_parallel_calls=2)

@@ -346,7 +346,7 @@ class Phrase(NamedTuple):
         return all(mine in ("", its) for mine, its in zip(self[1:], group[1:4], strict=True))
 
 
-# In the order in which `captions` takes them: those that say how two groups lie, those that name two groups or one.
+# Templates that say how two groups lie to each other, that leave that out, and of a scene with one group.
 _RELATED = (
     "{one} {relation} {other}",
     "there {is} {one} {relation} {other}",
@@ -371,7 +371,7 @@ _ALONE = (
     "there {is} {one} in the picture",
     "the picture shows {one}",
 )
-_TEMPLATES = tuple(dict.fromkeys(_RELATED + _PARTIAL + _ALONE))
+_TEMPLATES = tuple(dict.fromkeys(_RELATED + _PARTIAL + _ALONE + ("{one}",)))
 
 
 def captions(scene):
