@@ -1,3 +1,5 @@
+import base64
+import functools
 import html.parser
 import itertools
 import json
@@ -55,7 +57,7 @@ COLOURS = {"red": (200, 20, 20), "green": (20, 180, 20), "blue": (20, 20, 220), 
 IMAGES = {name: png(colour) for name, colour in COLOURS.items()}
 
 
-def network(said, attention=True, grid=(3, 3), beams=2, features=None, **known):
+def network(said, attention=True, grid=None, beams=2, features=None, **known):
     """What stands in for a network's `Parts`: it answers from `said`, bytes of an image -> its captions, best first.
 
     When the word number t is written, all attention is on the cell number t.
@@ -75,12 +77,13 @@ def network(said, attention=True, grid=(3, 3), beams=2, features=None, **known):
             "words": tf.constant(padded),
         }
         if attention:
-            cells = grid[0] * grid[1]
+            cells = grid[0] * grid[1] if grid else 9
             shares = np.eye(cells, dtype="float32")[np.arange(timesteps) % cells]
             answer["attention"] = tf.constant(np.tile(shares, (len(found), beams, 1, 1)))
         assert len(found) <= captioning.AT_ONCE
         return answer
 
+    known |= {"grid": grid} if grid else {}
     return types.SimpleNamespace(serve=serve, features=features, extras=Extras(known=known))
 
 
@@ -117,10 +120,11 @@ def test_chrf_is_that_of_the_best_reference_of_each_image():
 
 def test_rouge_l_equals_a_reading_by_recursion():
     rng = np.random.default_rng(0)
-    sentence = lambda: rng.integers(0, 5, rng.integers(0, 9)).tolist()
+    sentence = lambda: tuple(rng.integers(0, 5, rng.integers(0, 9)).tolist())
     candidates = [sentence() for _ in range(30)]
-    references = [[sentence() or [1] for _ in range(rng.integers(1, 4))] for _ in candidates]
+    references = [[sentence() or (1,) for _ in range(rng.integers(1, 4))] for _ in candidates]
 
+    @functools.cache
     def common(a, b):
         if not a or not b:
             return 0
@@ -134,7 +138,7 @@ def test_rouge_l_equals_a_reading_by_recursion():
         wanted.append(2.44 * precision * recall / both if both else 0)
     pad = lambda sentences, rows: [[*s, *[-1] * (9 - len(s))] for s in (*sentences, *[[]] * (rows - len(sentences)))]
     found = captioning.rouge_l(np.array(pad(candidates, 30)), np.array([pad(some, 3) for some in references]))
-    assert 0 in wanted and 1 in wanted
+    assert min(wanted) == 0 and max(wanted) > 0.7
     np.testing.assert_allclose(found, wanted, atol=1e-12)
 
 
@@ -251,8 +255,8 @@ def test_of_a_group_of_captions_the_one_most_like_the_others_is_taken():
     cider = CiderD(rng.integers(0, 6, (20, 3, 6)))
     wanted = []
     for group in groups:
-        against = [cider.scores(np.tile(one, (7, 1)), group[:, None]).sum() for one in group]
-        wanted.append(int(np.argmax(against)))
+        against = np.stack([cider.scores(np.tile(one, (7, 1)), group[:, None]) for one in group])
+        wanted.append(int(np.argmax(against.sum(axis=1) - np.diag(against))))
     assert captioning.most_agreed(cider, groups).tolist() == wanted
     assert wanted[2] == 0 and wanted[1] < 3 and len(set(wanted)) > 2
 
@@ -268,7 +272,7 @@ def test_the_baselines_take_captions_of_the_training_data(monkeypatch, capsys):
         "red": "a red brick wall in the sun\nRust!",
         "grey": "a brick wall in the sun\nRust!\na brick wall in the sun today",
         "green": "a lawn\nrust",
-        "blue": "the sea\nwaves on the sea",
+        "blue": "the blue sea\nwaves on the blue sea\nthe blue sea today",
     }
     validation = {"grey": "a brick wall in the sun", "blue": "the sea is calm"}
     splits = {
@@ -279,7 +283,7 @@ def test_the_baselines_take_captions_of_the_training_data(monkeypatch, capsys):
     assert (found["images"], found["most_frequent_caption"]) == (4, "Rust!")
     base = found["validation"]
     references = [text.split("\n") for text in validation.values()]
-    said = ["a brick wall in the sun", "the sea"]
+    said = ["a brick wall in the sun", "the blue sea"]
     judged = captioning.scores(said, references, [True, False])[0]
     assert base["nearest_neighbours"] == judged and judged["true"] == 0.5
     assert base["most_frequent"] == captioning.scores(["rust"] * 2, references, [False] * 2)[0]
@@ -308,15 +312,15 @@ def test_metrics_are_a_table_with_the_baselines():
     assert head.split()[:3] == ["validation", "(4", "images)"]
     assert (
         ours
-        == "  the network" + " " * 21 + "73.7    72.1    68.3    64.3   77.2     67.4    210.9     1.000     26     9.5"
+        == "  the network" + " " * 19 + "73.7    72.1    68.3    64.3   77.2     67.4    210.9     1.000     26     9.5"
     )
     assert theirs.split()[:3] == ["nearest", "neighbours", f"{base['bleu_1']:.1f}"]
     assert len(head) == len(ours) == len(theirs)
     assert last.strip().startswith(
         "0.000 of the captions stand in the training data; captioned in 2.0 s; BLEU is nrefs:"
     )
-    judged = captioning.metrics_of(CANDIDATES, REFERENCES, [True] * 4) | {"seconds": 2.0}
-    assert captioning.format_metrics({"test": judged}).splitlines()[1].split()[9] == "1.000"
+    judged = captioning.metrics_of(CANDIDATES, REFERENCES, [True, True, True, False]) | {"seconds": 2.0}
+    assert captioning.format_metrics({"test": judged}).splitlines()[1].split()[9] == "0.750"
 
 
 def test_a_line_has_the_name_and_the_caption():
@@ -370,7 +374,7 @@ def test_a_page_shows_small_images_with_all_captions(tmp_path, files):
     for picture in page.pictures:
         head, data = picture["src"].split(",")
         assert head == "data:image/jpeg;base64"
-        sizes.append(tf.io.decode_jpeg(tf.io.decode_base64(data.replace("+", "-").replace("/", "_"))).shape)
+        sizes.append(tf.io.decode_jpeg(base64.b64decode(data)).shape)
     assert sizes == [(160, 107, 3), (160, 160, 3), (8, 160, 3)]
     assert "grey & more.png" in page.text and "a road & <b>$x$</b>" in page.text
     assert page.text.count("log probability -20.00") == 4
@@ -390,12 +394,12 @@ def test_attention_is_light_where_the_network_looks():
 
 @pytest.mark.parametrize("attention", [True, False])
 def test_a_picture_of_answers_shows_attention_or_captions(tmp_path, files, attention):
-    parts = network(SAID, attention=attention, grid=(2, 4), **({"grid": (2, 4)} if attention else {}))
+    parts = network(SAID, attention=attention, grid=(2, 4))
     path = tmp_path / "answers.png"
     writing.write(task(captioning.WRITERS), parts, named(parts, files), path)
     height, width = matplotlib.image.imread(path).shape[:2]
     # Three images that can be read: three rows of panels, or one row of the sheet.
-    assert (width, height) > (1000, 400) if attention else width > 2 * height
+    assert width > 1000 and (height > 400 if attention else 2 * height < width)
     captioning.plot_answers(parts, named(parts, files[3:]), path)
     assert matplotlib.image.imread(path).shape[0] < 450
 
