@@ -390,6 +390,8 @@ def test_attention_is_light_where_the_network_looks():
     assert light.shape == (30, 30, 3) and light.min() >= 0 and light.max() <= 1
     assert light[15, 25].min() > 0.9 and max(light[5, 5].max(), light[15, 3].max()) < 0.21
     np.testing.assert_allclose(images.overlay(pixels, np.full((2, 5), 0.1)), 1, atol=1e-6)
+    dark = images.overlay(np.zeros((30, 30, 3), "uint8"), [[0.0, 0.0], [0.0, 0.5]])
+    assert dark[25, 25].min() > 0.2 and dark[5, 5].max() < 0.01
 
 
 @pytest.mark.parametrize("attention", [True, False])
