@@ -318,9 +318,7 @@ class Neighbours:
 
 
 def most_agreed(cider, groups):
-    """For each group of captions the number of the one with the highest mean CIDEr-D against all of the group.
-
-    Each is compared with itself too, which adds the same to all captions of four words or more.
+    """For each group of captions the number of the one with the highest mean CIDEr-D against the others.
 
     Args:
         cider: A `CiderD`.
@@ -330,9 +328,10 @@ def most_agreed(cider, groups):
         `(groups,)` integers; 0 where no caption has a score above 0.
     """
     best, several = [], groups.shape[1]
-    for some in groups:  # the pairs of one group are as many as those of a training batch
-        agreement = cider.scores(some, np.broadcast_to(some, (several, *some.shape)))
-        best.append(int(agreement.argmax()))
+    for some in groups:  # one after the other, since the pairs of a group alone are many
+        others = np.repeat(some[None], several, axis=0)
+        others[np.arange(several), np.arange(several)] = -1
+        best.append(int(cider.scores(some, others).argmax()))
     return np.array(best, int)
 
 

@@ -13,6 +13,7 @@ from pipelines.evaluation.pictures import MONOSPACE, save
 ACROSS, LETTERS, LINES = 4, 36, 5  # images of a sheet side by side, letters in a line below them, lines of a text
 PANELS, MOST_WORDS = 9, 26  # panels of attention side by side, words of a caption that are shown
 DARK = 0.2  # what is left of the light of an image where nothing is attended to
+GLOW = 0.25  # share of white where attention is largest, so that it shows on dark images too
 SIDE = 224  # pixels
 
 
@@ -53,7 +54,7 @@ def sheet(rows, path):
     ]
     down = max(1, -(-len(rows) // ACROSS))
     lines = [max((len(one) for one in texts[k * ACROSS : (k + 1) * ACROSS]), default=0) + 1 for k in range(down)]
-    ratios = [ratio for count in lines for ratio in (2.45, 0.15 * count)]  # inches
+    ratios = [ratio for count in lines for ratio in (2.2, 0.15 * count)]  # inches
     figure, axes = plt.subplots(
         2 * down,
         ACROSS,
@@ -68,6 +69,7 @@ def sheet(rows, path):
         row, column = divmod(number, ACROSS)
         above, below = axes[2 * row, column], axes[2 * row + 1, column]
         above.imshow(pixels)
+        above.set_anchor("S")
         above.set_title(title, fontsize=9, parse_math=False)
         below.set_xlim(0, 1)
         below.set_ylim(lines[row], 0)
@@ -87,12 +89,13 @@ def overlay(pixels, shares):
         shares: `(rows, columns)` of a grid over the whole image, not negative.
 
     Returns:
-        `(height, width, 3)` float32 in [0, 1]: the image's light times `DARK` where the share is 0, and unchanged where
-        it is largest; between the centres of cells the shares are interpolated.
+        `(height, width, 3)` float32 in [0, 1]: the image's light times `DARK` where the share is 0, and the image with
+        a little white, `GLOW`, where the share is largest; between the centres of cells the shares are interpolated.
     """
     shares = np.asarray(shares, "float32") / max(float(np.max(shares)), 1e-12)
     light = tf.image.resize(shares[:, :, None], pixels.shape[:2], "bicubic").numpy().clip(0, 1)
-    return (DARK + (1 - DARK) * light) * (np.asarray(pixels, "float32") / 255)
+    pixels = np.asarray(pixels, "float32") / 255
+    return (DARK + (1 - DARK) * light) * pixels + GLOW * light * (1 - pixels)
 
 
 def attentions(rows, path):
