@@ -57,7 +57,9 @@ class Config(Written):
     fit: Literal["pad", "crop", "squeeze"] = "pad"
     """how an image becomes a square: with grey at two sides, without its ends, or distorted"""
     augment: int = 0
-    """random views of each training image beside itself: cut and mirrored"""
+    """random views of each training image beside itself: cut, and every second one mirrored"""
+    mirror: bool = True
+    """whether views may be mirrored; not if captions say what is left and what is right"""
     captions: int | None = None
     """captions of an image to train on, at most; else as many as any has, up to 10"""
     tokens: Literal["words", "subwords"] = "words"
@@ -66,6 +68,8 @@ class Config(Written):
     """words or pieces kept, the most frequent first"""
     minimum_count: int | None = None
     """how often a word must occur in the captions; else by the number of images"""
+    summary: Literal["mean", "places"] | None = None
+    """what the decoder begins with: the mean over the cells of the grid, or each cell at its place; else by the encoder"""
     spread: float = 0.0
     """how much attention to a part of the image that is not 1 in sum over all words is punished: lambda of Xu et al."""
     fine_tune: int = 0
@@ -103,13 +107,16 @@ class Config(Written):
 
 # The best settings from so many images on, for an encoder that is trained with the rest and for a trained one.
 SMALL = {
-    0: {"units": 128, "embedding": 64, "minimum_count": 1, "dropout": 0.1, "epochs": 12, "learning_rate": 0.003},
+    0: {"units": 128, "embedding": 64, "dropout": 0.1, "epochs": 7, "learning_rate": 0.003},
 }
 TRAINED = {
-    0: {"units": 384, "embedding": 256, "minimum_count": 1, "dropout": 0.5, "epochs": 20, "learning_rate": 0.002},
-    3_000: {"units": 384, "embedding": 256, "minimum_count": 5, "dropout": 0.5, "epochs": 15, "learning_rate": 0.002},
-    30_000: {"units": 512, "embedding": 256, "minimum_count": 5, "dropout": 0.3, "epochs": 8, "learning_rate": 0.001},
+    0: {"units": 384, "embedding": 256, "dropout": 0.5, "epochs": 20, "learning_rate": 0.0015},
+    3_000: {"units": 384, "embedding": 256, "dropout": 0.5, "epochs": 15, "learning_rate": 0.0015},
+    30_000: {"units": 512, "embedding": 256, "dropout": 0.3, "epochs": 8, "learning_rate": 0.001},
 }
+for table, summary in ((SMALL, "places"), (TRAINED, "mean")):
+    for least, settings in table.items():
+        settings |= {"summary": summary, "minimum_count": 5 if least else 1}
 AT_MOST = 10  # captions of an image to train on, unless `captions` says more
 
 
@@ -204,7 +211,7 @@ def build(config, vocabularies):
             "--encoder", f"expected the weights that the run began with, received others: {config.encoder}."
         )
     encoder.trainable = within = config.encoder == "small" or config.fine_tune > 0
-    prepare = Prepare(size, config.fit, config.augment, seed, None if within else encoder)
+    prepare = Prepare(size, config, None if within else encoder)
 
     # The image, or the grid that a trained encoder made of it, and views of it.
     shape, dtype = (encoder.input_shape, "uint8") if within else ((1, *grid_of(encoder)), "float16")
@@ -225,7 +232,8 @@ def build(config, vocabularies):
     x = keras.layers.Dropout(config.dropout / 2, seed=seed + 2)(x)
     x = keras.layers.Dense(config.memory_width(decoder) or config.units, activation="relu", name="projection")(x)
     x = keras.layers.Dropout(config.dropout / 2, seed=seed + 3)(x)
-    see = keras.Model(features, [ops.mean(x, axis=1), x])
+    summary = ops.mean(x, axis=1) if config.summary == "mean" else keras.layers.Flatten(name="places")(x)
+    see = keras.Model(features, [summary, x])
     targets = keras.Input([config.captions, None], dtype="int64", name="target")  # (batch, captions, timesteps)
     seen = seen_by(decoder, see)
     ids = decoder(targets, *(see.output if decoder.attends else see.output[:1]))
@@ -269,8 +277,8 @@ class Prepare(tf.Module):
     """Bytes of image files to pixels, `(batch, size, size, 3)` uint8, or to an encoder's grid of features of them.
 
     Args:
-        size, fit: As for `image.decode`.
-        views, seed: How many random views there are beside each image, and their seed.
+        size: Height and width of the images in pixels.
+        config: The configuration.
         encoder: A `keras.Model` from images to `(batch, height, width, channels)`; None: the result is pixels.
 
     Returns:
@@ -278,17 +286,17 @@ class Prepare(tf.Module):
         rows one after the other, float16.
     """
 
-    def __init__(self, size, fit, views, seed, encoder=None):
+    def __init__(self, size, config, encoder=None):
         super().__init__()
-        self.size, self.fit, self.views, self.seed, self.encoder = size, fit, views, seed, encoder
+        self.size, self.config, self.encoder = size, config, encoder
 
     def __call__(self, contents):
-        images = image.decode(contents, self.size, self.fit)
+        images = image.decode(contents, self.size, self.config.fit)
         found = {"image": self.seen(images)}
-        if self.views:
-            views = image.views(images, self.views, self.seed)[:, 1:]
+        if several := self.config.augment:
+            views = image.views(images, several, self.config.seed, self.config.mirror)[:, 1:]
             rows = self.seen(tf.reshape(views, [-1, *views.shape[2:]]))
-            found["views"] = tf.reshape(rows, [-1, self.views, *rows.shape[1:]])
+            found["views"] = tf.reshape(rows, [-1, several, *rows.shape[1:]])
         return found
 
     def seen(self, images):

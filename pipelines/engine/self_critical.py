@@ -37,7 +37,7 @@ class SelfCritical(keras.Model):
         self.mean_reward = keras.metrics.Mean("reward")
 
     def train_step(self, data):
-        (features, references), _ = data
+        (features, references), *_ = keras.utils.unpack_x_y_sample_weight(data)
         drawn = tf.stop_gradient(self.draw(features, seed=self.generator))
         several = drawn.shape[1]
         baseline = self.rewards(self.write(features), references)

@@ -76,7 +76,7 @@ def in_order(examples, teacher_forcing=None):
 
 def forced(batches, teacher_forcing):
     """Batches with the inputs of `teacher_forcing`, if it is given."""
-    return batches.map(teacher_forcing) if teacher_forcing else batches
+    return batches.map(tf.autograph.experimental.do_not_convert(teacher_forcing)) if teacher_forcing else batches
 
 
 def save_weights(model, path):
