@@ -69,7 +69,7 @@ class Config(Written):
     minimum_count: int | None = None
     """how often a word must occur in the captions; else by the number of images"""
     summary: Literal["mean", "places"] | None = None
-    """what the decoder begins with: the mean over the cells of the grid, or each cell at its place; else by the encoder"""
+    """what the decoder begins with: the mean of the cells of the grid, or each at its place; else by the encoder"""
     spread: float = 0.0
     """how much attention to a part of the image that is not 1 in sum over all words is punished: lambda of Xu et al."""
     fine_tune: int = 0
@@ -81,6 +81,8 @@ class Config(Written):
     self_critical_rate: float = 1e-4
     """largest learning rate of these"""
     # Shared settings with other defaults for captioning.
+    batch_size: int = 32
+    """images in a batch, with all their captions"""
     max_length: int = 40
     """words read of a caption, and written; longer ones are cut"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "none"] = "general"
