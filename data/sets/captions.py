@@ -343,7 +343,7 @@ def built_in(split, seed=0):
     Example:
         >>> for contents, captions in built_in("validation").take(1):
         ...     print(captions.numpy().decode().splitlines()[0])
-        three large purple stars to the left of three small blue stars
+        three large yellow crosses left of two small blue triangles
     """
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")
