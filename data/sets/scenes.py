@@ -45,7 +45,7 @@ RELATIONS = {
     ("top", "bottom"): ("above",),
     ("bottom", "top"): ("below",),
 }
-ALONE = 0.07  # share of the scenes with one group
+ALONE = 0.07  # share of the scenes with one group, before repeated ones are left out
 
 _BORDER = 1.0  # pixels between the shapes and the edge of the image, and between two shapes
 _NEAR = 20.0  # pixels from the edge of the image to the centre of a shape "on the left", at most
