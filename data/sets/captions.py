@@ -105,8 +105,8 @@ def splits(path, *, form=None):
     found = _annotated(path, form or Form())
     if found is None or "annotations" in found:
         return []
-    there = {one.get("split") for _, one in _objects(path, found, "images")}
-    return [split for split, theirs in _SPLITS_OF_KARPATHY.items() if there & set(theirs)]
+    there = [one.get("split") for _, one in _objects(path, found, "images")]
+    return [split for split, theirs in _SPLITS_OF_KARPATHY.items() if any(own in there for own in theirs)]
 
 
 def _read(path, images, split, image_column, caption_column, form):
