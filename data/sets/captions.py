@@ -105,8 +105,8 @@ def splits(path, *, form=None):
     found = _annotated(path, form or Form())
     if found is None or "annotations" in found:
         return []
-    there = {one.get("split") for _, one in _objects(path, found, "images")}
-    return [split for split, theirs in _SPLITS_OF_KARPATHY.items() if there & set(theirs)]
+    there = [one.get("split") for _, one in _objects(path, found, "images")]
+    return [split for split, theirs in _SPLITS_OF_KARPATHY.items() if any(own in there for own in theirs)]
 
 
 def _read(path, images, split, image_column, caption_column, form):
@@ -343,7 +343,7 @@ def built_in(split, seed=0):
     Example:
         >>> for contents, captions in built_in("validation").take(1):
         ...     print(captions.numpy().decode().splitlines()[0])
-        three large purple stars to the left of three small blue stars
+        three large yellow crosses left of two small blue triangles
     """
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")

@@ -45,7 +45,7 @@ RELATIONS = {
     ("top", "bottom"): ("above",),
     ("bottom", "top"): ("below",),
 }
-ALONE = 0.07  # share of the scenes with one group
+ALONE = 0.07  # share of the scenes with one group, before repeated ones are left out
 
 _BORDER = 1.0  # pixels between the shapes and the edge of the image, and between two shapes
 _NEAR = 20.0  # pixels from the edge of the image to the centre of a shape "on the left", at most
@@ -126,7 +126,7 @@ def scenes(split, seed=0):
 
     Example:
         >>> [(group.count, group.size, group.colour, group.shape) for group in scenes("validation")[0].groups]
-        [(1, 'large', 'orange', 'cross'), (3, 'small', 'orange', 'circle')]
+        [(3, 'large', 'yellow', 'cross'), (2, 'small', 'blue', 'triangle')]
     """
     if split not in SIZES:
         raise ValueError(f"`split` must be one of {', '.join(SIZES)}. Received: split={split!r}.")
@@ -387,7 +387,11 @@ def captions(scene):
     Example:
         >>> for caption in captions(scenes("validation")[0]):
         ...     print(caption)
-        a
+        three large yellow crosses left of two small blue triangles
+        two small blue triangles to the right of three large yellow crosses
+        three large yellow crosses on the left and two small blue triangles on the right
+        three large yellow crosses to the left of two small triangles
+        two small blue triangles on the right
     """
     rng = random.Random(repr(scene))
     found = []
@@ -444,8 +448,8 @@ def is_true(caption, scene):
 
     Example:
         >>> scene = scenes("validation")[0]
-        >>> is_true("a large orange cross", scene), is_true("a large red cross", scene)
-        (False, False)
+        >>> is_true("two blue triangles right of three crosses", scene), is_true("three blue triangles", scene)
+        (True, False)
     """
     text = " ".join(caption.lower().split()).removesuffix(".").rstrip()
     return any(_holds(match.groupdict(), scene) for pattern in _PATTERNS if (match := pattern.fullmatch(text)))

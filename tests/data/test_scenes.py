@@ -26,7 +26,7 @@ PURE = {
     "purple": (140, 50, 180),
 }
 NOUNS = {f"{shape}{end}": shape for shape in WORDS["shape"] for end in ("", "es" if shape == "cross" else "s")}
-FEW = 200  # scenes, where all take too long
+FEW = 120  # scenes, where all take too long
 
 
 @pytest.fixture(scope="module")
@@ -48,27 +48,27 @@ def places(scene):
     """The shapes of each group of a scene, `(count, 2)`: across and down."""
     drawn, found = iter(scene.drawn), []
     for group in scene.groups:
-        found.append(np.array([(one.x, one.y) for one, _ in zip(drawn, range(group.count), strict=False)]))
+        found.append(np.array([(one.x, one.y) for _, one in zip(range(group.count), drawn, strict=False)]))
     return found
 
 
-def test_scenes_depend_on_the_seed_alone_and_none_is_in_two_splits():
+def test_scenes_depend_on_the_seed_alone_and_none_is_in_two_splits(monkeypatch):
     made = {split: scenes.scenes(split) for split in scenes.SIZES}
     assert {split: len(some) for split, some in made.items()} == {"train": 10_000, "validation": 500, "test": 500}
     groups = [frozenset(scene.groups) for some in made.values() for scene in some]
     assert len(set(groups)) == len(groups)
-    scenes._made.cache_clear()
-    assert scenes.scenes("test") == made["test"]
-    assert scenes.scenes("test", seed=1) != made["test"]
     with pytest.raises(ValueError, match="split='dev'"):
         scenes.scenes("dev")
+    monkeypatch.setattr(scenes, "SIZES", {"train": 50})
+    again, other = (scenes._made.__wrapped__(seed)["train"] for seed in (0, 1))
+    assert again == made["train"][:50] and other != again
 
 
 def test_every_count_size_colour_shape_and_place_is_common():
     counts = collections.Counter(value for scene in scenes.scenes("train") for group in scene.groups for value in group)
     kinds = [*WORDS["count"].values(), *WORDS["size"], *WORDS["colour"], *WORDS["shape"], *scenes.PLACES]
     assert set(counts) == set(kinds)
-    assert all(counts[kind] > (100 if kind == "middle" else 2500) for kind in kinds)
+    assert all(counts[kind] > (80 if kind == "middle" else 2500) for kind in kinds)
 
 
 def test_shapes_are_whole_apart_from_each_other_and_where_the_scene_says(some):
@@ -95,13 +95,14 @@ def test_images_show_as_many_shapes_of_each_colour_and_area_as_the_scene_says(so
     """The shapes are found in the pixels: connected areas unlike the background, with their colour and area."""
     for scene, image in zip(some, images, strict=True):
         wanted = sorted((group.colour, group.size) for group in scene.groups for _ in range(group.count))
-        unlike = np.abs(image.astype(int) - image[0, 0]).max(-1) > 60
+        above = image - image[0, 0].astype(float)
         found = []
-        for area in areas(unlike):
-            colour = np.median(image[area].astype(int), axis=0)
-            nearest = min(PURE, key=lambda name: np.abs(colour - PURE[name]).sum())
-            height, width = np.ptp(np.nonzero(area), axis=1) + 1
-            found.append((nearest, "large" if max(height, width) > 14 else "small"))
+        for area in areas(np.abs(above).max(-1) > 60):
+            colour = np.median(image[area], axis=0)
+            nearest = min(PURE, key=lambda name, colour=colour: np.abs(colour - PURE[name]).sum())
+            full = colour - image[0, 0]
+            height, width = np.ptp(np.nonzero(area & (above @ full > full @ full / 2)), axis=1) + 1
+            found.append((nearest, "large" if (height + width) / 2 > 12.5 else "small"))
         assert sorted(found) == wanted
 
 
@@ -284,7 +285,7 @@ def test_the_captions_of_one_scene_are_seldom_true_of_another(some):
 
 
 def test_the_captions_of_the_most_similar_training_image_are_mostly_false():
-    train, held_out = scenes.scenes("train")[:6000], scenes.scenes("test")[:FEW]
+    train, held_out = scenes.scenes("train")[:4000], scenes.scenes("test")[:FEW]
     coarse = lambda some: (
         scenes.pixels(some).reshape(-1, 16, 4, 16, 4, 3).mean((2, 4), "float32").reshape(len(some), -1)
     )
