@@ -5,7 +5,7 @@ is not among the metrics, because its authors' program needs Java and NLTK's ver
 
 What `parts.extras.known` may hold, all of it optional:
 
-    captions    set of the training data's captions, `normalised`
+    captions    () -> set of the training data's captions, `normalised`
     grid        (height, width) of the attention's grid, if it is not square
     view        (batch,) bytes of images -> (batch, height, width, 3) uint8, the images as the network sees them
     judge       (bytes of an image, caption) -> whether the caption is true of the image
@@ -56,7 +56,8 @@ def evaluate(parts, data, examples):
         judged += judgements(parts, images, found)
         guesses += found
         references += [listed(captions) for _, captions in some]
-    return metrics_of(guesses, references, judged, parts.extras.known.get("captions")) | {"seconds": seconds}
+    known = parts.extras.known.get("captions", lambda: None)()
+    return metrics_of(guesses, references, judged, known) | {"seconds": seconds}
 
 
 def metrics_of(guesses, references, judged=(), known=None):
@@ -172,6 +173,11 @@ def normalised(caption):
 def listed(captions):
     """The captions of an image as a list of texts, from bytes with newlines between."""
     return captions.decode("utf-8", errors="replace").split("\n")
+
+
+def distinct(texts):
+    """The set of `normalised` captions of texts with newlines between the captions."""
+    return {normalised(caption) for text in texts for caption in text.split("\n")}
 
 
 def token_ids(groups, words):
