@@ -27,7 +27,7 @@ APPLICATIONS = {
 }
 
 
-def encoder(name, size=None, weights="imagenet", width=32, seed=None):
+def encoder(name, size=None, weights="imagenet", width=16, seed=None):
     """The encoder of a name.
 
     Args:
@@ -50,7 +50,7 @@ def encoder(name, size=None, weights="imagenet", width=32, seed=None):
 
     >>> model, size = encoder("small")
     >>> size, model.output_shape
-    (64, (None, 8, 8, 128))
+    (64, (None, 8, 8, 64))
     """
     if str(name) == "small":
         model = small(width, seed, size or SMALL_SIZE)
@@ -93,13 +93,13 @@ class Coordinates(keras.layers.Layer):
         return (*shape[:-1], shape[-1] + 2)
 
 
-def small(width=32, seed=None, size=SMALL_SIZE):
+def small(width=16, seed=None, size=SMALL_SIZE):
     """A convolutional network of four layers, to be trained from scratch on small and simple images.
 
-    Three layers halve height and width and double the channels, a fourth one sees where it is (`Coordinates`). Group
-    normalisation does not depend on the other images of a batch.
+    The first layer skips every second place, the two after it keep the largest of four neighbours, and the last one
+    sees where it is (`Coordinates`). Each is normalised over the batch.
 
-    Source of the normalisation: Y. Wu and K. He, "Group Normalization", 2018, arXiv:1803.08494.
+    Source of the normalisation: S. Ioffe and C. Szegedy, "Batch Normalization", 2015, arXiv:1502.03167.
 
     Args:
         width: Channels of the first layer, a positive multiple of 8.
@@ -114,23 +114,23 @@ def small(width=32, seed=None, size=SMALL_SIZE):
 
     Example:
 
-    >>> small(width=16, seed=0).output_shape
-    (None, 8, 8, 64)
+    >>> small(width=24, seed=0).output_shape
+    (None, 8, 8, 96)
     """
     for argument, value in (("width", width), ("size", size)):
         if arguments.positive("small", argument, value) % 8:
             raise ValueError(f"small: `{argument}` must be a multiple of 8. Received: {argument}={value!r}.")
     images = keras.Input((size, size, 3))
     x = keras.layers.Rescaling(1 / 127.5, -1)(images)
-    for number, (channels, kernel, strides) in enumerate(
-        [(width, 5, 2), (2 * width, 3, 2), (4 * width, 3, 2), (4 * width, 3, 1)]
+    for number, (channels, strides, pooled) in enumerate(
+        [(width, 2, False), (2 * width, 1, True), (3 * width, 1, True), (4 * width, 1, False)]
     ):
-        if strides == 1:
+        if number == 3:
             x = Coordinates()(x)
         start = keras.initializers.HeNormal(None if seed is None else seed + number)
-        x = keras.layers.Conv2D(channels, kernel, strides, padding="same", use_bias=False, kernel_initializer=start)(x)
-        x = keras.layers.GroupNormalization(groups=8)(x)
-        x = keras.layers.ReLU()(x)
+        x = keras.layers.Conv2D(channels, 3, strides, padding="same", use_bias=False, kernel_initializer=start)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.95)(x))
+        x = keras.layers.MaxPooling2D()(x) if pooled else x
     return keras.Model(images, x, name="small")
 
 
