@@ -249,7 +249,10 @@ def build(config, vocabularies):
             draw=functools.partial(writing, several=config.captions),
             write=writing,
             seed=seed,
-            reward=lambda tokens, targets: corpus().scores(tokens, targets),
+            # An unknown word agrees with none.
+            reward=lambda tokens, targets: corpus().scores(
+                np.where(np.isin(tokens, never(kind)), write.size, tokens), targets
+            ),
         )
 
     return Parts(
@@ -365,7 +368,8 @@ def written(config, kind, decoder, seen, features, several=None, seed=None):
         `(batch, timesteps)` ids, or `(batch, several, timesteps)`.
     """
     carry, constants = decoder.begin(*seen(features))
-    step = next_token(decoder, constants, never(kind))
+    # What is drawn comes from the p that is learnt: where a token cannot be drawn, its p would grow.
+    step = next_token(decoder, constants, never(kind) if several is None else ())
     how = {"begin": kind.BEGIN, "end": kind.END, "max_length": config.max_length}
     if several is None:
         return as_targets(greedy(step, carry, **how), kind.END)
