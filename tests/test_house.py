@@ -113,7 +113,7 @@ def test_the_readme_s_python_runs():
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the README loads a SavedModel")
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 10
     names = {}
     for block in blocks:
         if "saved_model.load" in block:  # of the export of a run
