@@ -32,7 +32,7 @@ from layers.decode import greedy, sample
 from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended, next_token
-from pipelines.engine.loading import chosen_by_size, splits_of
+from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.self_critical import SelfCritical, as_targets
 from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
@@ -109,16 +109,17 @@ class Config(Written):
 
 # The best settings from so many images on, for an encoder that is trained with the rest and for a trained one.
 SMALL = {
-    0: {"units": 128, "embedding": 64, "dropout": 0.1, "epochs": 7, "learning_rate": 0.003},
+    0: {
+        **{"units": 128, "embedding": 64, "summary": "places", "minimum_count": 1},
+        **{"dropout": 0.1, "epochs": 7, "learning_rate": 0.003},
+    }
 }
+_TRAINED = {"embedding": 256, "summary": "mean"}
 TRAINED = {
-    0: {"units": 384, "embedding": 256, "dropout": 0.5, "epochs": 20, "learning_rate": 0.0015},
-    3_000: {"units": 384, "embedding": 256, "dropout": 0.5, "epochs": 15, "learning_rate": 0.0015},
-    30_000: {"units": 512, "embedding": 256, "dropout": 0.3, "epochs": 8, "learning_rate": 0.001},
+    0: {**_TRAINED, "units": 384, "dropout": 0.5, "epochs": 20, "learning_rate": 0.0015, "minimum_count": 1},
+    3_000: {**_TRAINED, "units": 384, "dropout": 0.5, "epochs": 15, "learning_rate": 0.0015, "minimum_count": 5},
+    30_000: {**_TRAINED, "units": 512, "dropout": 0.3, "epochs": 8, "learning_rate": 0.001, "minimum_count": 5},
 }
-for table, summary in ((SMALL, "places"), (TRAINED, "mean")):
-    for least, settings in table.items():
-        settings |= {"summary": summary, "minimum_count": 5 if least else 1}
 AT_MOST = 10  # captions of an image to train on, unless `captions` says more
 
 
@@ -179,19 +180,15 @@ SHOWN = 10  # images that are named in an error or a message
 
 
 def vocabularies(config, train):
-    texts = train.map(lambda image, text: tf.strings.split(text, "\n")).unbatch()
-    learnt = {}
-    if config.tokens == "words":
-        learnt["words"] = sentences.learn(texts, config.vocabulary, minimum=config.minimum_count)
-    else:
-        try:
-            learnt["words"] = subwords.learn(texts, config.vocabulary)
-        except ValueError as error:
-            raise error if isinstance(error, InputError) else InputError("--vocabulary", f"{error}") from None
     batches = train.map(lambda image, text: text).batch(1024).as_numpy_iterator()
-    learnt["captions"] = [text.decode(errors="replace") for batch in batches for text in batch]
-    learnt["encoder"] = "" if config.encoder == "small" else image_encoder.fingerprint(encoder_of(config)[0])
-    return learnt
+    texts = [text.decode(errors="replace") for batch in batches for text in batch]
+    lines = tf.data.Dataset.from_tensor_slices(tf.constant([line for text in texts for line in text.split("\n")]))
+    if config.tokens == "words":
+        words = sentences.learn(lines, config.vocabulary, minimum=config.minimum_count)
+    else:
+        words = learn_pieces(lines, config.vocabulary)
+    encoder = "" if config.encoder == "small" else image_encoder.fingerprint(encoder_of(config)[0])
+    return {"words": words, "captions": texts, "encoder": encoder}
 
 
 def encoder_of(config):
@@ -206,7 +203,6 @@ def encoder_of(config):
 def build(config, vocabularies):
     seed = config.seed
     write = {"words": sentences.Sentences, "subwords": subwords.Subwords}[config.tokens](vocabularies["words"])
-    kind = {"words": sentences, "subwords": subwords}[config.tokens]
     encoder, size = encoder_of(config)
     if vocabularies["encoder"] and image_encoder.fingerprint(encoder) != vocabularies["encoder"]:
         raise InputError(
@@ -217,20 +213,15 @@ def build(config, vocabularies):
 
     # The image, or the grid that a trained encoder made of it, and views of it.
     shape, dtype = (encoder.input_shape, "uint8") if within else ((1, *grid_of(encoder)), "float16")
-    features = {"image": keras.Input(shape[1:], dtype=dtype, name="image")}
+    x = keras.Input(shape[1:], dtype=dtype, name="image")
+    features = {"image": x}
     if config.augment:
         features["views"] = keras.Input((config.augment, *shape[1:]), dtype=dtype, name="views")
-    x = (
-        RandomView(seed, autocast=False, name="random_view")(*features.values())
-        if config.augment
-        else features["image"]
-    )
+        x = RandomView(seed, autocast=False, name="random_view")(x, features["views"])
     if within:
-        x = keras.layers.Reshape(grid_of(encoder), name="cells")(
-            encoder(ops.cast(x, "float32"))
-        )  # (batch, cells, channels)
+        x = keras.layers.Reshape(grid_of(encoder), name="cells")(encoder(ops.cast(x, "float32")))
 
-    decoder = config.decoder(write.size, kind.BEGIN, spread=config.spread)
+    decoder = config.decoder(write.size, sentences.BEGIN, spread=config.spread)  # x: (batch, cells, channels)
     x = keras.layers.Dropout(config.dropout / 2, seed=seed + 2)(x)
     x = keras.layers.Dense(config.memory_width(decoder) or config.units, activation="relu", name="projection")(x)
     x = keras.layers.Dropout(config.dropout / 2, seed=seed + 3)(x)
@@ -238,12 +229,11 @@ def build(config, vocabularies):
     see = keras.Model(features, [summary, x])
     targets = keras.Input([config.captions, None], dtype="int64", name="target")  # (batch, captions, timesteps)
     seen = seen_by(decoder, see)
-    ids = decoder(targets, *(see.output if decoder.attends else see.output[:1]))
-    network = [features, targets], ids
-    model = keras.Model(*network)
+    network = [features, targets], decoder(targets, *(see.output if decoder.attends else see.output[:1]))
+    unknown = unwritten(config)
     if config.self_critical:
         corpus = functools.cache(lambda: CiderD(ids_of(write, tf.constant(vocabularies["captions"]), config).numpy()))
-        writing = functools.partial(written, config, kind, decoder, seen)
+        writing = functools.partial(written, config, decoder, seen)
         model = SelfCritical(
             *network,
             draw=functools.partial(writing, several=config.captions),
@@ -251,9 +241,11 @@ def build(config, vocabularies):
             seed=seed,
             # An unknown word agrees with none.
             reward=lambda tokens, targets: corpus().scores(
-                np.where(np.isin(tokens, never(kind)), write.size, tokens), targets
+                np.where(np.isin(tokens, unknown), write.size, tokens), targets
             ),
         )
+    else:
+        model = keras.Model(*network)
 
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "image"),
@@ -266,7 +258,7 @@ def build(config, vocabularies):
         samples=[tf.io.encode_png(np.full((side, 2 * side, 3), side, "uint8")).numpy() for side in (1, 40, 90)],
         extras=Extras(
             teacher_forcing=teacher_forcing,
-            search=functools.partial(searched, config, kind, decoder, seen),
+            search=functools.partial(searched, config, decoder, seen),
             known={
                 "captions": functools.cache(lambda: describing.distinct(vocabularies["captions"])),
                 "grid": encoder.output_shape[1:3],
@@ -350,18 +342,18 @@ def seen_by(decoder, see):
     return seen
 
 
-def never(kind):
-    """Tokens that are not written: that of unknown words."""
-    return (kind.UNKNOWN,) if kind is sentences else ()
+def unwritten(config):
+    """Tokens that are not written: that of unknown words. Subwords know every word."""
+    return (sentences.UNKNOWN,) if config.tokens == "words" else ()
 
 
-def searched(config, kind, decoder, seen, features):
+def searched(config, decoder, seen, features):
     """The best captions of prepared images: the fields of `layers.decode.Decoded`."""
-    ends = {"end": kind.END, "padding": kind.PADDING, "never": never(kind)}
+    ends = {"end": sentences.END, "padding": sentences.PADDING, "never": unwritten(config)}
     return config.searched(decoder, *seen(features), None, config.max_length, **ends)
 
 
-def written(config, kind, decoder, seen, features, several=None, seed=None):
+def written(config, decoder, seen, features, several=None, seed=None):
     """Captions for self-critical training as targets: the greedy one of each image, or `several` that are drawn.
 
     Returns:
@@ -369,12 +361,12 @@ def written(config, kind, decoder, seen, features, several=None, seed=None):
     """
     carry, constants = decoder.begin(*seen(features))
     # What is drawn comes from the p that is learnt: where a token cannot be drawn, its p would grow.
-    step = next_token(decoder, constants, never(kind) if several is None else ())
-    how = {"begin": kind.BEGIN, "end": kind.END, "max_length": config.max_length}
+    step = next_token(decoder, constants, unwritten(config) if several is None else ())
+    how = {"begin": sentences.BEGIN, "end": sentences.END, "max_length": config.max_length}
     if several is None:
-        return as_targets(greedy(step, carry, **how), kind.END)
+        return as_targets(greedy(step, carry, **how), sentences.END)
     carry = keras.tree.map_structure(lambda x: ops.repeat(x, several, axis=0), carry)
-    ids = as_targets(sample(step, carry, **how, seed=seed), kind.END)
+    ids = as_targets(sample(step, carry, **how, seed=seed), sentences.END)
     return tf.reshape(ids, [-1, several, tf.shape(ids)[1]])
 
 

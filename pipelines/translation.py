@@ -22,15 +22,14 @@ import tensorflow as tf
 from keras import ops
 
 from data import batching
-from data.files import InputError
 from data.sets import bitext
-from data.transforms.subwords import BEGIN, END, PADDING, Subwords, learn
+from data.transforms.subwords import BEGIN, END, PADDING, Subwords
 from data.transforms.words import visible
 from layers import TokenAccuracy, TokenCrossentropy
 from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended
-from pipelines.engine.loading import chosen_by_size, splits_of
+from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.task import Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import translation as translating
@@ -100,15 +99,10 @@ def checked(path, config):
 
 def vocabularies(config, train):
     sides = [train.map(lambda source, target, side=side: (source, target)[side]) for side in (0, 1)]
-    try:
-        if config.joint:
-            pieces = learn(sides[0].concatenate(sides[1]), config.vocabulary)
-            return {"source": pieces, "target": pieces}
-        return {name: learn(side, config.vocabulary) for name, side in zip(("source", "target"), sides, strict=True)}
-    except ValueError as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError("--vocabulary", f"{error}") from None
+    if config.joint:
+        pieces = learn_pieces(sides[0].concatenate(sides[1]), config.vocabulary)
+        return {"source": pieces, "target": pieces}
+    return {name: learn_pieces(side, config.vocabulary) for name, side in zip(("source", "target"), sides, strict=True)}
 
 
 def build(config, vocabularies):

@@ -4,11 +4,13 @@ import itertools
 
 import tensorflow as tf
 
-from data.transforms.words import counted, split
+from data.transforms.subwords import BEGIN, END
+from data.transforms.words import PADDING, UNKNOWN_WORD, counted, split
 
-PADDING, BEGIN, END, UNKNOWN, FIRST_WORD = 0, 1, 2, 3, 4  # ids
+__all__ = ["BEGIN", "END", "PADDING", "UNKNOWN", "Sentences", "learn", "plain"]
 
-_SHOWN = ("", "<s>", "</s>", "<unk>")
+UNKNOWN, FIRST_WORD = 3, 4  # ids; those of padding, begin and end are the same as of subwords
+
 _WORD = r".*[\pL\pN].*"
 _CLITIC = r" (n't|'(?:s|ll|re|ve|d|m))( |$)"  # what `split` cuts off
 
@@ -84,7 +86,8 @@ class Sentences(tf.Module):
             twice = next(word for place, word in enumerate(words) if word in words[:place])
             raise ValueError(f"`words` must be different from each other. Received twice: {twice!r}.")
         self.size = FIRST_WORD + len(words)
-        self.shown = tf.constant([*_SHOWN, *words])
+        self.written = tf.constant(["", "", "", UNKNOWN_WORD, *words])
+        self.shown = tf.constant(["", "<s>", "</s>", UNKNOWN_WORD, *words])
         ids = tf.range(FIRST_WORD, self.size, dtype=tf.int64)
         self.ids = tf.lookup.StaticHashTable(
             tf.lookup.KeyValueTensorInitializer(tf.constant(words, tf.string), ids), UNKNOWN
@@ -102,9 +105,7 @@ class Sentences(tf.Module):
         Returns:
             `(batch,)` strings.
         """
-        words = tf.where(tf.cast(ids, "int64") == END, "", self.pieces(ids))
-        words = tf.where(tf.cast(ids, "int64") == BEGIN, "", words)
-        joined = tf.strings.reduce_join(words, axis=1, separator=" ")
+        joined = tf.strings.reduce_join(tf.gather(self.written, ids), axis=1, separator=" ")
         joined = tf.strings.strip(tf.strings.regex_replace(joined, " +", " "))
         return tf.strings.regex_replace(joined, _CLITIC, r"\1\2")
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from data import batching
 from data.files import InputError
+from data.transforms import subwords
 from data.transforms.words import load_vectors
 from pipelines.engine.training import say
 
@@ -59,6 +60,14 @@ def chosen_by_size(config, table, size, noun):
         )
         say(f"{said}: for {size:,} {noun}")
     return dataclasses.replace(config, **chosen)
+
+
+def learn_pieces(texts, size):
+    """The pieces of `data.transforms.subwords.learn`; a vocabulary that the texts do not allow is an InputError."""
+    try:
+        return subwords.learn(texts, size)
+    except ValueError as error:
+        raise error if isinstance(error, InputError) else InputError("--vocabulary", f"{error}") from None
 
 
 def use_vectors(embedding, config, words):

@@ -49,7 +49,7 @@ def train(task, config, splits=None):
     for name, stage in stages.items():
         place = folder if name == last else RunFolder(folder / STAGES / name)
         with contextlib.nullcontext() if parts else folder.begun(config, vocabularies, resumed):
-            parts, data = begun(task, stage, vocabularies, (parts, data), splits, folder, place, resumed)
+            parts, data = ready(task, stage, vocabularies, (parts, data), splits, folder, place, resumed)
         history = fit(parts, stage, place, data["train"], data["validation"])
         seconds += sum(row["seconds"] for row in history)
         if name in earlier:
@@ -71,7 +71,7 @@ def train(task, config, splits=None):
     return metrics
 
 
-def begun(task, config, vocabularies, before, splits, folder, place, resumed):
+def ready(task, config, vocabularies, before, splits, folder, place, resumed):
     """The parts and the prepared examples of a stage of training, ready for `fit`.
 
     Args:

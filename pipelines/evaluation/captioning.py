@@ -27,6 +27,7 @@ from pipelines.engine.training import say
 from pipelines.engine.verbs import grouped
 from pipelines.evaluation import markup
 from pipelines.evaluation.cider import CiderD
+from pipelines.evaluation.generation import n_best
 
 PICTURES = ("curves.png", "sheet.png", "attention.png")
 AT_ONCE = 32  # images that are captioned at once
@@ -215,13 +216,7 @@ def answers(parts, inputs):
 
 def as_dictionary(answer):
     """One row of a batch's answer, as a dictionary for JSON."""
-    several = [
-        {"caption": caption.decode(), "score": float(score), "log_probability": float(log_probability)}
-        for caption, score, log_probability in zip(
-            answer["captions"], answer["scores"], answer["log_probabilities"], strict=True
-        )
-        if math.isfinite(score)
-    ]
+    several = n_best("caption", answer["captions"], answer)
     words = [word.decode() for word in answer["words"][0] if word]
     found = {"caption": several[0]["caption"], "score": several[0]["score"], "captions": several, "words": words}
     if "attention" in answer:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from layers import TokenCrossentropy
 from pipelines.engine.training import in_order, say
+from pipelines.evaluation.generation import n_best
 
 PICTURES = ("curves.png", "lengths.png", "alignment.png")
 AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and their bytes with padding, at most
@@ -111,13 +112,7 @@ def portions(texts, at_once=AT_ONCE, bytes_at_once=BYTES_AT_ONCE):
 
 def listed(answer, text):
     """One row of a batch's answer, as a dictionary for JSON."""
-    several = [
-        {"translation": translation.decode(), "score": float(score), "log_probability": float(log_probability)}
-        for translation, score, log_probability in zip(
-            answer["translations"], answer["scores"], answer["log_probabilities"], strict=True
-        )
-        if math.isfinite(score)
-    ]
+    several = n_best("translation", answer["translations"], answer)
     pieces, source = ([one.decode() for one in some if one] for some in (answer["pieces"][0], answer["source_pieces"]))
     found = {"text": text, **several[0], "translations": several, "pieces": pieces, "source_pieces": source}
     if "alignments" in answer:
