@@ -152,6 +152,10 @@ def load(config):
         captions,
         check=lambda path, known: {"labels": checked(path, config)},
         load=lambda path: captions.load(path, **reading(config)),
+        within=lambda path: {
+            split: captions.load(path, split=split, **reading(config))
+            for split in captions.splits(path, form=config.form)
+        },
     )
 
 

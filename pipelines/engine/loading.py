@@ -11,7 +11,7 @@ from data.transforms.words import load_vectors
 from pipelines.engine.training import say
 
 
-def splits_of(config, source, check, load, public=None):
+def splits_of(config, source, check, load, public=None, within=None):
     """The examples that the configuration names: the user's files, a public set, or the built-in data.
 
     Args:
@@ -20,6 +20,8 @@ def splits_of(config, source, check, load, public=None):
         check: `(path, known labels or None) -> {"labels": ...}`; raises InputError.
         load: `path -> tf.data.Dataset`.
         public: `(name, split) -> tf.data.Dataset`; None uses the module's.
+        within: `path -> {split: tf.data.Dataset}` of a file that says which example is in which split; empty for other
+            files. The files of `validation_data` and `test_data` take the place of its splits.
 
     Returns:
         `{"train": ..., "validation": ..., perhaps "test": ...}`; without validation data, training data is held out.
@@ -31,7 +33,9 @@ def splits_of(config, source, check, load, public=None):
         splits = {split: (public or source.public)(config.dataset, split) for split in there}
     elif config.data:
         known = check(config.data, None)["labels"]
-        splits = {"train": load(config.data)}
+        splits = (within and within(config.data)) or {"train": load(config.data)}
+        if "train" not in splits:
+            raise InputError(config.data, f"expected a training split, received {', '.join(splits)}.")
         for split, path in (("validation", config.validation_data), ("test", config.test_data)):
             if path:
                 check(path, known)

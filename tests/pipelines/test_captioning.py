@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import tensorflow as tf
 
+from data.files import InputError
 from data.sets import captions, scenes
 from data.transforms import image
 from layers import Decoder, ElmanCell, TokenCrossentropy
@@ -170,6 +171,22 @@ def test_missing_and_broken_images_are_named_and_left_out(photos, capsys):
     assert "missing: nowhere.png" in error
     assert "broken: torn.png" in error
     assert "left out 2 images" in error
+
+
+def test_a_file_that_has_splits_is_trained_on_its_training_split_alone(photos, tmp_path):
+    given = [("0.png", "train"), ("1.png", "restval"), ("2.png", "val"), ("3.png", "test")]
+    images = [{"filename": name, "split": split, "sentences": [{"raw": name}]} for name, split in given]
+    path = tmp_path / "dataset.json"
+    path.write_text(json.dumps({"images": images}))
+
+    splits = captioning.load(captioning.Config(data=str(path), images=str(photos.parent)))
+
+    texts = {split: [text.decode() for _, text in found.as_numpy_iterator()] for split, found in splits.items()}
+    assert texts == {"train": ["0.png", "1.png"], "validation": ["2.png"], "test": ["3.png"]}
+
+    path.write_text(json.dumps({"images": images[2:]}))
+    with pytest.raises(InputError, match="expected a training split, received validation, test"):
+        captioning.load(captioning.Config(data=str(path), images=str(photos.parent)))
 
 
 FORMS = {
