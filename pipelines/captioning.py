@@ -83,7 +83,7 @@ class Config(Written):
     # Shared settings with other defaults for captioning.
     batch_size: int = 32
     """images in a batch, with all their captions"""
-    max_length: int = 40
+    max_length: int = 20
     """words read of a caption, and written; longer ones are cut"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "none"] = "general"
     """how the decoder attends to the grid of the image; none: it gets only its initial state from the image"""
@@ -111,7 +111,7 @@ class Config(Written):
 SMALL = {
     0: {
         **{"units": 128, "embedding": 64, "summary": "places", "minimum_count": 1},
-        **{"dropout": 0.1, "epochs": 7, "learning_rate": 0.003},
+        **{"dropout": 0.1, "epochs": 4, "learning_rate": 0.003},
     }
 }
 _TRAINED = {"embedding": 256, "summary": "mean"}

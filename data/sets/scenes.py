@@ -377,9 +377,9 @@ _TEMPLATES = tuple(dict.fromkeys(_RELATED + _PARTIAL + _ALONE + ("{one}",)))
 def captions(scene):
     """Five different true captions of a scene, always the same ones.
 
-    Of two groups, the first caption names the first group first and the second the second; the third says the same in
-    other words; the fourth leaves out a size or a colour; and the last leaves out how the groups lie, or a group. Of
-    one group, the first three name everything, and the others leave something out.
+    Of two groups, the first four captions name the one on the left or at the top first, as people read: the first three
+    name everything, in different words, and the fourth leaves out a size or a colour. The last leaves out how the
+    groups lie, or one of them. Of one group, the first three name everything, and the others leave something out.
 
     Returns:
         A list of strings, in lower case, without a full stop.
@@ -388,18 +388,18 @@ def captions(scene):
         >>> for caption in captions(scenes("validation")[0]):
         ...     print(caption)
         three large yellow crosses left of two small blue triangles
-        two small blue triangles to the right of three large yellow crosses
-        three large yellow crosses on the left and two small blue triangles on the right
-        three large yellow crosses to the left of two small triangles
-        two small blue triangles on the right
+        three large yellow crosses with two small blue triangles to the right of them
+        there are three large yellow crosses left of two small blue triangles
+        three large crosses on the left and two small blue triangles on the right
+        the picture shows two small blue triangles
     """
     rng = random.Random(repr(scene))
     found = []
     for templates, less in _plan(scene):
         caption = ""
         while not caption or caption in found:
-            first = len(found) % 2 if len(found) < 2 else rng.randrange(2)
-            order = scene.groups[::-1] if first else scene.groups
+            swapped = templates is _PARTIAL and rng.random() < 0.5
+            order = scene.groups[::-1] if swapped else scene.groups
             caption = _written(rng, rng.choice(templates), order, scene, less)
         found.append(caption)
     return found
@@ -408,7 +408,7 @@ def captions(scene):
 def _plan(scene):
     """The templates of each caption, and whether it leaves out a size or a colour."""
     if len(scene.groups) == 2:
-        return [(_RELATED[:1], False)] * 2 + [(_RELATED[1:], False), (_RELATED, True), (_PARTIAL, False)]
+        return [(_RELATED[:1], False), *[(_RELATED[1:], False)] * 2, (_RELATED, True), (_PARTIAL, False)]
     return [(_ALONE[:4], False)] * 3 + [(_ALONE[:4], True), (_ALONE, True)]
 
 

@@ -205,9 +205,9 @@ def test_every_caption_says_what_is_so_and_full_ones_say_all(some):
                 assert set(said) == full
             openings.add(re.sub("|".join(WORDS["colour"]), "", caption).split()[0])
         if len(scene.groups) == 2:
-            words = {"left of": ("left of", "right of"), "above": ("above", "below")}[scene.relation]
-            for caption, word, order in zip(captions, words, (scene.groups, scene.groups[::-1]), strict=False):
-                assert word in caption and phrases(caption) == [group[:4] for group in order]
+            assert scene.relation in captions[0]
+            for caption in captions[:3]:  # in reading order
+                assert phrases(caption) == [group[:4] for group in scene.groups]
     assert openings == {"a", "an", "two", "three", "there", "the"}
 
 
