@@ -209,6 +209,8 @@ def test_every_caption_says_what_is_so_and_full_ones_say_all(some):
             for caption in captions[:3]:  # in reading order
                 assert phrases(caption) == [group[:4] for group in scene.groups]
     assert openings == {"a", "an", "two", "three", "there", "the"}
+    everything = " ".join(caption for scene in some for caption in scenes.captions(scene))
+    assert all(f" {word} " in everything for word in ("left of", "right of", "above", "below"))
 
 
 @pytest.mark.parametrize(
