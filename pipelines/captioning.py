@@ -142,7 +142,7 @@ def stages(config):
         found["fine-tuned"] = dataclasses.replace(config, **given)
     if config.self_critical:
         given = {"epochs": config.self_critical, "learning_rate": config.self_critical_rate}
-        found["self-critical"] = dataclasses.replace(config, **given, dropout=0.0, recurrent_dropout=0.0, smoothing=0.0)
+        found["self-critical"] = dataclasses.replace(config, **given, smoothing=0.0)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Self-critical training: a network that writes is rewarded for samples that are better than its greedy answers."""
+"""Self-critical training: a network that writes is rewarded for what is better than its other answers."""
 
 import keras
 import numpy as np
@@ -11,13 +11,16 @@ from data.examples import NO_TARGET
 class SelfCritical(keras.Model):
     r"""A model that `fit` trains on a reward, which need not have a gradient, instead of on the targets' likelihood.
 
-        ∇ loss = -(r(w) - r(ŵ)) ∇ log p(w)        w: drawn from p; ŵ: the greedy answer, the baseline
+        ∇ loss = -Σ_k (r(w_k) - b_k) ∇ log p(w_k)        w_1 ... w_K: drawn from p
+        b_k = 1 / (K - 1) Σ_{j ≠ k} r(w_j)               the baseline; where K = 1, r(ŵ) of the greedy answer ŵ
 
-    The loss is divided by the number of tokens drawn. The metric `reward` is the mean reward of the greedy answers.
-    Build the network without dropout and without label smoothing for this stage.
+    The loss is divided by the number of tokens drawn. Dropout is off where answers are drawn, and on where their p is
+    computed. The metric `reward` is the mean reward of the drawn answers in training, and of the greedy answers in
+    validation. Build the network without label smoothing for this stage.
 
     Source: S. Rennie et al., "Self-critical Sequence Training for Image Captioning", 2017, arXiv:1612.00563, equations
-    7 to 9.
+    7 to 9, where the greedy answer is the baseline; that of the other answers: R. Luo, "A Better Variant of
+    Self-Critical Sequence Training", 2020, arXiv:2003.09971, equation 4.
 
     Args:
         inputs: The inputs of a functional model, `[features, targets]`; targets are `(batch, several, timesteps)`
@@ -40,16 +43,19 @@ class SelfCritical(keras.Model):
         (features, references), *_ = keras.utils.unpack_x_y_sample_weight(data)
         drawn = tf.stop_gradient(self.draw(features, seed=self.generator))
         several = drawn.shape[1]
-        baseline = self.rewards(self.write(features), references)
         flat = tf.reshape(drawn, [-1, tf.shape(drawn)[-1]])
         rewards = tf.reshape(self.rewards(flat, tf.repeat(references, several, axis=0)), [-1, several])
+        if several > 1:
+            baseline = (tf.reduce_sum(rewards, axis=1, keepdims=True) - rewards) / (several - 1)
+        else:
+            baseline = self.rewards(self.write(features), references)[:, None]
         with tf.GradientTape() as tape:
             scores = self((features, drawn), training=True)
-            loss = self.compute_loss(None, drawn, scores, sample_weight=rewards - baseline[:, None])
+            loss = self.compute_loss(None, drawn, scores, sample_weight=rewards - baseline)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_variables), self.trainable_variables)
         self._loss_tracker.update_state(loss, sample_weight=tf.shape(references)[0])
-        self.mean_reward.update_state(baseline)
+        self.mean_reward.update_state(rewards)
         return self.get_metrics_result()
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):

@@ -234,7 +234,8 @@ def test_a_run_killed_in_its_second_stage_ends_with_the_same_weights(photos, enc
 
 
 def test_self_critical_training_follows_the_gradient_of_the_expected_reward():
-    """All sequences are drawn once, with reward times probability: the step is then the exact gradient."""
+    """All sequences are drawn once, with reward times probability: the step is then the exact gradient, but for the
+    mean of these products, which the baseline takes from each."""
     begin, end, timesteps = 1, 2, 2
     decoder = Decoder(4, [ElmanCell(3)], 2, begin=begin, seed=0)
     endless = list(itertools.product((0, 3), repeat=timesteps))
@@ -248,19 +249,22 @@ def test_self_critical_training_follows_the_gradient_of_the_expected_reward():
 
     def reward(tokens, references):
         known = dict(zip(map(tuple, every), probabilities(), strict=True))
-        return np.array([reward_of.get(tuple(row), 0) * known.get(tuple(row), 0) for row in tokens])
+        # r_k - b_k is K / (K - 1) of the difference from the mean.
+        return (1 - 1 / len(every)) * np.array([reward_of[tuple(row)] * known[tuple(row)] for row in tokens])
 
     inputs = [keras.Input([3]), keras.Input([len(every), None], dtype="int64")]
     model = SelfCritical(
         inputs,
         decoder(inputs[1], inputs[0]),
         draw=lambda features, seed: tf.constant(every[None]),
-        write=lambda features: tf.constant([[-1, -1]], "int64"),  # a baseline of 0
+        write=None,
         reward=reward,
     )
     model.compile(keras.optimizers.SGD(1.0), TokenCrossentropy(), run_eagerly=True)
     before = model.get_weights()
-    expected = lambda: sum(p * reward_of[tuple(row)] for row, p in zip(every, probabilities(), strict=True))
+    rewards = np.array([reward_of[tuple(row)] for row in every])
+    mean = np.mean(rewards * probabilities())
+    expected = lambda: np.sum(rewards * probabilities() - mean * np.log(probabilities()))
     assert 0.2 < probabilities().sum() <= 1
 
     padding = tf.fill([1, len(every), timesteps], tf.constant(-1, "int64"))
@@ -280,6 +284,32 @@ def test_self_critical_training_follows_the_gradient_of_the_expected_reward():
                 sides.append(expected())
             variable.assign(value)
             np.testing.assert_allclose(-step[place] * tokens, (sides[0] - sides[1]) / 2e-2, atol=2e-3)
+
+
+def test_of_one_drawn_answer_the_greedy_one_is_the_baseline():
+    decoder = Decoder(4, [ElmanCell(3)], 2, begin=1, seed=0)
+    summary = np.random.default_rng(0).normal(size=(1, 3)).astype("float32")
+    inputs = [keras.Input([3]), keras.Input([1, None], dtype="int64")]
+    answers = {"drawn": [[3, 2]], "greedy": [[0, 2]]}
+    model = SelfCritical(
+        inputs,
+        decoder(inputs[1], inputs[0]),
+        draw=lambda features, seed: tf.constant([answers["drawn"]]),
+        write=lambda features: tf.constant(answers["greedy"]),
+        reward=lambda tokens, references: tokens[:, 0] + 1.0,
+    )
+    model.compile(keras.optimizers.SGD(1.0), TokenCrossentropy(), run_eagerly=True)
+    p_of_drawn = lambda: float(np.asarray(decoder(np.array([answers["drawn"]]), summary))[0, 0, :, 0].sum())
+    data = [tf.constant(summary), tf.constant([[[0, 2]]])]
+
+    before = p_of_drawn()
+    model.train_on_batch(data, data[1])
+    better = p_of_drawn()
+    answers["greedy"] = answers["drawn"]
+    model.train_on_batch(data, data[1])
+
+    assert better > before + 0.1
+    assert p_of_drawn() == better
 
 
 def test_targets_have_a_row_for_each_caption_and_missing_ones_are_padding():
