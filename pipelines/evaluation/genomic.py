@@ -12,7 +12,7 @@ from pipelines.engine import command, inputs, verbs
 from pipelines.engine.settings import Answers, Predict
 from pipelines.engine.task import Verb
 from pipelines.engine.training import say
-from pipelines.evaluation import sequences
+from pipelines.evaluation import mutagenesis, sequences
 
 WIDTH = 200  # bases around a variant that are read, where the training data have many lengths
 AT_ONCE = 512
@@ -89,7 +89,7 @@ def effects(parts, alleles):
     for some in verbs.grouped(alleles, AT_ONCE):
         answers = sequences.answers(parts, [letters for _, *both in some for letters in both])
         p = np.array([answer["probabilities"][signal] for answer in answers]).reshape(-1, 2)
-        odds = sequences.log_odds(p, 1 - p)
+        odds = mutagenesis.log_odds(p, 1 - p)
         for (variant, *_), (one, other), change in zip(some, p, odds[:, 1] - odds[:, 0], strict=True):
             last = variant.position + len(variant.reference) - 1
             yield {

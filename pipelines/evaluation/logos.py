@@ -23,7 +23,7 @@ def mutagenesis_map(rows, path):
     Without rows, the picture says that there is nothing to show.
 
     Args:
-        rows: (title, sequence, effects) of each; effects are `(timesteps, 4)`, see `sequences.mutagenesis`.
+        rows: (title, sequence, effects) of each; effects are `(timesteps, 4)`, see `mutagenesis.mutagenesis`.
         path: The file to write.
     """
     import logomaker
@@ -100,7 +100,7 @@ def motif_logos(found, path):
     Source of the logos: "Sequence Logos: A New Way to Display Consensus Sequences", Schneider & Stephens, 1990.
 
     Args:
-        found: List of `sequences.motifs`.
+        found: List of `mutagenesis.motifs`.
         path: The file to write.
     """
     import logomaker

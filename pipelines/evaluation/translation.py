@@ -10,6 +10,7 @@ import tensorflow as tf
 from layers import TokenCrossentropy
 from pipelines.engine.training import in_order, say
 from pipelines.evaluation.generation import n_best
+from pipelines.evaluation.portions import portions
 
 PICTURES = ("curves.png", "lengths.png", "alignment.png")
 AT_ONCE, BYTES_AT_ONCE = 64, 100_000  # texts in a batch, and their bytes with padding, at most
@@ -80,7 +81,7 @@ def answers(parts, inputs):
     """
     texts = [text.encode("utf-8", errors="replace") for text in inputs]
     found = [None] * len(texts)
-    for rows in portions(texts):
+    for rows in portions(texts, AT_ONCE, BYTES_AT_ONCE):
         answer = {name: value.numpy() for name, value in parts.serve(tf.constant([texts[row] for row in rows])).items()}
         for place, row in enumerate(rows):
             found[row] = listed({name: value[place] for name, value in answer.items()}, inputs[row])
@@ -95,19 +96,6 @@ def tell_what_was_cut(prepare, found):
     cut = int(tf.reduce_sum(tf.cast(prepare.subwords(full).row_lengths() > most, "int32"))) if full else 0
     if cut:
         say(f"longer than {most:,} pieces, the rest not read (--max-length): {cut:,} of {len(found):,} texts")
-
-
-def portions(texts, at_once=AT_ONCE, bytes_at_once=BYTES_AT_ONCE):
-    """Batches of indices of texts, those of similar length together; a batch with a very long text has few others."""
-    batch, longest = [], 0
-    for row in sorted(range(len(texts)), key=lambda row: len(texts[row])):
-        longest = max(longest, len(texts[row]))
-        if batch and (len(batch) == at_once or longest * (len(batch) + 1) > bytes_at_once):
-            yield batch
-            batch = []
-        batch.append(row)
-    if batch:
-        yield batch
 
 
 def listed(answer, text):

@@ -25,7 +25,7 @@ import numpy as np
 from data.sets import promoters
 from pipelines import dna
 from pipelines.engine import verbs
-from pipelines.evaluation import sequences
+from pipelines.evaluation import mutagenesis, sequences
 
 FILES = {
     "splice": ("splice/train.csv", "splice/valid.csv"),
@@ -80,7 +80,7 @@ def boxes(run, count=500):
     for (sequence, label), answer, planted in zip(rows, answers, promoters.planted("validation"), strict=False):
         if label != b"promoter" or answer["label"] != "promoter":
             continue
-        largest = np.abs(sequences.mutagenesis(parts, sequence.decode())).max(axis=1)
+        largest = np.abs(mutagenesis.mutagenesis(parts, sequence.decode())).max(axis=1)
         inside = np.zeros(len(largest), bool)
         for start, end, _ in planted:
             inside[start:end] = True

@@ -13,7 +13,7 @@ from data.sets import promoters
 from pipelines import dna
 from pipelines.engine import command, verbs
 from pipelines.engine.folder import RunFolder
-from pipelines.evaluation import logos, sequences
+from pipelines.evaluation import logos, mutagenesis, sequences
 
 SMALL = ["--units", "4", "--filters", "8", "--epochs", "3", "--batch-size", "32", "--no-tensorboard", "--seed", "3"]
 SMALL += ["--cell", "elman", "--no-bidirectional"]  # most of a small run's time is tracing its network
@@ -92,7 +92,7 @@ def test_it_finds_the_box_and_shows_it(aligned):
     rng, at_box = np.random.default_rng(2), 0
     for _ in range(10):
         sequence = drawn(rng, 9) + BOX + drawn(rng, 15)
-        effects = sequences.mutagenesis(parts, sequence)
+        effects = mutagenesis.mutagenesis(parts, sequence)
         assert all(effects[place, "ACGT".index(base)] == 0 for place, base in enumerate(sequence))
         at_box += 9 <= np.abs(effects).max(axis=1).argmax() < 15
     assert at_box >= 9

@@ -17,7 +17,7 @@ from data.transforms import dna
 from layers import Scan
 from pipelines.engine import writing
 from pipelines.engine.task import Extras, Parts
-from pipelines.evaluation import logos, sequences
+from pipelines.evaluation import label_metrics, logos, mutagenesis, sequences
 
 LABELS = {
     "one": ["background", "promoter", "terminator"],
@@ -105,7 +105,7 @@ def prepared(parts, rows):
 def test_of_one_label_the_metrics_are_those_of_the_library():
     rng = np.random.default_rng(0)
     probabilities, truth = rng.dirichlet([1, 1, 1], 200), rng.integers(0, 3, 200)
-    found = sequences.metrics_of_one(probabilities, truth, LABELS["one"])
+    found = label_metrics.metrics_of_one(probabilities, truth, LABELS["one"])
 
     guess, one_hot = probabilities.argmax(axis=1), np.eye(3)[truth]
     assert found["accuracy"] == pytest.approx(np.mean(guess == truth))
@@ -126,7 +126,7 @@ def test_of_two_labels_the_areas_are_those_of_the_second():
     rng = np.random.default_rng(1)
     p = rng.random(150).round(1)  # with ties
     truth = (rng.random(150) < p).astype(int)
-    found = sequences.metrics_of_one(np.stack([1 - p, p], axis=1), truth, ["no", "yes"])
+    found = label_metrics.metrics_of_one(np.stack([1 - p, p], axis=1), truth, ["no", "yes"])
     pairs = [(a > b) + 0.5 * (a == b) for a in p[truth == 1] for b in p[truth == 0]]
     assert found["auroc"] == pytest.approx(np.mean(pairs))
     assert found["auprc"] == pytest.approx(sklearn.metrics.average_precision_score(truth, p))
@@ -138,8 +138,8 @@ def test_intervals_are_those_of_resampled_examples_and_repeat():
     rng = np.random.default_rng(2)
     probabilities, truth = rng.dirichlet([1, 1, 1], 80), rng.integers(0, 3, 80)
     guess = probabilities.argmax(axis=1)
-    found = sequences.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
-    assert found == sequences.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
+    found = label_metrics.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
+    assert found == label_metrics.metrics_of_one(probabilities, truth, LABELS["one"])["interval"]
 
     def auroc(rows):
         of_label = []
@@ -162,7 +162,7 @@ def test_intervals_are_those_of_resampled_examples_and_repeat():
 def test_of_several_labels_the_metrics_are_those_of_the_library():
     rng = np.random.default_rng(3)
     probabilities, truth = rng.random((120, 3)), rng.integers(0, 2, (120, 3))
-    found = sequences.metrics_of_several(probabilities, truth.astype("float32"), LABELS["several"])
+    found = label_metrics.metrics_of_several(probabilities, truth.astype("float32"), LABELS["several"])
     guess = probabilities >= 0.5
     assert found["exact_match"] == pytest.approx(sklearn.metrics.accuracy_score(truth, guess))
     for kind in ("macro", "micro"):
@@ -180,7 +180,7 @@ def test_of_labels_of_bases_padding_does_not_count():
     for probabilities, truth in batches:
         truth[1:3, 2:] = -1
         probabilities[1] = np.eye(3)[truth[1]]  # of this sequence all bases are right
-    found = sequences.metrics_of_positions(iter(batches), LABELS["positions"])
+    found = label_metrics.metrics_of_positions(iter(batches), LABELS["positions"])
 
     guess = np.concatenate([probabilities.argmax(axis=-1).ravel() for probabilities, _ in batches])
     truth = np.concatenate([truth.ravel() for _, truth in batches])
@@ -389,7 +389,7 @@ def test_tracks_are_written_while_the_answers_come(parts, tmp_path, suffix):
 def test_an_effect_is_what_the_mutant_alone_says(parts, kind):
     (sequence,) = strings(np.random.default_rng(11), [23])
     sequence = f"{sequence[:7]}NY{sequence[9:]}".lower().replace("t", "u")
-    found = sequences.mutagenesis(parts[kind], sequence)
+    found = mutagenesis.mutagenesis(parts[kind], sequence)
 
     def log_odds(one):
         p = sequences.answers(parts[kind], [one])[0]["probabilities"]
@@ -408,31 +408,31 @@ def test_an_effect_is_what_the_mutant_alone_says(parts, kind):
 
 
 def test_of_a_long_sequence_the_middle_is_mutated_as_a_sequence_of_its_own(parts, monkeypatch):
-    monkeypatch.setattr(sequences, "BASES_AT_ONCE", 50)  # in many batches
+    monkeypatch.setattr(mutagenesis, "BASES_AT_ONCE", 50)  # in many batches
     (sequence,) = strings(np.random.default_rng(12), [31])
-    found = sequences.mutagenesis(parts["one"], sequence, most=20)
+    found = mutagenesis.mutagenesis(parts["one"], sequence, most=20)
     assert np.isnan(found[:5]).all() and np.isnan(found[25:]).all()
     whole, window = (sequences.answers(parts["one"], [one])[0]["label"] for one in (sequence, sequence[5:25]))
     assert whole == window
-    np.testing.assert_allclose(found[5:25], sequences.mutagenesis(parts["one"], sequence[5:25]), atol=1e-4)
-    assert sequences.mutagenesis(parts["one"], "").shape == (0, 4)
+    np.testing.assert_allclose(found[5:25], mutagenesis.mutagenesis(parts["one"], sequence[5:25]), atol=1e-4)
+    assert mutagenesis.mutagenesis(parts["one"], "").shape == (0, 4)
 
 
 def test_of_a_network_of_one_length_the_whole_sequence_is_read():
     parts, (sequence,) = made("one"), strings(np.random.default_rng(18), [31])
-    as_it_was = sequences.mutagenesis(parts, sequence)
+    as_it_was = mutagenesis.mutagenesis(parts, sequence)
     codes = keras.Input([40], dtype="int64")
     fixed = made("one")
     fixed.model = keras.Model(codes, parts.model(codes))
     fixed.prepare = lambda given: tf.ensure_shape(dna.codes(given).to_tensor(0, shape=[None, 40]), [None, 40])
-    found = sequences.mutagenesis(fixed, sequence, most=20)
+    found = mutagenesis.mutagenesis(fixed, sequence, most=20)
     assert found.shape == (31, 4)  # padding is not mutated
     assert np.isnan(found[:5]).all() and np.isnan(found[25:]).all()
     np.testing.assert_allclose(found[5:25], as_it_was[5:25], atol=1e-4)
 
 
 def test_a_planted_motif_is_found(monkeypatch):
-    monkeypatch.setattr(sequences, "BASES_AT_ONCE", 1000)
+    monkeypatch.setattr(mutagenesis, "BASES_AT_ONCE", 1000)
     rng = np.random.default_rng(13)
     parts = made("one")
     kernel, bias = parts.extras.known["scan"].get_weights()  # (5, 4, 6)
@@ -446,7 +446,7 @@ def test_a_planted_motif_is_found(monkeypatch):
         rows.append(f"{before}TATGC{after}")
     rows.append("AC")  # shorter than the filter
 
-    found = {one["filter"]: one for one in sequences.motifs(parts, rows)}
+    found = {one["filter"]: one for one in mutagenesis.motifs(parts, rows)}
 
     assert 4 not in found
     windows = [one[place : place + 5] for one in rows for place in range(len(one) - 4)]
@@ -470,7 +470,7 @@ def test_windows_of_random_filters_are_those_of_a_loop(parts):
         for one in rows
         for place in range(len(one) - 4)
     ]
-    for one in sequences.motifs(parts["one"], rows):
+    for one in mutagenesis.motifs(parts["one"], rows):
         active = np.array([(window * kernel[..., one["filter"]]).sum() + bias[one["filter"]] for window in windows])
         chosen = [window for window, value in zip(windows, active, strict=True) if value > active.max() / 2]
         assert one["windows"] == len(chosen)
@@ -480,7 +480,7 @@ def test_windows_of_random_filters_are_those_of_a_loop(parts):
 def test_a_network_without_the_layer_has_no_motifs():
     parts = made("one")
     parts.extras.known["scan"] = None
-    assert sequences.motifs(parts, ["ACGT"]) == []
+    assert mutagenesis.motifs(parts, ["ACGT"]) == []
 
 
 # Pictures.

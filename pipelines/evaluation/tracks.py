@@ -1,0 +1,118 @@
+"""Answers about regions of a genome as tracks for genome browsers: BED and bedGraph."""
+
+import itertools
+import re
+
+from data.files import InputError
+from data.transforms import dna
+
+BACKGROUND = "N.-0"  # labels of bases that no line of a BED file is written for
+
+_REGION = re.compile(r"(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(?:\((?P<strand>[-+.])\))?")
+
+
+def region(name, length):
+    """`(chromosome, start, end, strand)` of an answer's name, with `start` from 0 and `end` not included.
+
+    A region is written as samtools does, from 1 and with its last base, `chr1:101-181(-)`, with or without the strand.
+    Another name is that of a whole sequence of `length` bases.
+
+    Example:
+        >>> region("chr1:101-181(-)", 81), region("HLA:A*01:1-9", 9), region("plasmid", 50)
+        (('chr1', 100, 181, '-'), ('HLA:A*01', 0, 9, '.'), ('plasmid', 0, 50, '.'))
+    """
+    found = _REGION.fullmatch(name)
+    if found and 1 <= int(found["first"]) <= int(found["last"]):
+        return _column(found["chromosome"]), int(found["first"]) - 1, int(found["last"]), found["strand"] or "."
+    return _column(name), 0, length, "."
+
+
+def _column(text):
+    """A text without the white space that would end a column."""
+    return re.sub(r"\s+", "_", text.strip()) or "."
+
+
+def _placed(found):
+    """Each answer with its `region`; answers without a name are numbered from 1."""
+    for number, answer in enumerate(found, start=1):
+        yield answer, region(answer.get("name", f"sequence_{number}"), len(dna.without_space(answer["sequence"])))
+
+
+def write_bed(parts, found, path):
+    """Writes BED: chromosome, start (from 0), end, label, score and strand; a line for each answer, as they come.
+
+    The score is 1000 times the probability of the label. Of several labels the line has that of `known["signal"]`. Of
+    labels of bases there is a line for each run of bases with the same label, except N, "." , "-" and 0, with score 0,
+    as they have no probability of their own; on the strand - the first base is the last one of the window.
+
+    Source of the format: "The Browser Extensible Data (BED) format", J. Niu, D. Denisko and M. M. Hoffman, 2022.
+    """
+    with open(path, "w", encoding="utf-8") as file:
+        for answer, (chromosome, start, end, strand) in _placed(found):
+            for first, last, label, score in _features(parts, answer, end - start):
+                if strand == "-":
+                    first, last = end - start - last, end - start - first
+                place = f"{chromosome}\t{start + first}\t{start + last}"
+                file.write(f"{place}\t{_column(label)}\t{score}\t{strand}\n")
+
+
+def _features(parts, answer, length):
+    """(start, end, label, score) of the features of an answer, in bases of its sequence."""
+    if "probability" in answer:
+        yield 0, length, answer["label"], round(1000 * answer["probability"])
+    elif "probabilities" in answer:
+        signal = parts.extras.known["signal"]
+        yield 0, length, signal, round(1000 * answer["probabilities"][signal])
+    else:
+        end = 0
+        for label, run in itertools.groupby(answer["labels"]):
+            start, end = end, end + len(list(run))
+            if label not in BACKGROUND:
+                yield start, end, label, 0
+
+
+def write_bedgraph(parts, found, path):
+    """Writes bedGraph: chromosome, start (from 0), end and the probability of the label `known["signal"]`.
+
+    Both strands of a window are one line, with the larger probability. A line may not overlap the next one, so a window
+    ends where the next one begins. Lines are written as the answers come, the last one excepted.
+
+    Source of the format: "bedGraph Track Format", genome browser of the University of California, Santa Cruz.
+
+    Raises:
+        InputError: if the labels are those of bases, or if a window begins before the one that it follows.
+    """
+    if parts.extras.known["kind"] == "positions":
+        raise InputError(
+            "--to",
+            "expected .bed, .jsonl, .csv or .html for labels of bases, received .bedgraph, which holds one probability "
+            "for each window.",
+        )
+    signal = parts.extras.known["signal"]
+    with open(path, "w", encoding="utf-8") as file:
+        named = signal.replace('"', "'")
+        file.write(f'track type=bedGraph name="{named}" description="probability of {named}"\n')
+        before = None
+        for answer, (chromosome, start, end, _) in _placed(found):
+            probability = answer["probabilities"][signal]
+            if before and before[0] == chromosome:
+                _, begun, ended, larger = before
+                if start < begun:
+                    raise InputError(
+                        "--to",
+                        f"expected windows in the order of their starts for .bedgraph, received {chromosome}:"
+                        f"{start + 1}-{end} after {chromosome}:{begun + 1}-{ended}.",
+                    )
+                if start == begun:
+                    before = chromosome, start, max(end, ended), max(probability, larger)
+                    continue
+                before = chromosome, begun, min(ended, start), larger
+            if before:
+                file.write(_line(*before))
+            before = chromosome, start, end, probability
+        if before:
+            file.write(_line(*before))
+
+
+def _line(chromosome, start, end, probability):
+    return f"{chromosome}\t{start}\t{end}\t{probability:.4f}\n"
