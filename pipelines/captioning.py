@@ -25,7 +25,7 @@ from keras import ops
 
 from data import batching
 from data.files import InputError
-from data.sets import captions, scenes
+from data.sets import captions, scene_captions, scenes
 from data.transforms import image, sentences, subwords
 from layers import CELLS, RandomView, TokenAccuracy, TokenCrossentropy, image_encoder
 from layers.decode import greedy, sample
@@ -396,7 +396,7 @@ def answer(write, found):
 
 def is_true(contents, caption):
     """Whether a caption of an image of the built-in data is true of its scene."""
-    return scenes.is_true(caption, built_in_scenes()[contents])
+    return scene_captions.is_true(caption, built_in_scenes()[contents])
 
 
 @functools.cache

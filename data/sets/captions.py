@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from data import public_sets
 from data.files import SUFFIXES, Form, InputError, kind_of, read_lines, read_records, read_table
-from data.sets import scenes
+from data.sets import scene_captions, scenes
 from data.transforms import image
 from data.transforms.words import visible
 
@@ -353,7 +353,7 @@ def built_in(split, seed=0):
 @functools.lru_cache(maxsize=6)
 def _drawn(split, seed):
     some = scenes.scenes(split, seed)
-    return scenes.encoded(some), ["\n".join(scenes.captions(scene)) for scene in some]
+    return scenes.encoded(some), ["\n".join(scene_captions.captions(scene)) for scene in some]
 
 
 # Public sets.

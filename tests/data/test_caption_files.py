@@ -13,7 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from data.files import Form, InputError
-from data.sets import captions, scenes
+from data.sets import captions, scene_captions, scenes
 
 ROWS = [("a.png", "A dog."), ("b.png", "A cat, asleep."), ("a.png", "A black dog"), ("a.png", 'He says "sit".')]
 EXPECTED = [("a.png", ["A dog.", "A black dog", 'He says "sit".']), ("b.png", ["A cat, asleep."])]
@@ -325,6 +325,6 @@ def test_the_built_in_set_is_made_of_the_scenes():
     assert len(found) == captions.SPLITS["validation"] == len(made)
     for (contents, some), scene in list(zip(found, made, strict=True))[::50]:
         assert contents == scenes.rendered(scene)
-        assert some.decode().split("\n") == scenes.captions(scene)
+        assert some.decode().split("\n") == scene_captions.captions(scene)
     with pytest.raises(ValueError, match="split='dev'"):
         captions.built_in("dev")

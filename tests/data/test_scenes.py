@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from data.sets import scenes
+from data.sets import scene_captions, scenes
 from data.sets.scenes import Drawn, Group, Scene
 
 WORDS = {
@@ -188,11 +188,11 @@ def phrases(caption):
 def test_every_caption_says_what_is_so_and_full_ones_say_all(some):
     openings = set()
     for scene in some:
-        captions = scenes.captions(scene)
-        assert captions == scenes.captions(scene) and len(set(captions)) == 5
+        captions = scene_captions.captions(scene)
+        assert captions == scene_captions.captions(scene) and len(set(captions)) == 5
         full = {group[:4] for group in scene.groups}
         for number, caption in enumerate(captions):
-            assert scenes.is_true(caption, scene)
+            assert scene_captions.is_true(caption, scene)
             said = phrases(caption)
             for count, size, colour, shape in said:
                 fits = [
@@ -209,7 +209,7 @@ def test_every_caption_says_what_is_so_and_full_ones_say_all(some):
             for caption in captions[:3]:  # in reading order
                 assert phrases(caption) == [group[:4] for group in scene.groups]
     assert openings == {"a", "an", "two", "three", "there", "the"}
-    everything = " ".join(caption for scene in some for caption in scenes.captions(scene))
+    everything = " ".join(caption for scene in some for caption in scene_captions.captions(scene))
     assert all(f" {word} " in everything for word in ("left of", "right of", "above", "below"))
 
 
@@ -257,7 +257,7 @@ def test_every_caption_says_what_is_so_and_full_ones_say_all(some):
 )
 def test_a_caption_is_true_if_all_that_it_says_is_so(caption, true):
     scene = described("1 small red circle left", "2 large blue square right")
-    assert scenes.is_true(caption, scene) is true
+    assert scene_captions.is_true(caption, scene) is true
 
 
 @pytest.mark.parametrize(
@@ -277,12 +277,12 @@ def test_a_caption_is_true_if_all_that_it_says_is_so(caption, true):
     ],
 )
 def test_a_phrase_means_all_shapes_that_it_fits(groups, caption, true):
-    assert scenes.is_true(caption, described(*groups)) is true
+    assert scene_captions.is_true(caption, described(*groups)) is true
 
 
 def test_the_captions_of_one_scene_are_seldom_true_of_another(some):
-    captions = [scenes.captions(scene)[0] for scene in some]
-    others = [scenes.is_true(caption, some[number - 1]) for number, caption in enumerate(captions)]
+    captions = [scene_captions.captions(scene)[0] for scene in some]
+    others = [scene_captions.is_true(caption, some[number - 1]) for number, caption in enumerate(captions)]
     assert np.mean(others) < 0.02
 
 
@@ -295,7 +295,7 @@ def test_the_captions_of_the_most_similar_training_image_are_mostly_false():
     nearest = ((base**2).sum(1) - 2 * asked @ base.T).argmin(1)
     rng = np.random.default_rng(0)
     true = [
-        scenes.is_true(rng.choice(scenes.captions(train[found])), scene)
+        scene_captions.is_true(rng.choice(scene_captions.captions(train[found])), scene)
         for found, scene in zip(nearest, held_out, strict=True)
     ]
     assert np.mean(true) < 0.4
