@@ -23,7 +23,7 @@ from pipelines.engine import verbs
 ROWS = {
     "attention": {},
     "none": {"attention": "none"},
-    "self_critical": {"self_critical": 8},
+    "self_critical": {"augment": 2, "self_critical": 8},
     "small": {"encoder": "small"},
 }
 SHOWN = ("bleu_1", "bleu_2", "bleu_3", "bleu_4", "cider", "rouge_l", "distinct")
