@@ -19,7 +19,7 @@ READ_AROUND = 2**21  # bytes that may be mapped with a byte that is read, at mos
 WHOLE = 2**20  # integers converted to int64 at a time
 
 
-def cached(examples, limit=MEMORY, folder=None, name="train"):
+def cached(examples, limit=MEMORY, folder=None, name="train", told=None):
     """`examples`, read once and kept: in memory up to `limit` bytes, beyond that in files in `folder`.
 
     Files that an earlier call has finished are used again, without reading `examples`. `NAME.json` is written last;
@@ -31,6 +31,7 @@ def cached(examples, limit=MEMORY, folder=None, name="train"):
         limit: Bytes that may be held in memory.
         folder: Folder for the files, made if it is needed; None: no files.
         name: Beginning of the files' names.
+        told: Called with the number of examples so far, after each chunk; None: nothing is called.
 
     Returns:
         `Cached`.
@@ -39,14 +40,14 @@ def cached(examples, limit=MEMORY, folder=None, name="train"):
         MemoryError: if the examples are larger than `limit` and there is no folder.
         OSError: if the files cannot be written; unfinished ones are removed.
     """
-    return Cached(examples, limit, folder, name)
+    return Cached(examples, limit, folder, name, told)
 
 
 class Cached:
     """Prepared examples as arrays, one for each leaf of the features and of the target; it holds all examples.
 
     Args:
-        examples, limit, folder, name: See `cached`.
+        examples, limit, folder, name, told: See `cached`.
 
     Attributes:
         lengths: `(examples,)` timesteps of the main sequence, the first among the features; None if there is none.
@@ -55,13 +56,13 @@ class Cached:
         dtypes: Dtypes of the arrays that `rows` returns.
     """
 
-    def __init__(self, examples, limit=MEMORY, folder=None, name="train"):
+    def __init__(self, examples, limit=MEMORY, folder=None, name="train", told=None):
         spec = examples.element_spec
         self.leaves = leaves(spec)
         self.named = isinstance(spec[0], dict)
         place = None if folder is None else _Place(pathlib.Path(folder), name, self.leaves)
         arrays = None if place is None else place.finished()
-        arrays = iter(arrays or _read(examples, self.leaves, limit, place))
+        arrays = iter(arrays or _read(examples, self.leaves, limit, place, told))
         self.columns = [_Column(next(arrays), next(arrays)[0] if leaf.sequence else None) for leaf in self.leaves]
         *features, target = self.columns
         main = next((column for column in features if column.lengths is not None), None)
@@ -144,8 +145,9 @@ def _same_lengths(column, main):
     return True
 
 
-def _read(examples, leaves, limit, place):
+def _read(examples, leaves, limit, place, told=None):
     """`(array, mapping)` of each leaf's values, and of its lengths if it is a sequence; above `limit` in files."""
+    count = 0
     growing = [_Growing(*kind) for leaf in leaves for kind in _arrays_of(leaf)]
     in_files = False
     try:
@@ -155,6 +157,9 @@ def _read(examples, leaves, limit, place):
                 arrays += _arrays(features[leaf.name] if isinstance(features, dict) else features)
             for some, array in zip(growing, arrays + _arrays(targets), strict=True):
                 some.append(array.numpy())
+            count += len(array)
+            if told:
+                told(count)
             if in_files or sum(some.nbytes for some in growing) <= limit:
                 continue
             if place is None:

@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
+import time
 
 import keras
 import numpy as np
@@ -16,6 +17,7 @@ from pipelines.engine.optimizer import optimizer
 from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
 
 AT_ONCE = 1024  # raw inputs that are answered at a time
+TOLD_SECONDS = 10  # between two messages of progress
 
 
 def train(task, config, splits=None):
@@ -59,7 +61,7 @@ def train(task, config, splits=None):
     metrics |= {split: evaluation.evaluate(parts, data[split], splits[split]) for split in data if split != "train"}
     metrics |= {"stages": found} if found else {}
     if config.baselines:
-        metrics["baselines"] = evaluation.baselines(parts, splits)
+        metrics["baselines"] = evaluation.baselines(parts, data, splits)
     if config.folds:
         metrics["folds"] = folds.cross_validated(task, config, *divided, train)
     if whole:
@@ -125,7 +127,23 @@ def prepared(parts, splits, config, folder, resumed):
         made = ((split, batching.prepared(examples, *parts.once)) for split, examples in splits.items())
     else:
         made = batching.prepared_splits(splits, *parts.once)
-    return {split: batching.cached(chunks, limit, folder, name=split) for split, chunks in made}
+    return {split: batching.cached(chunks, limit, folder, split, Progress(split)) for split, chunks in made}
+
+
+class Progress:
+    """Tells now and then how many examples of a split are prepared; of few examples nothing.
+
+    Args:
+        split: The name of the split.
+    """
+
+    def __init__(self, split):
+        self.split, self.before = split, time.monotonic()
+
+    def __call__(self, count):
+        if time.monotonic() - self.before > TOLD_SECONDS:
+            self.before = time.monotonic()
+            say(f"preparing {self.split}: {count:,} examples so far")
 
 
 def evaluate(task, run, data, **settings):

@@ -19,7 +19,6 @@ import pathlib
 import time
 import unicodedata
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -38,7 +37,6 @@ BASELINE_IMAGES, NEIGHBOURS = 6_000, 10  # images among which neighbours are loo
 CANDIDATES = 300  # captions among which the most typical one is looked for, where no caption is written twice
 DESCRIBED_AT_ONCE = 64  # images whose features are compared at once
 PIXELS = 8  # height and width at which images without features are compared
-TOLD_SECONDS = 5  # between two messages of progress
 THUMBNAIL, VIEW = 160, 224  # pixels of an image's longer side on a page and in a picture
 
 
@@ -227,7 +225,7 @@ def as_dictionary(answer):
 # The baselines: captions of other images.
 
 
-def baselines(parts, splits):
+def baselines(parts, data, splits):
     """The same scores for captions that are taken from the training data: of the most similar images, and always one.
 
     The caption of the nearest neighbours is, of all captions of the `NEIGHBOURS` training images whose features are
@@ -235,12 +233,18 @@ def baselines(parts, splits):
     Approaches for Image Captioning", 2015, arXiv:1505.04467, section 3). Similarity is the cosine of the features'
     differences from their mean.
 
+    Args:
+        parts: The network's `Parts`.
+        data: Split -> the prepared examples, whose features are `image`: pixels, or a grid of an encoder's features.
+        splits: Split -> the same examples as they came.
+
     Returns:
         Dictionary of `images`, the training images that were compared, `most_frequent_caption`, and for each split but
         the training data `nearest_neighbours` and `most_frequent`, the `scores` of each.
     """
+    say("captions of the nearest training images, to compare with")
     captions, vectors = [], []
-    for some, found in described(parts, splits["train"].take(BASELINE_IMAGES), "train"):
+    for some, found in described(data["train"], splits["train"].take(BASELINE_IMAGES)):
         captions += [listed(theirs) for _, theirs in some]
         vectors.append(found)
     ids = token_ids([[normalised(one) for one in some] for some in captions], {})
@@ -251,7 +255,7 @@ def baselines(parts, splits):
         if split == "train":
             continue
         guesses, references, judged, judged_usual = [], [], [], []
-        for some, features in described(parts, examples, split):
+        for some, features in described(data[split], examples):
             near = index.of(features)  # (images, neighbours)
             best = most_agreed(cider, ids[near].reshape(len(near), -1, ids.shape[-1]))
             places = zip(near[np.arange(len(near)), best // ids.shape[1]], best % ids.shape[1], strict=True)
@@ -268,31 +272,25 @@ def baselines(parts, splits):
     return found
 
 
-def described(parts, examples, name):
-    """Raw examples, several at a time, with the features of their images, `(images, width)`; tells of its progress."""
-    say(f"baselines: features of the images of {name}")
-    before, count = time.monotonic(), 0
+def described(data, examples):
+    """Raw examples, several at a time, with the features of their images, `(images, width)`, from the prepared ones."""
+    first = 0
     for some in grouped(examples.as_numpy_iterator(), DESCRIBED_AT_ONCE):
-        yield some, pooled(parts.features(tf.constant([image for image, _ in some], tf.string)))
-        count += len(some)
-        if time.monotonic() - before > TOLD_SECONDS:
-            before = time.monotonic()
-            say(f"baselines: {count:,} images of {name} so far")
+        features, *_ = data.batch(data.rows(np.arange(first, first + len(some))))
+        first += len(some)
+        yield some, pooled(features["image"])
 
 
-def pooled(features):
-    """Features of images, a tensor or a dictionary of tensors, as one vector for each, `(images, width)` float32.
+def pooled(image):
+    """Features of images as one vector for each, `(images, width)` float32.
 
     Pixels, `(images, height, width, 3)`, are reduced to `PIXELS` x `PIXELS`; of all else the mean over the axes between
     the first and the last is taken.
     """
-    vectors = []
-    for one in keras.tree.flatten(features):
-        if len(one.shape) == 4 and one.shape[-1] == 3:
-            one = tf.reshape(tf.image.resize(one, (PIXELS, PIXELS), "area"), [len(one), -1])
-        one = np.asarray(one, "float32")
-        vectors.append(one.mean(axis=tuple(range(1, one.ndim - 1))) if one.ndim > 2 else one.reshape(len(one), -1))
-    return np.concatenate(vectors, axis=1)
+    if len(image.shape) == 4 and image.shape[-1] == 3:
+        image = tf.reshape(tf.image.resize(image, (PIXELS, PIXELS), "area"), [len(image), -1])
+    image = np.asarray(image, "float32")
+    return image.mean(axis=tuple(range(1, image.ndim - 1)))
 
 
 class Neighbours:

@@ -55,7 +55,7 @@ def metrics_of(probabilities, truth, labels):
     return metrics
 
 
-def baselines(parts, splits):
+def baselines(parts, data, splits):
     """Accuracy of the majority class and of TF-IDF with logistic regression, from the same raw examples."""
     import sklearn.feature_extraction.text
     import sklearn.linear_model

@@ -14,7 +14,7 @@ BASELINE_ROWS, BASELINE_BASES = 100_000, 10_000_000  # what the linear baseline 
 BASELINE_POSITIONS, NEIGHBOURS = 200_000, 5  # the same for labels of bases, and bases that it sees on each side
 
 
-def baselines(parts, splits):
+def baselines(parts, data, splits):
     """Scores of the majority class and of a linear model, from the same raw examples.
 
     The linear model is a logistic regression, for labels of sequences on TF-IDF of all k-mers of 1 to 6 bases, for

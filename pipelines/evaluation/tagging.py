@@ -121,7 +121,7 @@ def listed(answer, texts):
     return rows
 
 
-def baselines(parts, splits):
+def baselines(parts, data, splits):
     """Scores of a lookup of the training data's entities, the longest match first, on the same raw examples."""
     say("looking entities of the training data up")
     known = list(parts.extras.known["entities"].items())

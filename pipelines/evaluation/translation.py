@@ -112,7 +112,7 @@ def listed(answer, text):
 # The baseline: a dictionary, word by word.
 
 
-def baselines(parts, splits):
+def baselines(parts, data, splits):
     """The same scores for word-by-word translation with a dictionary learnt from the training pairs alone."""
     say("making a dictionary of the training pairs (IBM model 1)")
     train = splits["train"].take(BASELINE_PAIRS)

@@ -482,7 +482,9 @@ def test_integers_that_do_not_fit_into_four_bytes_come_back_whole(tmp_path):
 
 def test_bytes_are_counted_and_too_many_are_refused_or_written(tmp_path):
     size = LISTS["image"].nbytes + 4 * NUMBER  # the classes as int32
-    assert len(cached(made("image", "class"), size)) == NUMBER
+    counts = []
+    assert len(cached(made("image", "class"), size, told=counts.append)) == NUMBER
+    assert counts == sorted(set(counts)) and counts[-1] == NUMBER
     with pytest.raises(MemoryError, match=f"{size - 1:,} bytes .* `folder`"):
         cached(made("image", "class"), size - 1)
     cached(made("image", "class"), size, tmp_path)

@@ -55,11 +55,26 @@ def encoder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def captioner(tmp_path_factory, photos, encoder, kept_parts):
-    """The folder of a finished run with views of the images and self-critical training; tests must not change it."""
+def flags(photos, encoder):
+    """Training with views of the images and self-critical training; a checkpoint at each step."""
+    given = ["--data", str(photos), "--encoder", str(encoder), *SMALL, "--checkpoint-minutes", "0"]
+    return [*given, "--augment", "2", "--self-critical", "1"]
+
+
+@pytest.fixture(scope="module")
+def captioner(tmp_path_factory, flags, kept_parts):
+    """The folder of a finished run, which tests must not change; beside it `killed`, as it was in the second stage."""
     folder = tmp_path_factory.mktemp("runs") / "captioning"
-    flags = ["train", "--data", str(photos), "--encoder", str(encoder), "--run", str(folder), *SMALL]
-    assert command.run(captioning.TASK, [*flags, "--augment", "2", "--self-critical", "1"]) == 0
+    before = training.Follow.on_train_batch_end
+
+    def copy(self, batch, logs=None):
+        before(self, batch, logs)
+        if self.state.folder.path == folder and self.state.step == 2:
+            shutil.copytree(folder, folder.with_name("killed"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training.Follow, "on_train_batch_end", copy)
+        assert command.run(captioning.TASK, ["train", "--run", str(folder), *flags]) == 0
     kept_parts.add(str(folder))
     return folder
 
@@ -190,11 +205,11 @@ def test_a_file_that_has_splits_is_trained_on_its_training_split_alone(photos, t
 
 
 FORMS = {
-    "attention within, fine-tuned, subwords": [
-        *("--attention", "additive", "--feeding", "context", "--spread", "0.5", "--fine-tune", "1"),
+    "attention within, subwords": [
+        *("--attention", "additive", "--feeding", "context", "--spread", "0.5"),
         *("--tokens", "subwords", "--vocabulary", "300", "--cell", "gru"),
     ],
-    "no attention": ["--attention", "none", "--fit", "crop", "--no-baselines"],
+    "no attention, fine-tuned": ["--attention", "none", "--fit", "crop", "--fine-tune", "1", "--cell", "elman"],
 }
 
 
@@ -212,24 +227,14 @@ def test_every_form_of_the_network_trains_and_captions(flags, photos, encoder, t
     assert ("attention" in answer) == ("none" not in flags)
 
 
-def test_a_run_killed_in_its_second_stage_ends_with_the_same_weights(photos, encoder, tmp_path, monkeypatch):
+def test_a_run_killed_in_its_second_stage_ends_with_the_same_weights(captioner, parts, flags, tmp_path, monkeypatch):
     monkeypatch.setattr(captioning.describing, "plot_run", lambda *given: None)
-    flags = ["--data", str(photos), "--encoder", str(encoder), *SMALL, "--attention", "none", "--cell", "elman"]
-    flags += ["--no-baselines", "--epochs", "1", "--self-critical", "1", "--checkpoint-minutes", "0"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    before = training.Follow.on_train_batch_end
+    killed = shutil.copytree(captioner.with_name("killed"), tmp_path / "killed")
 
-    def copy(self, batch, logs=None):
-        before(self, batch, logs)
-        if self.state.folder.path == whole and self.state.step == 2:
-            shutil.copytree(whole, killed)
-
-    monkeypatch.setattr(training.Follow, "on_train_batch_end", copy)
-    assert command.run(captioning.TASK, ["train", "--run", str(whole), *flags]) == 0
     assert command.run(captioning.TASK, ["train", "--run", str(killed), *flags, "--resume"]) == 0
 
-    first, second = (verbs.restored(captioning.TASK, run)[2].model.get_weights() for run in (whole, killed))
-    for one, other in zip(first, second, strict=True):
+    again = verbs.restored(captioning.TASK, killed)[2]
+    for one, other in zip(parts.model.get_weights(), again.model.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -243,8 +248,10 @@ def test_self_critical_training_follows_the_gradient_of_the_expected_reward():
     summary = np.random.default_rng(0).normal(size=(1, 3)).astype("float32")
     reward_of = dict(zip(map(tuple, every), np.random.default_rng(1).uniform(1, 2, len(every)), strict=True))
 
+    scores_of = tf.function(lambda: decoder(every[None], summary), autograph=False)
+
     def probabilities():
-        scores = np.asarray(decoder(every[None], summary), "float64")[0, ..., 0]
+        scores = scores_of().numpy().astype("float64")[0, ..., 0]
         return np.exp(np.where(every >= 0, scores, 0).sum(axis=1))
 
     def reward(tokens, references):

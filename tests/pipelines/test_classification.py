@@ -92,7 +92,7 @@ def test_any_text_gets_an_answer(parts, text):
 
 def test_baselines_see_what_counting_words_can_see(parts, reviews_csv):
     splits = {"train": reviews.load(reviews_csv), "validation": reviews.load(reviews_csv)}
-    found = classification.baselines(parts, splits)
+    found = classification.baselines(parts, None, splits)
     assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on
     assert 0.5 <= found["validation"]["majority_class"] < 0.6
 

@@ -204,7 +204,7 @@ def test_metrics_of_examples_that_are_all_alike_hold_no_nan(parts, kind):
     json.dumps(found, allow_nan=False)
     assert "auroc" not in found and "mcc" not in found
     splits = {"train": dataset(rows), "validation": dataset(rows)}
-    base = sequences.baselines(parts[kind], splits)
+    base = sequences.baselines(parts[kind], None, splits)
     json.dumps(base, allow_nan=False)
     table = sequences.format_metrics({"validation": found, "baselines": base})
     assert "the majority class" in table and "nan" not in table
@@ -233,7 +233,7 @@ def test_baselines_see_a_planted_word(parts):
     for label, word in zip(LABELS["one"] * 20, itertools.cycle(["", "TATAAT", "GCGCGC"]), strict=False):
         left, right = strings(rng, (15, 15))
         rows.append((f"{left}{word or strings(rng, [6])[0]}{right}".lower().replace("t", "u"), label))
-    found = sequences.baselines(parts["one"], {"train": dataset(rows), "validation": dataset(rows)})
+    found = sequences.baselines(parts["one"], None, {"train": dataset(rows), "validation": dataset(rows)})
     assert found["fitted_on"] == 60
     assert found["validation"]["majority_class"]["accuracy"] == pytest.approx(1 / 3)
     assert found["validation"]["kmer_logistic_regression"]["accuracy"] > 0.9
@@ -245,7 +245,7 @@ def test_baselines_of_bases_see_their_neighbours(parts):
     for sequence in strings(rng, rng.integers(1, 60, 50)):
         after = "." + "".join("E" if base == "G" else "I" if base == "T" else "." for base in sequence[:-1])
         rows.append((sequence, after))
-    found = sequences.baselines(parts["positions"], {"train": dataset(rows), "test": dataset(rows)})["test"]
+    found = sequences.baselines(parts["positions"], None, {"train": dataset(rows), "test": dataset(rows)})["test"]
     assert found["window_logistic_regression"]["accuracy"] == 1
     assert found["majority_class"]["accuracy"] == np.mean([one == "." for _, label in rows for one in label])
 
@@ -257,7 +257,7 @@ def test_baselines_of_several_labels_know_the_commonest_set(parts):
     for _ in range(80):
         some = [label for label in words if rng.random() < 0.6]
         rows.append(("".join([words[label] for label in some] + strings(rng, [20])), ";".join(some)))
-    found = sequences.baselines(parts["several"], {"train": dataset(rows), "test": dataset(rows)})["test"]
+    found = sequences.baselines(parts["several"], None, {"train": dataset(rows), "test": dataset(rows)})["test"]
     assert found["kmer_logistic_regression"]["exact_match"] > 0.9
     commonest = max(np.unique([label for _, label in rows], return_counts=True)[1])
     assert found["majority_class"]["exact_match"] == commonest / 80
