@@ -9,6 +9,7 @@ from layers.attention import (
 )
 from layers.attention_cell import AttentionCell
 from layers.bag import NaiveBayesBag
+from layers.bam import BidirectionalAssociativeMemory
 from layers.cell import Cell
 from layers.cells.antisymmetric import AntisymmetricCell
 from layers.cells.cfc import CfCCell
@@ -53,7 +54,9 @@ from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
+from layers.hopfield import Hopfield
 from layers.linear import LinearCell
+from layers.modern_hopfield import ModernHopfield
 from layers.pooling import Pooling, WordDropout
 from layers.profile import TermProfile
 from layers.recurrent import Recurrent
@@ -127,6 +130,7 @@ __all__ = [
     "AntisymmetricCell",
     "Attention",
     "AttentionCell",
+    "BidirectionalAssociativeMemory",
     "CELLS",
     "CRF",
     "CRFAccuracy",
@@ -145,6 +149,7 @@ __all__ = [
     "FullyRecurrentCell",
     "GRUCell",
     "HierarchicalMultiscaleCell",
+    "Hopfield",
     "IRNNCell",
     "IndRNNCell",
     "JANETCell",
@@ -167,6 +172,7 @@ __all__ = [
     "Marginals",
     "MinGRUCell",
     "MinLSTMCell",
+    "ModernHopfield",
     "MonotonicAttention",
     "MultiplicativeAttention",
     "MultiplicativeLSTMCell",
