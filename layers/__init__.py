@@ -60,12 +60,15 @@ from layers.modern_hopfield import ModernHopfield
 from layers.pooling import Pooling, WordDropout
 from layers.profile import TermProfile
 from layers.recurrent import Recurrent
+from layers.recursive import RecursiveNetwork
 from layers.ridge import RidgeReadout
 from layers.scan import Scan
 from layers.scores import TokenAccuracy, TokenCrossentropy
 from layers.stack import Stack, stack
 from layers.strands import Strands
 from layers.timed import TimedCell
+from layers.tree import TreeNetwork
+from layers.tree_lstm import BinaryTreeLSTM, ChildSumTreeLSTM
 from layers.vote import Vote
 
 # The one list of cells, by the name that flags and tables use.
@@ -131,6 +134,7 @@ __all__ = [
     "Attention",
     "AttentionCell",
     "BidirectionalAssociativeMemory",
+    "BinaryTreeLSTM",
     "CELLS",
     "CRF",
     "CRFAccuracy",
@@ -138,6 +142,7 @@ __all__ = [
     "CTRNNCell",
     "Cell",
     "CfCCell",
+    "ChildSumTreeLSTM",
     "ClockworkCell",
     "CoRNNCell",
     "CoupledLSTMCell",
@@ -193,6 +198,7 @@ __all__ = [
     "RGLRUCell",
     "RMLPCell",
     "Recurrent",
+    "RecursiveNetwork",
     "Reservoir",
     "RidgeReadout",
     "SCRNCell",
@@ -207,6 +213,7 @@ __all__ = [
     "TimedCell",
     "TokenAccuracy",
     "TokenCrossentropy",
+    "TreeNetwork",
     "UGRNNCell",
     "Viterbi",
     "Vote",

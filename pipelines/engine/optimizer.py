@@ -73,7 +73,8 @@ def optimizer(config, steps):
     return OnePassAdamW(
         Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
         weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm or None,
+        clipvalue=config.clip_value or None,
+        global_clipnorm=None if config.clip_value else config.clip_norm or None,
         use_ema=config.ema > 0,
         ema_momentum=config.ema or 0.99,
     )
