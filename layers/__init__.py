@@ -54,6 +54,8 @@ from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
+from layers.evolution import Evolved, evolve
+from layers.gradient_flow import GradientFlow, gradient_flow
 from layers.hopfield import Hopfield
 from layers.linear import LinearCell
 from layers.modern_hopfield import ModernHopfield
@@ -62,6 +64,7 @@ from layers.profile import TermProfile
 from layers.recurrent import Recurrent
 from layers.recursive import RecursiveNetwork
 from layers.ridge import RidgeReadout
+from layers.rtrl import RealTimeLearning
 from layers.scan import Scan
 from layers.scores import TokenAccuracy, TokenCrossentropy
 from layers.stack import Stack, stack
@@ -149,10 +152,12 @@ __all__ = [
     "Decoder",
     "EchoStateCell",
     "ElmanCell",
+    "Evolved",
     "FGRCell",
     "FastGRNNCell",
     "FullyRecurrentCell",
     "GRUCell",
+    "GradientFlow",
     "HierarchicalMultiscaleCell",
     "Hopfield",
     "IRNNCell",
@@ -197,6 +202,7 @@ __all__ = [
     "RANCell",
     "RGLRUCell",
     "RMLPCell",
+    "RealTimeLearning",
     "Recurrent",
     "RecursiveNetwork",
     "Reservoir",
@@ -219,5 +225,7 @@ __all__ = [
     "Vote",
     "WordDropout",
     "along",
+    "evolve",
+    "gradient_flow",
     "stack",
 ]
