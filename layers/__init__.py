@@ -56,6 +56,7 @@ from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
 from layers.evolution import Evolved, evolve
 from layers.gradient_flow import GradientFlow, gradient_flow
+from layers.history_compressor import HistoryCompressor
 from layers.hopfield import Hopfield
 from layers.linear import LinearCell
 from layers.modern_hopfield import ModernHopfield
@@ -159,6 +160,7 @@ __all__ = [
     "GRUCell",
     "GradientFlow",
     "HierarchicalMultiscaleCell",
+    "HistoryCompressor",
     "Hopfield",
     "IRNNCell",
     "IndRNNCell",

@@ -47,12 +47,12 @@ def test_weights_change_after_each_timestep_and_the_next_one_sees_them():
 
 
 def test_a_network_learns_an_exclusive_or_of_earlier_inputs_while_it_runs():
-    bits = np.random.default_rng(2).integers(0, 2, (1, 6000, 2)).astype("float64")
+    bits = np.random.default_rng(2).integers(0, 2, (1, 4000, 2)).astype("float64")
     target = np.roll(bits[..., :1] != bits[..., 1:], 1, axis=1).astype("float64")  # of the last timestep
     cell = FullyRecurrentCell(
         4, outputs=1, seed=3, kernel_initializer=keras.initializers.RandomNormal(stddev=1.0, seed=3)
     )
-    losses = RealTimeLearning(cell).learn(bits, target, learning_rate=1.0)
+    losses = RealTimeLearning(cell).learn(bits, target, learning_rate=2.0)
     layer = Recurrent(cell, return_sequences=True)
     found = ops.convert_to_numpy(layer(bits[:, :200])) > 0.5
     assert (found == (target[:, :200] > 0.5))[:, 2:].mean() > 0.95
