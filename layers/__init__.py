@@ -56,6 +56,7 @@ from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
 from layers.evolution import Evolved, evolve
 from layers.gradient_flow import GradientFlow, gradient_flow
+from layers.hierarchical_reader import HierarchicalReader, Sentences, hierarchical
 from layers.history_compressor import HistoryCompressor
 from layers.hopfield import Hopfield
 from layers.linear import LinearCell
@@ -160,6 +161,7 @@ __all__ = [
     "GRUCell",
     "GradientFlow",
     "HierarchicalMultiscaleCell",
+    "HierarchicalReader",
     "HistoryCompressor",
     "Hopfield",
     "IRNNCell",
@@ -214,6 +216,7 @@ __all__ = [
     "SRUCell",
     "Scan",
     "SecondOrderCell",
+    "Sentences",
     "SequentialCascadedCell",
     "Stack",
     "Strands",
@@ -229,5 +232,6 @@ __all__ = [
     "along",
     "evolve",
     "gradient_flow",
+    "hierarchical",
     "stack",
 ]
