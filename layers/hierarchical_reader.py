@@ -77,6 +77,7 @@ class HierarchicalReader(Extensible, keras.layers.Layer):
             if not isinstance(layer, kind):
                 raise ValueError(f"HierarchicalReader: `{name}` must be a {kind.__name__}. Received: {layer!r}.")
             setattr(self, name, layer)
+        self.supports_masking = True
 
     def build(self, document_shape):
         if len(document_shape) != 4:
@@ -109,6 +110,9 @@ class HierarchicalReader(Extensible, keras.layers.Layer):
         sentence_mask = ops.any(mask, axis=2)
         h = self.sentences(s, mask=sentence_mask, training=training)
         return self.sentence_pooling(h, mask=sentence_mask)
+
+    def compute_mask(self, document, mask=None):
+        return None
 
     def compute_output_shape(self, document_shape):
         shape = self.words.compute_output_shape((None, *document_shape[2:]))

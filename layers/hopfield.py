@@ -11,10 +11,13 @@ RULES = ("hebb", "pseudo_inverse", "storkey")
 UPDATES = ("asynchronous", "synchronous")
 
 
+ZERO = 1e-6  # a sum that is 0 may differ by so much, as couplings are rounded to 32 bits
+
+
 def signs(field, before):
     """1 and -1 by the sign of `field`, both `(...)`; where it is 0, what was there before."""
     one = ops.ones_like(before)
-    return ops.where(field > 0, one, ops.where(field < 0, -one, before))
+    return ops.where(field > ZERO, one, ops.where(field < -ZERO, -one, before))
 
 
 def bipolar(owner, name, patterns, width):

@@ -40,6 +40,8 @@ class OnePassAdamW(keras.optimizers.AdamW):
         # Keras computes the scheduled rate and the powers again for each variable: hundreds of operations to trace.
         self.rate = rate = self.learning_rate
         self.numbers = functools.cache(lambda dtype: self._numbers(rate, dtype))
+        if self.clipvalue:  # an embedding's row may have several gradients: their sum is clipped, not each of them
+            grads = [tf.convert_to_tensor(gradient) for gradient in grads]
         try:
             super().apply(grads, trainable_variables)
         finally:

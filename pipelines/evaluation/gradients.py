@@ -31,5 +31,5 @@ def flows(measured, path):
     axis.set_ylabel("mean norm of dL/dh at t")
     axis.xaxis.get_major_locator().set_params(integer=True)
     axis.grid(alpha=0.3)
-    axis.legend(frameon=False, fontsize=8)
+    axis.legend(frameon=False, fontsize=8, loc="upper left")  # "best" is slow
     save(figure, path)
