@@ -100,7 +100,7 @@ def evolve(
     options = {
         "verbose": -9,
         "verb_log": 0,
-        "signals_filename": None,
+        "signals_filename": "",  # no options from a file in the working folder
         "CMA_on": float(method == "cma"),
         "seed": np.nan,  # it would seed NumPy's global generator
         "randn": lambda rows, columns: rng.standard_normal((rows, columns)),
