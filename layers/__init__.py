@@ -9,6 +9,7 @@ from layers.attention import (
 )
 from layers.attention_cell import AttentionCell
 from layers.bag import NaiveBayesBag
+from layers.bam import BidirectionalAssociativeMemory
 from layers.cell import Cell
 from layers.cells.antisymmetric import AntisymmetricCell
 from layers.cells.cfc import CfCCell
@@ -53,16 +54,26 @@ from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
+from layers.evolution import Evolved, evolve
+from layers.gradient_flow import GradientFlow, gradient_flow
+from layers.hierarchical_reader import HierarchicalReader, Sentences, hierarchical
+from layers.history_compressor import HistoryCompressor
+from layers.hopfield import Hopfield
 from layers.linear import LinearCell
+from layers.modern_hopfield import ModernHopfield
 from layers.pooling import Pooling, WordDropout
 from layers.profile import TermProfile
 from layers.recurrent import Recurrent
+from layers.recursive import RecursiveNetwork
 from layers.ridge import RidgeReadout
+from layers.rtrl import RealTimeLearning
 from layers.scan import Scan
 from layers.scores import TokenAccuracy, TokenCrossentropy
 from layers.stack import Stack, stack
 from layers.strands import Strands
 from layers.timed import TimedCell
+from layers.tree import TreeNetwork
+from layers.tree_lstm import BinaryTreeLSTM, ChildSumTreeLSTM
 from layers.views import RandomView
 from layers.vote import Vote
 
@@ -128,6 +139,8 @@ __all__ = [
     "AntisymmetricCell",
     "Attention",
     "AttentionCell",
+    "BidirectionalAssociativeMemory",
+    "BinaryTreeLSTM",
     "CELLS",
     "CRF",
     "CRFAccuracy",
@@ -135,17 +148,23 @@ __all__ = [
     "CTRNNCell",
     "Cell",
     "CfCCell",
+    "ChildSumTreeLSTM",
     "ClockworkCell",
     "CoRNNCell",
     "CoupledLSTMCell",
     "Decoder",
     "EchoStateCell",
     "ElmanCell",
+    "Evolved",
     "FGRCell",
     "FastGRNNCell",
     "FullyRecurrentCell",
     "GRUCell",
+    "GradientFlow",
     "HierarchicalMultiscaleCell",
+    "HierarchicalReader",
+    "HistoryCompressor",
+    "Hopfield",
     "IRNNCell",
     "IndRNNCell",
     "JANETCell",
@@ -168,6 +187,7 @@ __all__ = [
     "Marginals",
     "MinGRUCell",
     "MinLSTMCell",
+    "ModernHopfield",
     "MonotonicAttention",
     "MultiplicativeAttention",
     "MultiplicativeLSTMCell",
@@ -188,7 +208,9 @@ __all__ = [
     "RGLRUCell",
     "RMLPCell",
     "RandomView",
+    "RealTimeLearning",
     "Recurrent",
+    "RecursiveNetwork",
     "Reservoir",
     "RidgeReadout",
     "SCRNCell",
@@ -196,6 +218,7 @@ __all__ = [
     "SRUCell",
     "Scan",
     "SecondOrderCell",
+    "Sentences",
     "SequentialCascadedCell",
     "Stack",
     "Strands",
@@ -203,10 +226,14 @@ __all__ = [
     "TimedCell",
     "TokenAccuracy",
     "TokenCrossentropy",
+    "TreeNetwork",
     "UGRNNCell",
     "Viterbi",
     "Vote",
     "WordDropout",
     "along",
+    "evolve",
+    "gradient_flow",
+    "hierarchical",
     "stack",
 ]

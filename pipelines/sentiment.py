@@ -20,14 +20,17 @@ from keras import ops
 
 from data.files import InputError
 from data.sets import reviews
-from data.transforms.words import PADDING, UNKNOWN, Tokenizer, learn_words
-from layers import NaiveBayesBag, Pooling, Vote, WordDropout
+from data.transforms.words import FIRST_WORD, PADDING, UNKNOWN, Tokenizer, learn_words
+from layers import CELLS, NaiveBayesBag, Pooling, Sentences, Vote, WordDropout, hierarchical
 from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
 from pipelines.engine.task import Extras, Parts, Task
 from pipelines.evaluation import classification
+
+SENTENCE_ENDS = (".", "!", "?", "!!!", "???", "...", "。")
+SENTENCE_WORDS = 50  # longer sentences are cut
 
 
 @dataclasses.dataclass
@@ -40,6 +43,8 @@ class Config(Words):
     """label of examples without a class; never predicted"""
     pooling: Literal["last", "mean", "max", "mean-max", "attention"] = "mean-max"
     """how timesteps become one vector"""
+    hierarchical: bool = False
+    """whether words are read into sentences, and sentences into the text; attention in both with --pooling attention"""
     bag: bool = True
     """whether naive Bayes over words and pairs votes too"""
     bag_pairs: int = 2**18
@@ -64,7 +69,7 @@ class Config(Words):
     }
     HELP: ClassVar = {
         "data": ("text_column", "label_column", "neutral"),
-        "network": ("pooling", "bag", "max_length", "dropout"),
+        "network": ("pooling", "hierarchical", "bag", "max_length", "dropout"),
     }
 
 
@@ -109,16 +114,24 @@ def build(config, vocabularies):
     numbers = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(labels, range(len(labels))), -1)
 
     word_ids = keras.Input([None], dtype="int64", name="word_ids")  # (batch, timesteps)
-    is_word = ops.not_equal(word_ids, PADDING)
-    x = WordDropout(config.word_dropout, unknown=UNKNOWN, seed=seed)(word_ids)
+    read = word_ids
+    if config.hierarchical:
+        ends = [place for place, word in enumerate(vocabularies["words"], start=FIRST_WORD) if word in SENTENCE_ENDS]
+        read = Sentences(ends, SENTENCE_WORDS)(word_ids)  # (batch, sentences, words)
+    is_word = ops.not_equal(read, PADDING)
+    x = WordDropout(config.word_dropout, unknown=UNKNOWN, seed=seed)(read)
     embedding = keras.layers.Embedding(
         tokenizer.size, config.embedding, embeddings_initializer=keras.initializers.RandomNormal(stddev=0.1, seed=seed)
     )
-    x = embedding(x)  # (batch, timesteps, embedding)
-    x = keras.layers.SpatialDropout1D(config.embedding_dropout, seed=seed)(x)
-    x = config.levels(return_sequences=config.pooling != "last")(x, mask=is_word)
-    if config.pooling != "last":
-        x = Pooling(config.pooling)(x, mask=is_word)  # (batch, features)
+    x = embedding(x)  # (batch, timesteps, embedding), or (batch, sentences, words, embedding)
+    one_mask = (None, *[1] * (len(x.shape) - 2), config.embedding)
+    x = keras.layers.Dropout(config.embedding_dropout, noise_shape=one_mask, seed=seed)(x)
+    if config.hierarchical:
+        x = reader(config)(x, mask=is_word)  # (batch, features)
+    else:
+        x = config.levels(return_sequences=config.pooling != "last")(x, mask=is_word)
+        if config.pooling != "last":
+            x = Pooling(config.pooling)(x, mask=is_word)  # (batch, features)
     x = keras.layers.Dropout(config.dropout, seed=seed)(x)
     paths = [keras.layers.Dense(len(labels), dtype="float32")(x)]  # (batch, classes) each
     if config.bag:
@@ -150,6 +163,21 @@ def build(config, vocabularies):
             tokens=tokenizer.shown,
             constants={"labels": labels},
         ),
+    )
+
+
+def reader(config):
+    """The network that reads words, then sentences."""
+    if config.pooling == "last":
+        raise InputError("--pooling", "expected mean, max, mean-max or attention with --hierarchical, received 'last'.")
+    return hierarchical(
+        CELLS[config.cell],
+        config.units,
+        depth=config.depth,
+        bidirectional=config.bidirectional,
+        recurrent_dropout=config.recurrent_dropout,
+        pooling=config.pooling,
+        seed=config.seed,
     )
 
 

@@ -20,11 +20,12 @@ KNOWN_TO = {
     "layers": {"layers", "keras", "numpy"},
     "data": {"data", "keras", "numpy", "pandas", "tensorflow", "tensorflow_datasets"},
 }
-# The files that speak to a backend, readers of formats that the libraries of `KNOWN_TO` do not read, what learns a
-# vocabulary, and what finds similar sequences.
+# The files that speak to a backend, the evolution strategies, readers of formats that the libraries of `KNOWN_TO` do
+# not read, what learns a vocabulary, and what finds similar sequences.
 EXCEPTIONS = {
     "layers/backend/tensorflow.py": {"tensorflow"},
     "layers/backend/jax.py": {"jax"},
+    "layers/evolution.py": {"cma"},
     "data/files.py": {"pyarrow"},
     "data/genomes.py": {"Bio"},
     "data/similar.py": {"datasketch", "sklearn"},

@@ -40,6 +40,8 @@ class OnePassAdamW(keras.optimizers.AdamW):
         # Keras computes the scheduled rate and the powers again for each variable: hundreds of operations to trace.
         self.rate = rate = self.learning_rate
         self.numbers = functools.cache(lambda dtype: self._numbers(rate, dtype))
+        if self.clipvalue:  # an embedding's row may have several gradients: their sum is clipped, not each of them
+            grads = [tf.convert_to_tensor(gradient) for gradient in grads]
         try:
             super().apply(grads, trainable_variables)
         finally:
@@ -73,7 +75,8 @@ def optimizer(config, steps):
     return OnePassAdamW(
         Schedule(config.learning_rate, steps, rise=int(steps * config.warmup), fall=config.schedule),
         weight_decay=config.weight_decay,
-        global_clipnorm=config.clip_norm or None,
+        clipvalue=config.clip_value or None,
+        global_clipnorm=None if config.clip_value else config.clip_norm or None,
         use_ema=config.ema > 0,
         ema_momentum=config.ema or 0.99,
     )

@@ -57,6 +57,8 @@ class Training:
     """share of the steps in which the learning rate rises, in [0, 1)"""
     clip_norm: float = 1.0
     """largest norm of all gradients together; 0 does not clip"""
+    clip_value: float = 0.0
+    """largest absolute value in a gradient, instead of --clip-norm; 0: by norm"""
     ema: float = 0.98
     """momentum of the average of the weights, in [0, 1); 0 does not average"""
     weight_decay: float = 0.0
@@ -78,6 +80,7 @@ class Training:
         "learning_rate": (1e-12, 1e3),
         "warmup": (0, 0.999),
         "clip_norm": (0, None),
+        "clip_value": (0, None),
         "ema": (0, 0.99999),
         "weight_decay": (0, None),
         "patience": (0, None),

@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from pipelines.engine.optimizer import OnePassAdamW
+from pipelines.engine.optimizer import OnePassAdamW, optimizer
+from pipelines.engine.settings import Training
 
 SETTINGS = {
     "plain": {},
     "decay and clipping": {"weight_decay": 0.1, "global_clipnorm": 0.5},
+    "clipping by value": {"clipvalue": 0.3},
     "averages": {"use_ema": True, "ema_momentum": 0.9, "beta_1": 0.7, "beta_2": 0.9, "epsilon": 1e-3},
 }
 
@@ -51,3 +53,10 @@ def test_weights_momenta_and_averages_are_keras_s(settings, graph):
 def test_what_the_kernel_has_not_is_refused():
     with pytest.raises(ValueError, match="`amsgrad` must be False"):
         OnePassAdamW(amsgrad=True)
+
+
+def test_gradients_are_clipped_by_norm_unless_a_largest_value_is_given():
+    kinds = [{}, {"clip_norm": 0.0}, {"clip_value": 0.5}, {"clip_norm": 2.0, "clip_value": 0.5}]
+    made = [optimizer(Training(**kind), steps=10) for kind in kinds]
+    assert [one.global_clipnorm for one in made] == [1.0, None, None, None]
+    assert [one.clipvalue for one in made] == [None, None, 0.5, 0.5]
