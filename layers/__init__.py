@@ -15,6 +15,7 @@ from layers.cells.cfc import CfCCell
 from layers.cells.clockwork import ClockworkCell
 from layers.cells.cornn import CoRNNCell
 from layers.cells.ctrnn import CTRNNCell
+from layers.cells.dnc import DNCCell
 from layers.cells.echo_state import EchoStateCell, Reservoir
 from layers.cells.elman import ElmanCell
 from layers.cells.fastgrnn import FastGRNNCell
@@ -37,6 +38,8 @@ from layers.cells.mtrnn import MTRNNCell
 from layers.cells.multiplicative import MultiplicativeLSTMCell
 from layers.cells.mutants import MUT1Cell, MUT2Cell, MUT3Cell
 from layers.cells.nas import NASCell
+from layers.cells.neural_stack import NeuralDequeCell, NeuralQueueCell, NeuralStackCell
+from layers.cells.ntm import NTMCell
 from layers.cells.odyssey import CoupledLSTMCell, FGRCell, NFGCell, NIAFCell, NIGCell, NOAFCell, NOGCell, NPCell
 from layers.cells.original_lstm import OriginalLSTMCell
 from layers.cells.peephole import PeepholeLSTMCell
@@ -49,11 +52,13 @@ from layers.cells.scrn import SCRNCell
 from layers.cells.second_order import SecondOrderCell
 from layers.cells.sequential_cascaded import SequentialCascadedCell
 from layers.cells.sru import SRUCell
+from layers.cells.stack_cell import StackCell
 from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
 from layers.decoder import Decoder
 from layers.linear import LinearCell
+from layers.memory_cell import MemoryCell
 from layers.pooling import Pooling, WordDropout
 from layers.profile import TermProfile
 from layers.recurrent import Recurrent
@@ -120,6 +125,12 @@ CELLS = {
     "minlstm": MinLSTMCell,
     "lru": LRUCell,
     "rglru": RGLRUCell,
+    "stack": StackCell,
+    "neural_stack": NeuralStackCell,
+    "neural_queue": NeuralQueueCell,
+    "neural_deque": NeuralDequeCell,
+    "ntm": NTMCell,
+    "dnc": DNCCell,
 }
 
 __all__ = [
@@ -137,6 +148,7 @@ __all__ = [
     "ClockworkCell",
     "CoRNNCell",
     "CoupledLSTMCell",
+    "DNCCell",
     "Decoder",
     "EchoStateCell",
     "ElmanCell",
@@ -165,6 +177,7 @@ __all__ = [
     "MUT2Cell",
     "MUT3Cell",
     "Marginals",
+    "MemoryCell",
     "MinGRUCell",
     "MinLSTMCell",
     "MonotonicAttention",
@@ -177,7 +190,11 @@ __all__ = [
     "NOAFCell",
     "NOGCell",
     "NPCell",
+    "NTMCell",
     "NaiveBayesBag",
+    "NeuralDequeCell",
+    "NeuralQueueCell",
+    "NeuralStackCell",
     "OriginalLSTMCell",
     "PeepholeLSTMCell",
     "Pooling",
@@ -196,6 +213,7 @@ __all__ = [
     "SecondOrderCell",
     "SequentialCascadedCell",
     "Stack",
+    "StackCell",
     "Strands",
     "TermProfile",
     "TimedCell",
