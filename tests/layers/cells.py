@@ -57,10 +57,18 @@ def recurrent(name, units=4, shape=(3, 7, 5), seed=0, dtype=None, cell=None, **a
     return filled(Recurrent(made, dtype=dtype, **arguments), shape, seed)
 
 
+# Tensors of the carry that share out one whole among the rows of a memory.
+SHARES = ("read_weights", "write_weights", "precedence", "strengths")
+
+
 def states(layer, batch, seed=1):
-    """A carry that is not zero; positive, as a normaliser or a boundary has to be."""
-    rng = np.random.default_rng(seed)
-    return [rng.uniform(0.2, 1.2, (batch, size)).astype(layer.cell.state_dtype) for size in layer.cell.carry_sizes]
+    """A carry that is not zero; positive, as a normaliser or a boundary has to be, and shares sum up to one."""
+    rng, cell = np.random.default_rng(seed), layer.cell
+    drawn = [rng.uniform(0.2, 1.2, (batch, size)) for size in cell.carry_sizes]
+    for name, state in zip(cell.carry, drawn, strict=True):
+        if name in SHARES:
+            state /= state.sum(axis=1, keepdims=True)
+    return [state.astype(cell.state_dtype) for state in drawn]
 
 
 def short_blocks(monkeypatch):
