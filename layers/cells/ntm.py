@@ -1,5 +1,7 @@
 """The neural Turing machine."""
 
+import functools
+
 import keras
 from keras import ops
 
@@ -135,11 +137,11 @@ def shifted(weights, shifts):
     """Equation 8: `(batch, heads, rows)` moved by -S ... S rows, with the shares `(batch, heads, 2 S + 1)` of each."""
     rows, most = weights.shape[-1], shifts.shape[-1] // 2
     round_about = ops.concatenate([weights[:, :, rows - most :], weights, weights[:, :, :most]], axis=-1)
-    moved = 0.0
+    moved = []
     for place in range(2 * most + 1):  # the share at `place` moves forward by place - S rows
         begin = 2 * most - place
-        moved = moved + shifts[:, :, place : place + 1] * round_about[:, :, begin : begin + rows]
-    return moved
+        moved.append(shifts[:, :, place : place + 1] * round_about[:, :, begin : begin + rows])
+    return functools.reduce(ops.add, moved)
 
 
 def sharpened(weights, sharpness):
