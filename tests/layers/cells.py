@@ -57,8 +57,8 @@ def recurrent(name, units=4, shape=(3, 7, 5), seed=0, dtype=None, cell=None, **a
     return filled(Recurrent(made, dtype=dtype, **arguments), shape, seed)
 
 
-# Tensors of the carry that share out one whole among the rows of a memory.
-SHARES = ("read_weights", "write_weights", "precedence", "strengths")
+# Tensors of the carry that share out one whole among the rows of a memory; links do so for each row.
+SHARES = ("read_weights", "write_weights", "precedence", "strengths", "links")
 
 
 def states(layer, batch, seed=1):
@@ -67,7 +67,8 @@ def states(layer, batch, seed=1):
     drawn = [rng.uniform(0.2, 1.2, (batch, size)) for size in cell.carry_sizes]
     for name, state in zip(cell.carry, drawn, strict=True):
         if name in SHARES:
-            state /= state.sum(axis=1, keepdims=True)
+            shares = state.reshape(batch, round(state.shape[1] ** 0.5) if name == "links" else 1, -1)
+            shares /= shares.sum(axis=2, keepdims=True)
     return [state.astype(cell.state_dtype) for state in drawn]
 
 
