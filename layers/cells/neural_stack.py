@@ -19,8 +19,8 @@ class NeuralStackCell(MemoryCell):
 
     Source: E. Grefenstette et al., "Learning to Transduce with Unbounded Memory", NeurIPS 2015, arXiv:1506.02516,
     equations 1 to 3. Departures: the output is h_t, which the paper calls o'_t; its tanh(W_o o'_t + b_o) is left to
-    the layers above. The memory has `capacity` rows: where all are taken, the row with the least strength is given up,
-    which changes nothing as long as one of strength 0 is left. The newest row comes first.
+    the layers above. The memory has `capacity` rows: of these and the new one, the row with the least strength is given
+    up, which changes nothing as long as one has strength 0. The newest row comes first.
 
     Weights: those of the controller; `read_kernel` `(width, ...)`, for r_{t-1}; `interface_kernel` W_ξ
     `(units, width + 2)` and `interface_bias` b_ξ, columns in the order v, d, u.
@@ -194,14 +194,18 @@ def popped(strengths, pop, before):
 
 
 def pushed(values, strengths, value, push, at_bottom=False):
-    """Equations 1 and 2, 6 and 9: one more row, in place of the weakest one, beyond which no row moves."""
+    """Equations 1 and 2, 6 and 9: one more row, in place of the weakest one, beyond which no row moves.
+
+    Where the new row is weaker than all others, it is the one that is given up.
+    """
     weakest = ops.expand_dims(ops.argmin(strengths, axis=1), 1)
+    enters = push >= ops.min(strengths, axis=1, keepdims=True)
     places = ops.expand_dims(ops.arange(strengths.shape[1], dtype=weakest.dtype), 0)
     if at_bottom:
-        moves = places >= weakest
+        moves = ops.logical_and(enters, places >= weakest)
         rows, numbers = [values[:, 1:], value], [strengths[:, 1:], push]
     else:
-        moves = places <= weakest
+        moves = ops.logical_and(enters, places <= weakest)
         rows, numbers = [value, values[:, :-1]], [push, strengths[:, :-1]]
     values = ops.where(ops.expand_dims(moves, 2), ops.concatenate(rows, axis=1), values)
     return values, ops.where(moves, ops.concatenate(numbers, axis=1), strengths)

@@ -227,10 +227,13 @@ def read_at_the_bottom(memory):
     return read_at_the_top(memory[::-1])
 
 
-def without_the_weakest(memory):
-    """Where two are equally weak, without the upper one."""
+def with_one_more(memory, row, at_bottom=False):
+    """The weakest row is given up, the new one too; of equally weak ones the uppermost old one."""
     weakest = min(range(len(memory)), key=lambda i: (memory[i][0], -i))
-    return memory[:weakest] + memory[weakest + 1 :]
+    if row[0] < memory[weakest][0]:
+        return memory
+    kept = memory[:weakest] + memory[weakest + 1 :]
+    return [row, *kept] if at_bottom else [*kept, row]
 
 
 def neural_memory(kind, capacity=16, width=8):
@@ -244,9 +247,9 @@ def neural_memory(kind, capacity=16, width=8):
             memory = popped_at_the_top(memory, pops[0])
         if kind != "stack":
             memory = popped_at_the_bottom(memory, pops[-1])
-        memory = [*without_the_weakest(memory), (pushes[0], vectors[0])]
+        memory = with_one_more(memory, (pushes[0], vectors[0]))
         if kind == "deque":
-            memory = [(pushes[1], vectors[1]), *without_the_weakest(memory)]
+            memory = with_one_more(memory, (pushes[1], vectors[1]), at_bottom=True)
         found = [] if kind == "queue" else [read_at_the_top(memory)]
         found += [] if kind == "stack" else [read_at_the_bottom(memory)]
         strengths, values = zip(*memory[::-1], strict=True)
