@@ -74,6 +74,8 @@ class Cell(Extensible, keras.layers.Layer):
     recurrent_gates = None  # the same as `gates`
     carry = ("hidden",)
     has_recurrent_kernel = True
+    # Numbers in the largest tensor of the carry, batch included, up to which XLA trains faster than a plain graph.
+    largest_compiled = 2**10
 
     def __init__(
         self,
