@@ -37,7 +37,7 @@ class MemoryCell(Cell):
         ValueError: as `Cell`, or if `controller` is no class of cells, or one with a memory of its own.
     """
 
-    largest_compiled = 2**14  # a step is many operations on small tensors, which XLA fuses
+    largest_compiled = 2**15  # a step is many operations on small tensors, which XLA fuses
 
     def __init__(self, units, controller=LSTMCell, **kwargs):
         super().__init__(units, **kwargs)

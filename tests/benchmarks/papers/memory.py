@@ -9,12 +9,13 @@ import tensorflow as tf
 
 from layers import DNCCell, ElmanCell, LSTMCell, NeuralStackCell, NTMCell, Recurrent, StackCell
 
-# Training.
+# Training. All batches of a row have one shape, so that XLA compiles once.
 
 
 def network(cell, features, outputs):
     inputs = keras.Input((None, features))
-    return keras.Model(inputs, keras.layers.Dense(outputs)(Recurrent(cell, return_sequences=True)(inputs)))
+    x = Recurrent(cell, return_sequences=True, jit_compile=True)(inputs)
+    return keras.Model(inputs, keras.layers.Dense(outputs)(x))
 
 
 def of_equal_size(model, features, outputs):
@@ -28,10 +29,10 @@ def of_equal_size(model, features, outputs):
 def trained(model, batch, loss_of, steps, learning_rate, seed):
     """The model after `steps` batches of `batch(rng) -> (inputs, targets, weights)`, with Adam."""
     rng = np.random.default_rng(seed)
-    rows, _, features = batch(np.random.default_rng(0))[0].shape
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
     optimizer.build(model.trainable_variables)
 
+    @tf.function(autograph=False)
     def train(inputs, targets, weights):
         with tf.GradientTape() as tape:
             losses = loss_of(targets, model(inputs, training=True))
@@ -39,20 +40,13 @@ def trained(model, batch, loss_of, steps, learning_rate, seed):
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
-    shown = batch(np.random.default_rng(0))[1]
-    signature = [
-        tf.TensorSpec([rows, None, features]),
-        tf.TensorSpec([rows, None, *shown.shape[2:]], shown.dtype),
-        tf.TensorSpec([rows, None]),
-    ]
-    train = tf.function(train, signature, autograph=False)
     for _ in range(steps):
-        train(*batch(rng))
+        train(*(tf.constant(part) for part in batch(rng)))
     return model
 
 
 def answers(model, inputs):
-    return np.concatenate([model.predict_on_batch(part) for part in np.array_split(inputs, -(-len(inputs) // 64))])
+    return tf.function(lambda x: model(x, training=False), autograph=False)(tf.constant(inputs)).numpy()
 
 
 def by_bits(targets, logits):
@@ -74,13 +68,15 @@ BITS = 8
 
 
 def vectors_to_copy(rng, length=None, rows=32):
-    """Vectors of bits, a mark, and their copy; by default 1 to 20 of them."""
-    length = length or rng.integers(1, 21)
-    inputs = np.zeros((rows, 2 * length + 1, BITS + 1), "float32")
-    targets, weights = np.zeros((rows, 2 * length + 1, BITS), "float32"), np.zeros((rows, 2 * length + 1), "float32")
-    said = rng.integers(0, 2, (rows, length, BITS))
-    inputs[:, :length, :BITS], inputs[:, length, BITS] = said, 1
-    targets[:, length + 1 :], weights[:, length + 1 :] = said, 1
+    """Vectors of bits, a mark, and their copy: in each row 1 to 20 of them, or `length`."""
+    most = length or 20
+    lengths = np.full(rows, length) if length else rng.integers(1, most + 1, rows)
+    inputs = np.zeros((rows, 2 * most + 1, BITS + 1), "float32")
+    targets, weights = np.zeros((rows, 2 * most + 1, BITS), "float32"), np.zeros((rows, 2 * most + 1), "float32")
+    for row, count in enumerate(lengths):
+        said, copied = rng.integers(0, 2, (count, BITS)), slice(count + 1, 2 * count + 1)
+        inputs[row, :count, :BITS], inputs[row, count, BITS] = said, 1
+        targets[row, copied], weights[row, copied] = said, 1
     return inputs, targets, weights
 
 
@@ -106,20 +102,25 @@ def copy(seed, steps=4000):
 
 
 def items_to_recall(rng, items=None, rows=32, length=3, bits=6):
-    """Items of three vectors, each after a mark; then one of them again, after another mark: which came next?"""
-    items = items or rng.integers(2, 7)
-    timesteps = (items + 1) * (length + 1) + 1 + length
+    """Items of three vectors, each after a mark; then one of them again, after another mark: which came next?
+
+    In each row there are 2 to 6 items, or as many as told.
+    """
+    most = items or 6
+    numbers = np.full(rows, items) if items else rng.integers(2, most + 1, rows)
+    timesteps = (most + 1) * (length + 1) + 1 + length
     inputs = np.zeros((rows, timesteps, bits + 2), "float32")
     targets, weights = np.zeros((rows, timesteps, bits), "float32"), np.zeros((rows, timesteps), "float32")
-    said = rng.integers(0, 2, (rows, items, length, bits))
-    asked = rng.integers(0, items - 1, rows)
-    for item in range(items + 1):
-        begin = item * (length + 1)
-        inputs[:, begin, bits + (item == items)] = 1
-        these = said[np.arange(rows), asked] if item == items else said[:, item]
-        inputs[:, begin + 1 : begin + 1 + length, :bits] = these
-    inputs[:, -length - 1, bits + 1] = 1
-    targets[:, -length:], weights[:, -length:] = said[np.arange(rows), asked + 1], 1
+    for row, number in enumerate(numbers):
+        said, asked = rng.integers(0, 2, (number, length, bits)), rng.integers(0, number - 1)
+        for place, vectors in enumerate([*said, said[asked]]):
+            begin = place * (length + 1)
+            inputs[row, begin, bits + (place == number)] = 1
+            inputs[row, begin + 1 : begin + 1 + length, :bits] = vectors
+        end = (number + 1) * (length + 1)
+        inputs[row, end, bits + 1] = 1
+        answer = slice(end + 1, end + 1 + length)
+        targets[row, answer], weights[row, answer] = said[asked + 1], 1
     return inputs, targets, weights
 
 
@@ -147,11 +148,11 @@ MOST = 12  # the largest n in training
 FARTHEST = 60  # and in the test
 
 
-def counted(rng, letters, n=None, rows=32):
+def counted(rng, letters, numbers=None, rows=32):
     """Strings a^n b^n (c^n), with an end on either side: the next symbol at each timestep, an end after the last."""
-    numbers = np.full(rows, n) if n else rng.integers(1, MOST + 1, rows)
-    timesteps = letters * numbers.max() + 1
-    symbols = np.zeros((rows, timesteps + 1), "int32")  # 0 is the end
+    numbers = rng.integers(1, MOST + 1, rows) if numbers is None else numbers
+    timesteps = letters * max(MOST, *numbers) + 1
+    symbols = np.zeros((len(numbers), timesteps + 1), "int32")  # 0 is the end
     for row, number in enumerate(numbers):
         symbols[row, 1 : 1 + letters * number] = np.repeat(np.arange(1, letters + 1), number)
     weights = np.arange(timesteps) <= letters * numbers[:, None]
@@ -160,12 +161,11 @@ def counted(rng, letters, n=None, rows=32):
 
 def right_up_to(model, letters):
     """The largest n up to which all that is determined, from the second b to the end, is predicted right."""
-    for n in range(1, FARTHEST + 1):
-        inputs, targets, _ = counted(None, letters, n, rows=1)
-        predicted = answers(model, inputs).argmax(axis=-1)
-        if (predicted != targets)[:, n + 1 :].any():
-            return n - 1
-    return FARTHEST
+    numbers = np.arange(1, FARTHEST + 1)
+    inputs, targets, weights = counted(None, letters, numbers)
+    determined = (weights > 0) & (np.arange(inputs.shape[1]) > numbers[:, None])
+    wrong = ((answers(model, inputs).argmax(axis=-1) != targets) & determined).any(axis=1)
+    return int(np.argmax(wrong)) if wrong.any() else FARTHEST
 
 
 def count(seed, letters, steps):
