@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from layers import DNCCell, ElmanCell, LSTMCell, NeuralStackCell, NTMCell, Recurrent, StackCell
+from layers import DNCCell, ElmanCell, LSTMCell, MemoryCell, NeuralStackCell, NTMCell, Recurrent, StackCell
 
 # Training. All batches of a row have one shape, so that XLA compiles once.
 
@@ -26,8 +26,11 @@ def of_equal_size(model, features, outputs):
             return other
 
 
-def trained(model, batch, loss_of, steps, learning_rate, seed):
-    """The model after `steps` batches of `batch(rng) -> (inputs, targets, weights)`, with Adam."""
+def trained(model, batch, loss_of, steps, learning_rate, seed, rounds=None):
+    """The model after `steps` batches of `batch(rng) -> (inputs, targets, weights)`, with Adam.
+
+    `rounds`, a memory cell: in the second half of the training its actions are made discrete, ten times a little.
+    """
     rng = np.random.default_rng(seed)
     optimizer = keras.optimizers.Adam(learning_rate, global_clipnorm=1.0)
     optimizer.build(model.trainable_variables)
@@ -40,9 +43,23 @@ def trained(model, batch, loss_of, steps, learning_rate, seed):
         optimizer.apply(tape.gradient(loss, model.trainable_variables), model.trainable_variables)
         return loss
 
-    for _ in range(steps):
+    for step in range(steps):
         train(*(tf.constant(part) for part in batch(rng)))
+        if rounds is not None and 2 * step >= steps and step % (steps // 20) == 0:
+            sharpen(rounds, 1.2)
     return model
+
+
+def sharpen(cell, factor):
+    """Multiplies the weights of a stack's actions, between steps of training, so that they become 0 or 1.
+
+    Without it small errors of a continuous stack add up in long strings: A. Joulin and T. Mikolov, 2015, "Rounding".
+    """
+    sizes = cell.interface_sizes().items()
+    scales = [np.full(size, factor if name in ("action", "push", "pop") else 1.0) for name, size in sizes]
+    scale = np.concatenate(scales).astype("float32")
+    for weight in (cell.interface_kernel, cell.interface_bias):
+        weight.assign(weight * scale)
 
 
 def answers(model, inputs):
@@ -80,7 +97,7 @@ def vectors_to_copy(rng, length=None, rows=32):
     return inputs, targets, weights
 
 
-def copy(seed, steps=4000):
+def copy(seed, steps=1500):
     """A neural Turing machine copies up to 20 vectors, and longer ones; an LSTM of equal size beside it.
 
     The task of A. Graves et al., 2014, arXiv:1410.5401, section 4.1: 1 to 20 vectors of 8 bits, a mark, then silence.
@@ -170,16 +187,18 @@ def right_up_to(model, letters):
 
 def count(seed, letters, steps):
     keras.utils.set_random_seed(seed)
+    # Without recurrence in the controller nothing but the stack can count: the paper's R = 0.
     cells = {
-        "stack": StackCell(40, stacks=4, depth=64),
-        "neural stack": NeuralStackCell(20, capacity=64, width=4),
+        "stack": StackCell(20, stacks=2, depth=64, controller=None),
+        "neural stack": NeuralStackCell(20, capacity=64, width=4, controller=None),
         "LSTM": LSTMCell(40),
         "Elman": ElmanCell(40),
     }
     found = {}
     for name, cell in cells.items():
+        rounds = cell if isinstance(cell, MemoryCell) else None
         model = network(cell, letters + 1, letters + 1)
-        trained(model, functools.partial(counted, letters=letters), by_symbol, steps, 0.01, seed)
+        trained(model, functools.partial(counted, letters=letters), by_symbol, steps, 0.01, seed, rounds)
         found[f"{name}, right up to n"] = right_up_to(model, letters)
     return found
 
