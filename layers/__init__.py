@@ -16,6 +16,7 @@ from layers.cells.cfc import CfCCell
 from layers.cells.clockwork import ClockworkCell
 from layers.cells.cornn import CoRNNCell
 from layers.cells.ctrnn import CTRNNCell
+from layers.cells.dnc import DNCCell
 from layers.cells.echo_state import EchoStateCell, Reservoir
 from layers.cells.elman import ElmanCell
 from layers.cells.fastgrnn import FastGRNNCell
@@ -38,6 +39,8 @@ from layers.cells.mtrnn import MTRNNCell
 from layers.cells.multiplicative import MultiplicativeLSTMCell
 from layers.cells.mutants import MUT1Cell, MUT2Cell, MUT3Cell
 from layers.cells.nas import NASCell
+from layers.cells.neural_stack import NeuralDequeCell, NeuralQueueCell, NeuralStackCell
+from layers.cells.ntm import NTMCell
 from layers.cells.odyssey import CoupledLSTMCell, FGRCell, NFGCell, NIAFCell, NIGCell, NOAFCell, NOGCell, NPCell
 from layers.cells.original_lstm import OriginalLSTMCell
 from layers.cells.peephole import PeepholeLSTMCell
@@ -50,6 +53,7 @@ from layers.cells.scrn import SCRNCell
 from layers.cells.second_order import SecondOrderCell
 from layers.cells.sequential_cascaded import SequentialCascadedCell
 from layers.cells.sru import SRUCell
+from layers.cells.stack_cell import StackCell
 from layers.cells.ugrnn import UGRNNCell
 from layers.cells.xlstm import MLSTMCell, SLSTMCell
 from layers.crf import CRF, CRFAccuracy, CRFLoss, Marginals, Viterbi, along
@@ -60,6 +64,7 @@ from layers.hierarchical_reader import HierarchicalReader, Sentences, hierarchic
 from layers.history_compressor import HistoryCompressor
 from layers.hopfield import Hopfield
 from layers.linear import LinearCell
+from layers.memory_cell import MemoryCell
 from layers.modern_hopfield import ModernHopfield
 from layers.pooling import Pooling, WordDropout
 from layers.profile import TermProfile
@@ -132,6 +137,12 @@ CELLS = {
     "minlstm": MinLSTMCell,
     "lru": LRUCell,
     "rglru": RGLRUCell,
+    "stack": StackCell,
+    "neural_stack": NeuralStackCell,
+    "neural_queue": NeuralQueueCell,
+    "neural_deque": NeuralDequeCell,
+    "ntm": NTMCell,
+    "dnc": DNCCell,
 }
 
 __all__ = [
@@ -152,6 +163,7 @@ __all__ = [
     "ClockworkCell",
     "CoRNNCell",
     "CoupledLSTMCell",
+    "DNCCell",
     "Decoder",
     "EchoStateCell",
     "ElmanCell",
@@ -185,6 +197,7 @@ __all__ = [
     "MUT2Cell",
     "MUT3Cell",
     "Marginals",
+    "MemoryCell",
     "MinGRUCell",
     "MinLSTMCell",
     "ModernHopfield",
@@ -198,7 +211,11 @@ __all__ = [
     "NOAFCell",
     "NOGCell",
     "NPCell",
+    "NTMCell",
     "NaiveBayesBag",
+    "NeuralDequeCell",
+    "NeuralQueueCell",
+    "NeuralStackCell",
     "OriginalLSTMCell",
     "PeepholeLSTMCell",
     "Pooling",
@@ -221,6 +238,7 @@ __all__ = [
     "Sentences",
     "SequentialCascadedCell",
     "Stack",
+    "StackCell",
     "Strands",
     "TermProfile",
     "TimedCell",

@@ -5,7 +5,6 @@ from keras import ops
 
 from layers.attention import Attention
 from layers.cell import Cell
-from layers.loop import traced
 from layers.recurrent import look_at_a_step
 
 
@@ -49,7 +48,7 @@ class AttentionCell(Cell):
 
     Returns:
         `(output, states)`; the output is `(batch, units + features of the memory)`, with `input_feeding` `(batch,
-        units)`. An initial state may be that of `cell` alone.
+        units)`. An initial state may be that of `cell` alone, or what that needs of it.
 
     Raises:
         ValueError: if `cell` or `attention` is of another class, or there is no memory.
@@ -94,7 +93,7 @@ class AttentionCell(Cell):
         self.carry = (*cell.carry, *fed, *["totals"] * self.totals, "weights")
         self.state_size = [*cell.carry_sizes, *fed.values(), *[None] * self.totals, None]
         back = cell.output_size if self.input_feeding else features
-        self.feed_kernel = self.new_weight("feed_kernel", (back, width_of(cell, input_shape[-1])), "kernel")
+        self.feed_kernel = self.new_weight("feed_kernel", (back, cell.projected_width(input_shape[-1])), "kernel")
         self.matrices = {"feed_kernel": self.feed_kernel, **self.attention.matrices}
         if self.input_feeding:
             shape = features + cell.output_size, cell.output_size
@@ -106,13 +105,13 @@ class AttentionCell(Cell):
 
     @property
     def least_states(self):
-        return len(self.cell.carry)
+        return self.cell.least_states
 
     def constants_of(self, memory, mask=None):
         return self.attention.constants_of(memory, mask)
 
     def initial_carry(self, batch, memory, keys, padding):
-        widths = [size for size in self.state_size[self.least_states :] if size is not None]
+        widths = [size for size in self.state_size[len(self.cell.carry) :] if size is not None]
         fed = [ops.zeros((batch, size), dtype=self.compute_dtype) for size in widths]
         totals = [ops.zeros_like(padding)] * self.totals
         return (*self.cell.initial_carry(batch), *fed, *totals, self.attention.first_weights(padding))
@@ -128,7 +127,7 @@ class AttentionCell(Cell):
     def step(self, x, carry, recur, *constants):
         *own, before = carry
         own, totals = (own[:-1], own[-1:]) if self.totals else (own, [])
-        own, fed = own[: self.least_states], own[self.least_states :]
+        own, fed = own[: len(self.cell.carry)], own[len(self.cell.carry) :]
         if self.input_feeding:
             s, own = self.cell.step(x + recur(fed[0], "feed_kernel"), own, recur)
             c, weights = self.attention.read(s, recur, before, *constants)
@@ -150,8 +149,3 @@ class AttentionCell(Cell):
     def from_config(cls, config, custom_objects=None):
         read = lambda part: keras.saving.deserialize_keras_object(part, custom_objects=custom_objects)
         return cls(**{**config, "cell": read(config["cell"]), "attention": read(config["attention"])})
-
-
-def width_of(cell, features):
-    """Width of the result of a cell's `project`."""
-    return traced(cell.project, keras.KerasTensor((1, features), cell.variable_dtype)).shape[-1]

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.loop import traced
 from layers.saving import Extensible
 
 # The function that the driver applies to a candidate before it enters the carry, or None.
@@ -73,6 +74,8 @@ class Cell(Extensible, keras.layers.Layer):
     recurrent_gates = None  # the same as `gates`
     carry = ("hidden",)
     has_recurrent_kernel = True
+    # Numbers in the largest tensor of the carry, batch included, up to which XLA trains faster than a plain graph.
+    largest_compiled = 2**10
 
     def __init__(
         self,
@@ -198,6 +201,10 @@ class Cell(Extensible, keras.layers.Layer):
         """W x + b for one timestep or for many: (..., features) -> (..., gates * units)."""
         x = ops.matmul(inputs, self.kernel)
         return x if self.bias is None else x + self.bias
+
+    def projected_width(self, features):
+        """Width of the result of `project` for inputs of that many features; the cell must be built."""
+        return traced(self.project, keras.KerasTensor((1, features), self.variable_dtype)).shape[-1]
 
     def split(self, x):
         """The blocks of `units` columns, one for each gate: (batch, n * units) -> n times (batch, units)."""

@@ -110,9 +110,9 @@ class Recurrent(Extensible, keras.layers.Layer):
         update_dropout_seed: Seed of update dropout, an integer or None.
         jit_compile: Whether XLA compiles the loop: True, False or "auto", which compiles on a CPU where a graph knows
             all sizes, batch and timesteps too: in inference, and in training where the sequences have 100 timesteps or
-            more and the network is small (a carry of up to 16 x 64, batch x units). Larger networks train faster
-            without XLA. Under `compile(jit_compile=True)` the whole model is compiled anyway. Converters to ONNX need
-            False for graphs of fixed sizes.
+            more and the network is small (a carry of up to 16 x 64, batch x units; of a `MemoryCell` up to 32 x 1,024).
+            Larger networks train faster without XLA. Under `compile(jit_compile=True)` the whole model is compiled
+            anyway. Converters to ONNX need False for graphs of fixed sizes.
 
     Call arguments:
         sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives the same as its padded batch.
@@ -285,7 +285,8 @@ class Recurrent(Extensible, keras.layers.Layer):
         if in_parallel or by_vendor:
             output, carry = run()
         else:
-            output, carry = backend.compiled(run, self.jit_compile, training, sequence.shape, (carry, weights))
+            tensors, largest = (carry, weights), cell.largest_compiled
+            output, carry = backend.compiled(run, self.jit_compile, training, sequence.shape, tensors, largest)
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
                 held.assign(ops.cast(state, held.dtype))

@@ -14,7 +14,7 @@ def vendor_has(cell):
     return "cell" in cell.carry and jax.default_backend() == "gpu"  # Keras runs the GRU as a plain scan
 
 
-def compiled(run, jit_compile, training, shape, tensors):
+def compiled(run, jit_compile, training, shape, tensors, largest):
     return jax.jit(run)() if jit_compile is True else run()
 
 

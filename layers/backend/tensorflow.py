@@ -25,7 +25,7 @@ def vendor_has(cell):
     return bool(tf.config.list_logical_devices("GPU"))
 
 
-def compiled(run, jit_compile, training, shape, tensors):
+def compiled(run, jit_compile, training, shape, tensors, largest):
     """`run()`, compiled by XLA or not.
 
     "auto" compiles on a CPU, in a graph that knows all sizes, where measurements show a gain: inference, 1.2 to 2.5
@@ -38,6 +38,7 @@ def compiled(run, jit_compile, training, shape, tensors):
         training: Whether a gradient will be taken.
         shape: The sequence's shape, `(batch, timesteps, features)`.
         tensors: `(carry, weights)`, the tensors of each.
+        largest: Numbers in a tensor of the carry up to which "auto" compiles training.
     """
     if under_xla():
         return run()  # XLA compiles it with the rest; on its own it would be compiled again for each batch of a `fit`
@@ -46,7 +47,7 @@ def compiled(run, jit_compile, training, shape, tensors):
         jit_compile = in_graph and None not in shape and 0 not in shape
         if jit_compile and training:
             carry, weights = (max((x.shape.num_elements() or math.inf for x in one), default=0) for one in tensors)
-            jit_compile = shape[1] >= 100 and carry <= 2**10 and weights <= 2**15
+            jit_compile = shape[1] >= 100 and carry <= largest and weights <= 2**15
     return tf.function(run, jit_compile=True, autograph=False)() if jit_compile else run()
 
 

@@ -87,6 +87,12 @@ TREE = {
     "minlstm": ("lstm", "gates do not see the state and share a whole"),
     "lru": ("elman", "linear, diagonal, complex"),
     "rglru": ("lru", "real, with a gated decay"),
+    "stack": ("elman", "reads and writes stacks of numbers"),
+    "neural_stack": ("lstm", "reads and writes a stack of vectors"),
+    "neural_queue": ("neural_stack", "what was pushed first is read first"),
+    "neural_deque": ("neural_stack", "pushed, popped and read at both ends"),
+    "ntm": ("lstm", "reads and writes a memory by content and by place"),
+    "dnc": ("ntm", "frees and allocates rows, knows the order of writing"),
 }
 
 

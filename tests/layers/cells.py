@@ -57,10 +57,20 @@ def recurrent(name, units=4, shape=(3, 7, 5), seed=0, dtype=None, cell=None, **a
     return filled(Recurrent(made, dtype=dtype, **arguments), shape, seed)
 
 
+# What a tensor of the carry sums up to over the rows of a memory; links do so for each row. A queue of strength 2 is
+# read to its end, and a double-ended one is not emptied, in the few timesteps of a test.
+SUMS = {"read_weights": 1, "write_weights": 1, "precedence": 1, "links": 1, "strengths": 2}
+
+
 def states(layer, batch, seed=1):
-    """A carry that is not zero; positive, as a normaliser or a boundary has to be."""
-    rng = np.random.default_rng(seed)
-    return [rng.uniform(0.2, 1.2, (batch, size)).astype(layer.cell.state_dtype) for size in layer.cell.carry_sizes]
+    """A carry that is not zero; positive, as a normaliser or a boundary has to be, and with sums as in `SUMS`."""
+    rng, cell = np.random.default_rng(seed), layer.cell
+    drawn = [rng.uniform(0.2, 1.2, (batch, size)) for size in cell.carry_sizes]
+    for name, state in zip(cell.carry, drawn, strict=True):
+        if name in SUMS:
+            shares = state.reshape(batch, round(state.shape[1] ** 0.5) if name == "links" else 1, -1)
+            shares *= SUMS[name] / shares.sum(axis=2, keepdims=True)
+    return [state.astype(cell.state_dtype) for state in drawn]
 
 
 def short_blocks(monkeypatch):

@@ -4,6 +4,7 @@ Each function takes one timestep: `x` `(features,)`, the carry's vectors, and th
 and returns the output and the new carry.
 """
 
+import memory_reference as memory
 import numpy as np
 
 
@@ -565,6 +566,12 @@ STEPS = {
     "minlstm": minlstm,
     "lru": lru,
     "rglru": rglru,
+    "stack": memory.stack(),
+    "neural_stack": memory.neural_memory("stack"),
+    "neural_queue": memory.neural_memory("queue"),
+    "neural_deque": memory.neural_memory("deque"),
+    "ntm": memory.ntm(),
+    "dnc": memory.dnc(),
 }
 
 

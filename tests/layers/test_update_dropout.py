@@ -17,13 +17,17 @@ every_cell = pytest.mark.parametrize("name", MAKERS)
 # Widths of what cells of 4 units hand to `update`; of all others it is one candidate.
 WRITTEN = {"lem": (4, 4), "rmlp": (4, 4), "hierarchical": (4, 4), "scrn": (1, 4)}
 WRITTEN["jordan, two outputs that fade"] = (2,)
+# A controller's candidate, and what is written into its memory.
+WRITTEN |= {"stack": (4, 4), "neural_stack": (4, 8), "neural_queue": (4, 8), "neural_deque": (4, 16)}
+WRITTEN |= {"ntm": (4, 8), "dnc": (4, 8)}
 # Cells that write their memory anew at each timestep: with the candidate all of it is lost.
 ANEW = {"elman", "irnn", "indrnn", "echo_state", "jordan", "rmlp", "cfc", "second_order", "sequential_cascaded"}
-ANEW |= {"fully_recurrent", "fully_recurrent, two outputs"}
+ANEW |= {"fully_recurrent", "fully_recurrent, two outputs", "stack"}
 # The tensor of the carry that is linear in what is written, where it is neither "cell" nor the first.
 MEMORY = {"lem": "z", "scrn": "context", "hierarchical": "cell_1"}
 # Those that count, divide or decide: no memory.
 BESIDE = ("clock", "normaliser", "stabiliser", "boundary_1", "input", "forget", "output")
+BESIDE += ("read_weights", "write_weights", "precedence", "strengths")
 
 
 @pytest.fixture
