@@ -135,14 +135,17 @@ def choose(config, splits):
 
 
 def stages(config):
-    """Training with the encoder as it is; then, if asked for, with the encoder too; then self-critical training."""
+    """Training with the encoder as it is; then, if asked for, with the encoder too; then self-critical training.
+
+    The later stages take all epochs that were asked for: a network becomes worse before it becomes better.
+    """
     found = {"likelihood": dataclasses.replace(config, fine_tune=0, self_critical=0)}
     if config.fine_tune:
-        given = {"epochs": config.fine_tune, "learning_rate": config.fine_tune_rate, "self_critical": 0}
-        found["fine-tuned"] = dataclasses.replace(config, **given)
+        given = {"epochs": config.fine_tune, "learning_rate": config.fine_tune_rate}
+        found["fine-tuned"] = dataclasses.replace(config, **given, patience=0, self_critical=0)
     if config.self_critical:
         given = {"epochs": config.self_critical, "learning_rate": config.self_critical_rate}
-        found["self-critical"] = dataclasses.replace(config, **given, smoothing=0.0)
+        found["self-critical"] = dataclasses.replace(config, **given, patience=0, smoothing=0.0)
     return found
 
 

@@ -238,6 +238,17 @@ def test_a_run_killed_in_its_second_stage_ends_with_the_same_weights(captioner, 
         np.testing.assert_array_equal(one, other)
 
 
+def test_later_stages_have_the_epochs_and_the_rate_that_were_asked_for():
+    config = captioning.Config(epochs=9, fine_tune=4, self_critical=5, self_critical_rate=0.01, smoothing=0.2)
+
+    stages = captioning.stages(config)
+
+    kept = {name: (one.epochs, one.fine_tune, one.self_critical, one.patience) for name, one in stages.items()}
+    assert kept == {"likelihood": (9, 0, 0, 3), "fine-tuned": (4, 4, 0, 0), "self-critical": (5, 4, 5, 0)}
+    last = stages["self-critical"]
+    assert (last.learning_rate, last.smoothing, last.dropout) == (0.01, 0.0, config.dropout)
+
+
 def test_self_critical_training_follows_the_gradient_of_the_expected_reward():
     """All sequences are drawn once, with reward times probability: the step is then the exact gradient, but for the
     mean of these products, which the baseline takes from each."""
