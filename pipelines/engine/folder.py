@@ -135,11 +135,11 @@ class RunFolder:
         return value
 
     def read_config(self, config_class):
-        """The configuration of the run, as the task's dataclass."""
+        """The configuration of the run, as the task's dataclass; a setting newer than the run has its default."""
         values = self.read_json(CONFIG)
         known = {field.name for field in dataclasses.fields(config_class)}
-        if set(values) != known:
-            wrong = ", ".join(sorted(set(values) ^ known))
+        if not set(values) <= known:
+            wrong = ", ".join(sorted(set(values) - known))
             raise InputError(self.path / CONFIG, f"expected the settings of this task, received others ({wrong}).")
         return config_class(**values)
 

@@ -33,6 +33,20 @@ def test_a_write_that_fails_leaves_the_file_as_it_was(folder):
     assert sorted(path.name for path in folder.path.iterdir()) == ["config.json", "note", "vocabularies.json"]
 
 
+def test_a_run_of_an_earlier_version_is_read_and_one_of_another_task_is_refused(folder):
+    @dataclasses.dataclass
+    class Newer(Config):
+        clipping: float = 0.5
+
+    @dataclasses.dataclass
+    class Other:
+        width: int = 2
+
+    assert folder.read_config(Newer) == Newer(3, 0.5)
+    with pytest.raises(InputError, match=r"expected the settings of this task, received others \(units\)"):
+        folder.read_config(Other)
+
+
 def test_a_run_that_is_replaced_waits_until_the_new_one_is_finished(folder):
     folder.write_text(METRICS, "{}")
     folder.begin(Config(4), {}, overwrite=True)
