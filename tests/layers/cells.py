@@ -108,7 +108,7 @@ def results_and_gradients(layer, run, *given, graph=False):
 
         def once(given, weights):
             mapping = list(zip(layer.trainable_variables, weights, strict=True))
-            with keras.StatelessScope(state_mapping=mapping):
+            with keras.StatelessScope(state_mapping=mapping, collect_losses=True):
                 return run(layer, *given)
 
         weights = [w.value for w in layer.trainable_variables]
