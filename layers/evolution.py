@@ -74,6 +74,7 @@ def evolve(
     Example:
 
     >>> from layers import ElmanCell, Recurrent, evolve
+    >>> _ = keras.utils.set_random_seed(0)
     >>> layer = Recurrent(ElmanCell(2))
     >>> layer.build((None, None, 1))
     >>> signs = np.array([[[1.0], [-1.0]], [[-1.0], [1.0]]])  # the loss counts: it has no gradient
