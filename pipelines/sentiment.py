@@ -21,7 +21,7 @@ from keras import ops
 from data.files import InputError
 from data.sets import reviews
 from data.transforms.words import FIRST_WORD, PADDING, UNKNOWN, Tokenizer, learn_words
-from layers import CELLS, NaiveBayesBag, Pooling, Sentences, Vote, WordDropout, hierarchical
+from layers import NaiveBayesBag, Pooling, Sentences, Vote, WordDropout, hierarchical
 from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
@@ -170,15 +170,7 @@ def reader(config):
     """The network that reads words, then sentences."""
     if config.pooling == "last":
         raise InputError("--pooling", "expected mean, max, mean-max or attention with --hierarchical, received 'last'.")
-    return hierarchical(
-        CELLS[config.cell],
-        config.units,
-        depth=config.depth,
-        bidirectional=config.bidirectional,
-        recurrent_dropout=config.recurrent_dropout,
-        pooling=config.pooling,
-        seed=config.seed,
-    )
+    return config.levels(hierarchical, pooling=config.pooling)
 
 
 def labelled(path, config, vocabularies):

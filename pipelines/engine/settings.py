@@ -126,9 +126,9 @@ class Network(Training):
     }
     HELP: ClassVar = {"network": ("cell", "units", "depth", "bidirectional", "embedding")}
 
-    def levels(self, **given):
-        """The recurrent levels, a `layers.Stack`; `given` are other arguments of `layers.stack`."""
-        return stack(
+    def levels(self, make=stack, **given):
+        """The recurrent levels, by `layers.stack` or another function; `given` are its other arguments."""
+        return make(
             CELLS[self.cell],
             self.units,
             depth=self.depth,

@@ -17,6 +17,8 @@ from data import batching
 from data.files import InputError
 from pipelines.engine.folder import CHECKPOINT, HISTORY, TENSORBOARD, WEIGHTS
 
+TOLD_SECONDS = 5  # between two messages of progress
+
 
 class Interrupted(Exception):
     """Ctrl-C was pressed; a checkpoint has been written."""
@@ -296,6 +298,23 @@ class Interrupts:
 def say(text):
     """Prints progress and logs to standard error; standard output is for answers."""
     print(text, file=sys.stderr, flush=True)
+
+
+class Progress:
+    """Tells every few seconds how much of some work is done; of short work nothing.
+
+    Args:
+        work: What is being done, the begin of each message.
+        noun: What is counted.
+    """
+
+    def __init__(self, work, noun):
+        self.work, self.noun, self.before = work, noun, time.monotonic()
+
+    def __call__(self, count):
+        if time.monotonic() - self.before > TOLD_SECONDS:
+            self.before = time.monotonic()
+            say(f"{self.work}: {count:,} {self.noun} so far")
 
 
 def share_cores():

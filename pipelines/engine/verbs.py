@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
-import time
 
 import keras
 import numpy as np
@@ -14,10 +13,9 @@ from data.files import InputError
 from pipelines.engine import exporting, folds
 from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, STAGES, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.engine.optimizer import optimizer
-from pipelines.engine.training import fit, in_order, repeatable, say, share_cores
+from pipelines.engine.training import Progress, fit, in_order, repeatable, say, share_cores
 
 AT_ONCE = 1024  # raw inputs that are answered at a time
-TOLD_SECONDS = 10  # between two messages of progress
 
 
 def train(task, config, splits=None):
@@ -127,23 +125,10 @@ def prepared(parts, splits, config, folder, resumed):
         made = ((split, batching.prepared(examples, *parts.once)) for split, examples in splits.items())
     else:
         made = batching.prepared_splits(splits, *parts.once)
-    return {split: batching.cached(chunks, limit, folder, split, Progress(split)) for split, chunks in made}
-
-
-class Progress:
-    """Tells now and then how many examples of a split are prepared; of few examples nothing.
-
-    Args:
-        split: The name of the split.
-    """
-
-    def __init__(self, split):
-        self.split, self.before = split, time.monotonic()
-
-    def __call__(self, count):
-        if time.monotonic() - self.before > TOLD_SECONDS:
-            self.before = time.monotonic()
-            say(f"preparing {self.split}: {count:,} examples so far")
+    return {
+        split: batching.cached(chunks, limit, folder, split, Progress(f"preparing {split}", "examples"))
+        for split, chunks in made
+    }
 
 
 def evaluate(task, run, data, **settings):

@@ -6,12 +6,9 @@ import itertools
 import json
 import os
 import pathlib
-import time
 
 from data.files import InputError
-from pipelines.engine.training import say
-
-TOLD_SECONDS = 5  # between two messages of progress
+from pipelines.engine.training import Progress
 
 
 def write(task, parts, answers, path):
@@ -45,11 +42,9 @@ def write(task, parts, answers, path):
 
 def told(numbered, path):
     """The answers of pairs (answer, number from 0); tells every few seconds how many there were."""
-    before = time.monotonic()
+    progress = Progress(path, "answers")
     for answer, number in numbered:
-        if time.monotonic() - before > TOLD_SECONDS:
-            before = time.monotonic()
-            say(f"{path}: {number:,} answers so far")
+        progress(number)
         yield answer
 
 
