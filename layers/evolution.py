@@ -101,6 +101,7 @@ def evolve(
     options = {
         "verbose": -9,
         "verb_log": 0,
+        "tolflatfitness": generations,  # counts have plateaus: the library widens σ there, which finds the edge
         "signals_filename": "",  # no options from a file in the working folder
         "CMA_on": float(method == "cma"),
         "seed": np.nan,  # it would seed NumPy's global generator
