@@ -1,8 +1,4 @@
-"""Associative memories: how many patterns they hold, and what they recall beyond that.
-
-python -m tests.benchmarks.papers.association                    both rows, with seeds 0, 1 and 2
-python -m tests.benchmarks.papers.association hopfield --seeds 0
-"""
+"""Associative memories: how many patterns they hold, and what they recall beyond that."""
 
 import keras
 import numpy as np
@@ -75,9 +71,4 @@ def bam(seed, features=256, units=256):
     return found
 
 
-ROWS = [hopfield, bam]
-
-if __name__ == "__main__":
-    from tests.benchmarks.papers.run import main
-
-    main(ROWS, __doc__)
+ROWS = [(hopfield, "load"), (bam, "pairs")]

@@ -265,4 +265,10 @@ def dyck(seed, steps=3000):
     return found
 
 
-ROWS = [copy, recall, anbn, anbncn, dyck]
+ROWS = [
+    (copy, "error per bit at"),
+    (recall, "error per bit of"),
+    (anbn, "right up to n"),
+    (anbncn, "right up to n"),
+    (dyck, "wrong to depth"),
+]

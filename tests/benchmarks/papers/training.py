@@ -1,12 +1,4 @@
-"""Ways to train beside plain gradient descent: readouts, history compression, evolution.
-
-python -m tests.benchmarks.papers.training                       all rows, with seeds 0, 1 and 2
-python -m tests.benchmarks.papers.training pole --seeds 0
-"""
-
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+"""Ways to train beside plain gradient descent: readouts, history compression, evolution."""
 
 import keras
 import numpy as np
@@ -269,9 +261,4 @@ def pole(seed, units=3, most=60_000):
     return {"trials": trials, "solved": solved, "restarts": restarts, "of 625 states": states}
 
 
-ROWS = [echo_state, compressor, pole]
-
-if __name__ == "__main__":
-    from tests.benchmarks.papers.run import main
-
-    main(ROWS, __doc__)
+ROWS = [(echo_state, "NRMSE"), (compressor, "sequences"), (pole, "trials")]
