@@ -85,6 +85,8 @@ class Config(Written):
     """images in a batch, with all their captions"""
     max_length: int = 20
     """words read of a caption, and written; longer ones are cut"""
+    length_penalty: float | None = None
+    """how much long captions are favoured: alpha of Wu et al. 2016; else 1, and 2 after self-critical training"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "none"] = "general"
     """how the decoder attends to the grid of the image; none: it gets only its initial state from the image"""
     feeding: Literal["context", "attentional", "none"] = "none"
@@ -209,6 +211,8 @@ def encoder_of(config):
 
 def build(config, vocabularies):
     seed = config.seed
+    if config.length_penalty is None:  # without label smoothing, each word takes more from a caption's probability
+        config = dataclasses.replace(config, length_penalty=2.0 if config.self_critical else 1.0)
     write = {"words": sentences.Sentences, "subwords": subwords.Subwords}[config.tokens](vocabularies["words"])
     encoder, size = encoder_of(config)
     if vocabularies["encoder"] and image_encoder.fingerprint(encoder) != vocabularies["encoder"]:
