@@ -4,7 +4,9 @@ import warnings
 
 import matplotlib
 
-matplotlib.use("Agg")
+# There may be no display. A notebook has chosen a backend of its own, which shows the figures of its user.
+if "inline" not in str(matplotlib.get_backend(auto_select=False)):
+    matplotlib.use("Agg")
 import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
