@@ -1,11 +1,12 @@
 """Pictures: curves, confusion, words coloured by their influence on an answer, attention."""
 
+import sys
 import warnings
 
 import matplotlib
 
-# There may be no display. A notebook has chosen a backend of its own, which shows the figures of its user.
-if "inline" not in str(matplotlib.get_backend(auto_select=False)):
+# There may be no display. A notebook has a backend of its own, which shows the figures of its user.
+if "ipykernel" not in sys.modules:
     matplotlib.use("Agg")
 import matplotlib.font_manager
 import matplotlib.pyplot as plt
