@@ -1,10 +1,13 @@
 """Pictures: curves, confusion, words coloured by their influence on an answer, attention."""
 
+import sys
 import warnings
 
 import matplotlib
 
-matplotlib.use("Agg")
+# There may be no display. A notebook has a backend of its own, which shows the figures of its user.
+if "ipykernel" not in sys.modules:
+    matplotlib.use("Agg")
 import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
