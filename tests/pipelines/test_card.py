@@ -151,11 +151,5 @@ def test_every_task_says_what_people_need_to_know_of_it(name):
 
 
 def test_words_that_yaml_reads_as_something_else_are_quoted():
-    value = {
-        "language": ["no", "en"],
-        "name": "a: b # c",
-        "on": 'quo"te',
-        "results": [{"x": 1.5, "y": ["1e3", "null"]}],
-    }
-    text = "\n".join(card.yaml({key: one for key, one in value.items() if key != "on"}))
-    assert yaml.safe_load(text) == {key: one for key, one in value.items() if key != "on"}
+    value = {"language": ["no", "en"], "name": "a: b # c", "results": [{"x": 1.5, "y": ["1e3", "null", 'quo"te']}]}
+    assert yaml.safe_load("\n".join(card.yaml(value))) == value
