@@ -193,6 +193,7 @@ ABOUT = About(
         "There is nothing to like in this movie.",
         "Dull at first, but the ending is wonderful.",
     ],
+    shown=(".html",),
 )
 
 

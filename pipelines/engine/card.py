@@ -151,8 +151,9 @@ def of_export(task, config, parts, metrics):
         "file": "the bytes of files",
         "numbers": "numbers `(batch, timesteps, features)`, padded at the end with rows of NaN",
     }[parts.takes]
+    sizes = lambda spec: ", ".join(["batch", *(str(size or "any") for size in spec.shape[1:])])
     outputs = "\n".join(
-        f"| `{name}` | {spec.dtype.name} | `({', '.join(['batch', *map(str, spec.shape[1:])])})` |"
+        f"| `{name}` | {spec.dtype.name} | `({sizes(spec)})` |"
         for name, spec in parts.serve.get_concrete_function().structured_outputs.items()
     )
     constants = "".join(

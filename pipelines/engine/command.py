@@ -16,10 +16,10 @@ import tomllib
 import tyro
 
 from data.files import InputError
-from pipelines.engine import card, help, verbs, writing
+from pipelines.engine import card, help, verbs, window, writing
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.settings import Evaluate, Export, ranges
+from pipelines.engine.settings import Demo, Evaluate, Export, ranges
 from pipelines.engine.task import Verb
 from pipelines.engine.training import Interrupted, say
 
@@ -48,6 +48,7 @@ def run(task, arguments):
         "evaluate": Verb(Evaluate, _evaluate),
         "predict": Verb(task.predict, _predict),
         "export": Verb(Export, _export),
+        "demo": Verb(Demo, _demo),
         **task.verbs,
     }
     verb, rest = (
@@ -230,3 +231,8 @@ def replaced(task, flags):
 
 def _export(task, flags):
     print(verbs.export(task, flags.run, flags.to, flags.format))
+
+
+def _demo(task, flags):
+    check(vars(flags), ranges(Demo))
+    window.demo(task, flags)

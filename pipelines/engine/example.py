@@ -9,11 +9,13 @@ a line of names), a row for each timestep, where it reads numbers.
 
 import base64
 import json
+import logging
 import os
 import pathlib
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # hides TensorFlow's messages at its start
+logging.getLogger("absl").setLevel("ERROR")  # and a warning that nobody could train the model further
 
 import numpy as np
 import tensorflow as tf

@@ -164,6 +164,7 @@ class About:
         limits: Sentences that say what the answers cannot be trusted with.
         examples: `config` -> raw inputs to try; none: the last one of `Parts.samples`.
         suffixes: Suffixes of the files that the window takes, in lower case; none: all files.
+        shown: Suffixes of the writers whose pages and pictures the window shows.
         pasted: `text` -> suffix of the file that a pasted text is read as, or "" if it is an input as it stands.
     """
 
@@ -173,6 +174,7 @@ class About:
     limits: tuple[str, ...] = ()
     examples: Callable = lambda config: []
     suffixes: tuple[str, ...] = ()
+    shown: tuple[str, ...] = (".html", ".png")
     pasted: Callable = lambda text: ""
 
     def tried(self, config, parts):
