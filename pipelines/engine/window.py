@@ -158,9 +158,11 @@ class Asked:
                 for content, name in self.examples()
             ],
         }
+        question, mark, more = card.question(task).partition("?")
         text = importlib.resources.files(__package__).joinpath("window.html").read_text(encoding="utf-8")
         return string.Template(text).substitute(
-            title=html.escape(f"{task.name}: {card.question(task)}"),
+            title=html.escape(question + mark),
+            more=html.escape(more.strip()),
             run=html.escape(str(self.run)),
             input=html.escape(self.parts.signature.name),
             drop=html.escape(kinds[takes]),

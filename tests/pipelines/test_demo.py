@@ -55,7 +55,7 @@ def ask(server, content, name=None, method="POST", path="/answer", **headers):
     headers = {key.replace("_", "-"): value for key, value in headers.items()}
     if name is not None:
         headers["X-File-Name"] = urllib.parse.quote(name)
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=300)
     connection.request(method, path, content if method == "POST" else None, headers)
     reply = connection.getresponse()
     body = reply.read()
@@ -266,7 +266,7 @@ def test_ctrl_c_ends_it_quietly_with_status_0(trained):
         if "the window is at http://127.0.0.1:" in line:
             break
     port = int(re.search(r":(\d+)/", lines[-1])[1])
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=300)
     connection.request("POST", "/answer", TEXT.encode())
     assert connection.getresponse().status == 200
     process.send_signal(signal.SIGINT)
