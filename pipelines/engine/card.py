@@ -67,6 +67,7 @@ def of_run(task, config, metrics):
         f"```\n{formatted(task, metrics)}\n```\n\n"
         + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in pictures)
         + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
+        f"    python -m pipelines.{task.name} demo --run {config.run}\n"
     )
 
 
