@@ -9,12 +9,11 @@ import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipelines.evaluation.markup import shortened
+from pipelines.evaluation.markup import AGAINST, FOR, shortened
 
 # Letters that are not in the first font are taken from the next one that is installed.
 WANTED = ("DejaVu Sans Mono", "Noto Sans Mono CJK JP", "Noto Sans CJK JP", "Noto Sans Mono", "Noto Emoji", "Symbola")
 MONOSPACE = [name for name in WANTED if name in matplotlib.font_manager.get_font_names()]
-FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind can distinguish
 
 
 def curves(history, path):
