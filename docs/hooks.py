@@ -25,7 +25,6 @@ import sys
 ROOT = pathlib.Path(__file__).parent.parent
 EXECUTED = pathlib.Path(os.environ.get("NOTEBOOKS") or ROOT / "runs" / "notebooks")
 PROJECT = ("ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")
-LATER = ["serving.md"]  # pages that may be missing; any other that is missing is an error
 LINK = re.compile(r"(!?\[[^\]]*\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
 DIRECTIVE = re.compile(r"^<!-- (flags|section|cells): (.+?) -->$", re.MULTILINE)
 
@@ -235,9 +234,9 @@ def _api_navigation():
 
 
 def _filled(entry, pages):
-    """A navigation entry with the names of folders replaced by their pages, and without pages that come later."""
+    """A navigation entry with the names of folders replaced by their pages."""
     if isinstance(entry, dict):
         return {title: _filled(value, pages) for title, value in entry.items()}
     if isinstance(entry, list):
-        return [_filled(one, pages) for one in entry if one not in LATER or (ROOT / "docs" / one).exists()]
+        return [_filled(one, pages) for one in entry]
     return pages.get(entry, entry)

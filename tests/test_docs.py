@@ -7,6 +7,8 @@ import keras
 import pytest
 from test_house import ROOT
 
+from layers import CELLS
+
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 OTHERS = [ROOT / f"{name}.md" for name in ("ARCHITECTURE", "CONTRIBUTING", "CHANGELOG")]
 OTHERS += sorted((ROOT / "layers").glob("*.md"))
@@ -17,9 +19,9 @@ def named(path):
 
 
 def blocks(path):
-    """The Python of a page that needs no run: what loads the export of one is left out."""
+    """The Python of a page that needs no run: what reads a run's folder or an exported file is left out."""
     found = re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
-    return [block for block in found if "saved_model.load" not in block]
+    return [block for block in found if not re.search(r'"(runs|served)/', block)]
 
 
 def test_the_pages_that_should_have_python_have_it():
@@ -95,6 +97,10 @@ def test_links_between_files_become_links_between_pages(hooks):
     expected = text.replace("../../layers/README.md", "../cells/index.md")
     assert hooks.linked(text, "docs/tasks/ner.md", "tasks/ner.md") == expected
     assert hooks.linked("[start](docs/start.md)", "README.md", "index.md") == "[start](start.md)"
+
+
+def test_the_readme_counts_the_cells():
+    assert f"{len(CELLS)} of them" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_public_module_has_a_page(hooks):
