@@ -2,6 +2,9 @@
 
 import importlib.util
 import re
+import runpy
+import sys
+import types
 
 import keras
 import pytest
@@ -107,3 +110,18 @@ def test_every_public_module_has_a_page(hooks):
     names = {name for part in hooks.modules().values() for name in part}
     assert {"layers.cells.lstm", "layers.decode", "data.files", "pipelines.engine.task", "pipelines.ner"} <= names
     assert "layers.backend" not in names
+
+
+def test_docstrings_become_markdown(monkeypatch):
+    monkeypatch.setitem(sys.modules, "griffe", types.SimpleNamespace(Extension=object))  # only `make docs` has it
+    as_markdown = runpy.run_path(str(ROOT / "docs" / "docstrings.py"))["as_markdown"]
+    found = as_markdown(
+        "A cell.\n\n    h = f(x)\n\nArgs: those of `Cell`, and\n    rate: A share.\n\nCall arguments:\n    inputs: `(batch,\n"
+        "        features)`.\n    states: `[h]`.\n\nReturns:\n    `(h, [h])`.\n\nRaises:\n    ValueError: as `Cell`.\n\n"
+        "Example: one.\n\n>>> 1 + 1\n2"
+    )
+    assert found == (
+        "A cell.\n\n    h = f(x)\n\nArguments: those of `Cell`, and\n\nArgs:\n    rate: A share.\n\n**Call arguments:**\n\n"
+        "- **`inputs`** – `(batch,\n    features)`.\n- **`states`** – `[h]`.\n\n\n**Returns:**\n\n`(h, [h])`.\n\n\n"
+        "Raises:\n    ValueError: as `Cell`.\n\nExample: one.\n\n```pycon\n>>> 1 + 1\n2\n```"
+    )
