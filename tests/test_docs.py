@@ -1,6 +1,7 @@
 """The pages: their Python runs, their links lead somewhere, and what they take from elsewhere is there."""
 
 import importlib.util
+import inspect
 import re
 import runpy
 import sys
@@ -115,13 +116,24 @@ def test_every_public_module_has_a_page(hooks):
 def test_docstrings_become_markdown(monkeypatch):
     monkeypatch.setitem(sys.modules, "griffe", types.SimpleNamespace(Extension=object))  # only `make docs` has it
     as_markdown = runpy.run_path(str(ROOT / "docs" / "docstrings.py"))["as_markdown"]
-    found = as_markdown(
-        "A cell.\n\n    h = f(x)\n\nArgs: those of `Cell`, and\n    rate: A share.\n\nCall arguments:\n    inputs: `(batch,\n"
-        "        features)`.\n    states: `[h]`.\n\nReturns:\n    `(h, [h])`.\n\nRaises:\n    ValueError: as `Cell`.\n\n"
-        "Example: one.\n\n>>> 1 + 1\n2"
-    )
-    assert found == (
-        "A cell.\n\n    h = f(x)\n\nArguments: those of `Cell`, and\n\nArgs:\n    rate: A share.\n\n**Call arguments:**\n\n"
-        "- **`inputs`** – `(batch,\n    features)`.\n- **`states`** – `[h]`.\n\n\n**Returns:**\n\n`(h, [h])`.\n\n\n"
-        "Raises:\n    ValueError: as `Cell`.\n\nExample: one.\n\n```pycon\n>>> 1 + 1\n2\n```"
-    )
+    docstring = """A cell.
+
+        Args: those of `Cell`, and
+            rate: A share.
+
+        Call arguments:
+            inputs: `(batch,
+                features)`.
+            states: `[h]`.
+
+        Returns:
+            `(h, [h])`.
+
+        >>> 1 + 1
+        2
+        """
+    found = as_markdown(inspect.cleandoc(docstring))
+    assert "\nArguments: those of `Cell`, and\n\nArgs:\n    rate: A share.\n" in found
+    assert "\n- **`inputs`** – `(batch,\n    features)`.\n- **`states`** – `[h]`.\n" in found
+    assert "\n**Returns:**\n\n`(h, [h])`.\n" in found
+    assert found.endswith("\n```pycon\n>>> 1 + 1\n2\n```")
