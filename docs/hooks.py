@@ -93,6 +93,9 @@ def on_files(files, config):
     return files
 
 
+on_files.mkdocs_priority = 100  # before the link checker lists the files
+
+
 def on_page_markdown(markdown, page, config, files):
     place = page.file.src_uri
     source = {place: source for source, place in places().items()}.get(place, f"docs/{place}")
