@@ -98,6 +98,8 @@ on_files.mkdocs_priority = 100  # before the link checker lists the files
 
 def on_page_markdown(markdown, page, config, files):
     place = page.file.src_uri
+    if place.startswith("cells/"):  # wide tables take the place of the list of headings
+        page.meta["hide"] = ["toc"]
     source = {place: source for source, place in places().items()}.get(place, f"docs/{place}")
     return linked(expanded(markdown, source), source, place)
 
@@ -181,7 +183,7 @@ def cells(names):
         " | ".join(["---", "---:", "---:", *("---" for _ in titles)]),
     ]
     for name in names:
-        known = [f"{table[name][title]}, {table[name]['solved']}" for title, table in titles.items()]
+        known = [f"{table[name][title].split(' ')[0]}, {table[name]['solved']}" for title, table in titles.items()]
         lines.append(" | ".join([f"`{name}`", costs[name]["parameters"], costs[name]["to LSTM"], *known]))
     return "\n".join(f"| {line} |" for line in lines)
 
