@@ -6,7 +6,6 @@ import importlib
 import itertools
 import json
 import pathlib
-import re
 import runpy
 import subprocess
 import sys
@@ -110,18 +109,6 @@ def test_the_examples_in_docstrings_run(path):
         names["tf"] = tf
     failures, _ = doctest.testmod(module, extraglobs=names)
     assert failures == 0
-
-
-def test_the_readme_s_python_runs():
-    if keras.backend.backend() != "tensorflow":
-        pytest.skip("the README loads a SavedModel")
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 10
-    names = {}
-    for block in blocks:
-        if "saved_model.load" in block:  # of the export of a run
-            continue
-        exec(compile(block, "README.md", "exec"), names)
 
 
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
