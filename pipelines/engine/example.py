@@ -63,7 +63,9 @@ def shown(value, labels):
     value = np.asarray(value)
     if value.dtype == object:
         value = np.char.decode(value.astype(bytes), "utf-8", "replace")
-    return np.array2string(value, precision=4, threshold=60, separator=", ").replace("\n", "\n    ")
+    elif value.size > 100:
+        return f"numbers of the shape {value.shape}"
+    return np.array2string(value, precision=4, threshold=100, separator=", ").replace("\n", "\n    ")
 
 
 if __name__ == "__main__":

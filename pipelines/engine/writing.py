@@ -95,8 +95,8 @@ def page(parts, answers, path):
         ":root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;"
         "padding:0 1rem}table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;vertical-align:top;"
         "border-bottom:1px solid rgb(128 128 128/.4);overflow-wrap:anywhere;white-space:pre-wrap}"
-        "th{overflow-wrap:normal}@media(max-width:40rem){th{display:none}td{display:block;border:0;padding:.1rem 0}"
-        "td::before{opacity:.7}"
+        "th{overflow-wrap:normal}@media(max-width:40rem){tr:first-child{display:none}"
+        "td{display:block;border:0;padding:.1rem 0}td::before{opacity:.7}"
         f"tr{{display:block;padding:.6rem 0;border-bottom:1px solid rgb(128 128 128/.4)}}{names_of}}}"
     )
     head = (
