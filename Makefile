@@ -22,8 +22,9 @@ test-jax: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,jax]'
 	KERAS_BACKEND=jax $(JAX_QUICK) $(BIN)/python -m pytest tests/layers
 
-# Executed copies of notebooks in the folder NOTEBOOKS are shown with their outputs. A warning is an error: MkDocs warns of
-# broken links between the sources, its link checker (htmlproofer) of those in the built pages. Nothing asks the network.
+# Executed copies of notebooks in the folder NOTEBOOKS are shown with their outputs: `python -m tests.notebooks --to
+# runs/notebooks` writes them. A warning is an error: MkDocs warns of broken links between the sources, its link checker
+# (htmlproofer) of those in the built pages. Nothing asks the network.
 NOTEBOOKS ?= runs/notebooks
 docs: .venv/installed-docs
 	NOTEBOOKS=$(NOTEBOOKS) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
