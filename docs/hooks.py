@@ -208,7 +208,7 @@ def notebook(path):
     body, resources = MarkdownExporter().from_notebook_node(
         content, resources={"output_files_dir": f"{path.stem}_files", "unique_key": path.stem}
     )
-    body = re.sub(r"\x1b\[[0-9;]*m", "", body)
+    body = re.sub(r"\x1b\[[0-9;]*m", "", body).replace("![png](", "![what the code above draws](")
     return body, {posixpath.basename(name): picture for name, picture in resources.get("outputs", {}).items()}
 
 

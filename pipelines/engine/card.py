@@ -136,9 +136,6 @@ def of_export(task, config, parts, metrics):
     """The model card of an export."""
     about, finished = task.about, bool(metrics)
     own = dataclasses.replace(config, run="", resume=False, overwrite=False)  # these concern a command, not the model
-    table = (
-        f"```\n{formatted(task, metrics)}\n```" if finished else "The run is not finished: there are no metrics yet."
-    )
     compared = (
         "Baselines of the same run stand beside the model's figures."
         if "baselines" in metrics
