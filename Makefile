@@ -22,7 +22,6 @@ test-jax: .venv/installed-test
 	$(BIN)/python -m pip install --quiet --editable '.[test,jax]'
 	KERAS_BACKEND=jax $(JAX_QUICK) $(BIN)/python -m pytest tests/layers
 
-<<<<<<< HEAD
 # Executed copies of notebooks are written to the folder NOTEBOOKS, where `make docs` finds their outputs; the notebooks
 # themselves stay as they are. Each takes under five minutes on 2 cores.
 NOTEBOOKS ?= runs/notebooks
@@ -30,14 +29,8 @@ notebooks: .venv/installed
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks,onnx]'
 	$(BIN)/python -m tests.notebooks --to $(NOTEBOOKS)
 
-# A warning is an error: MkDocs warns of
-# broken links between the sources, its link checker (htmlproofer) of those in the built pages. Nothing asks the network.
-=======
-# Executed copies of notebooks in the folder NOTEBOOKS are shown with their outputs: `python -m tests.notebooks --to
-# runs/notebooks` writes them. A warning is an error: MkDocs warns of broken links between the sources, its link checker
-# (htmlproofer) of those in the built pages. Nothing asks the network.
->>>>>>> 8a6bc442a7e50dec9e1e96bc878e55a4ae094db9
-NOTEBOOKS ?= runs/notebooks
+# A warning is an error: MkDocs warns of broken links between the sources, its link checker (htmlproofer) of those in the
+# built pages. Nothing asks the network.
 docs: .venv/installed-docs
 	NOTEBOOKS=$(NOTEBOOKS) NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict --clean
 	@echo "The pages are in site/: $(BIN)/python -m http.server --directory site 8000, then open http://localhost:8000"
