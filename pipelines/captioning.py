@@ -34,7 +34,7 @@ from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended, next_token
 from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.self_critical import SelfCritical, as_targets
-from pipelines.engine.task import About, Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import captioning as describing
 from pipelines.evaluation.cider import CiderD
@@ -444,7 +444,7 @@ def labelled(path, config, vocabularies):
 
 ABOUT = About(
     pipeline_tag="image-to-text",
-    languages=lambda config: [] if config.data or config.dataset else ["en"],
+    languages=of_built_in("en"),
     metrics={"bleu_4": "bleu", "rouge_l": "rouge", "cider": "cider", "chrf": "chrf"},
     limits=(
         "It names what the training images show, also where an image shows something else; people's age, sex and deeds "

@@ -29,7 +29,7 @@ from layers.crf import best_tags
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
-from pipelines.engine.task import About, Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import tagging
 
@@ -241,7 +241,7 @@ def labelled(path, config, vocabularies):
 
 ABOUT = About(
     pipeline_tag="token-classification",
-    languages=lambda config: [] if config.data or config.dataset else ["en"],
+    languages=of_built_in("en"),
     metrics={"precision": "precision", "recall": "recall", "f1": "f1"},
     limits=(
         "It finds the kinds of entities of the training data alone, and is worse at names that the training data do "

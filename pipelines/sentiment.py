@@ -26,7 +26,7 @@ from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
-from pipelines.engine.task import About, Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.evaluation import classification
 
 SENTENCE_ENDS = (".", "!", "?", "!!!", "???", "...", "。")
@@ -181,7 +181,7 @@ def labelled(path, config, vocabularies):
 
 ABOUT = About(
     pipeline_tag="text-classification",
-    languages=lambda config: [] if config.data or config.dataset else ["en"],
+    languages=of_built_in("en"),
     metrics={"accuracy": "accuracy", "macro_f1": "f1", "auroc": "roc_auc"},
     limits=(
         "It reads words in their order, but knows nothing of the world: irony, and praise for something else than what "

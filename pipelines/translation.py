@@ -31,7 +31,7 @@ from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended
 from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
-from pipelines.engine.task import About, Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import translation as translating
 
@@ -202,14 +202,9 @@ def labelled(path, config, vocabularies):
     return bitext.load(path, **reading(config))
 
 
-BUILT_IN = ("en", "fr")  # languages of the built-in data
-
-
 def languages(config):
     """The codes of both languages, where they are known."""
-    if not (config.data or config.dataset):
-        return list(BUILT_IN)
-    names = [config.source, config.target]
+    names = of_built_in("en", "fr")(config) or [config.source, config.target]
     return names if all(re.fullmatch("[a-z]{2,3}", name) for name in names) else []
 
 

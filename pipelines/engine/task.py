@@ -182,6 +182,11 @@ class About:
         return self.examples(config) or parts.samples[-1:]
 
 
+def of_built_in(*languages):
+    """For `About.languages`: the codes of a task's built-in data; the languages of other data are not known."""
+    return lambda config: [] if config.data or config.dataset else list(languages)
+
+
 @dataclasses.dataclass
 class Task:
     """The record of a task module.
