@@ -119,15 +119,19 @@ class Program:
 
     def _trace(self, columns, inputs, extras, carry):
         def probe(inputs, extras, carry, weights, constants):
-            self.calls, products = [], []
+            self.calls, products, arguments = [], [], []
 
             def recur(hidden, *gates):
                 self.calls.append(gates)
+                arguments.append(hidden)
                 products.append(ops.matmul(hidden, ops.cast(columns(gates, weights), self.dtype)))
                 return products[-1]
 
             projected = self.project(inputs, weights)
-            output, _ = self.step(projected, extras, carry, recur, weights, constants)
+            output, new = self.step(projected, extras, carry, recur, weights, constants)
+            read = {"input": projected, "carry": carry, "product": products, "weight": weights, "extra": extras}
+            read |= {"fixed": constants, "argument": arguments, "new": new, "output": output}
+            self.kernels = backend.fused(read, self.return_sequences, self.dtype)
             return output, products, projected
 
         at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]
@@ -139,10 +143,16 @@ class Program:
         counts = len(sequences), len(carry), len(self.weights), len(self.constants)
         arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
 
+        fused = keep and self.kernels is not None
+
         def forward(keep, arguments):
+            if fused and keep:
+                return self._forward_fused(*pieces(arguments, *counts))
             return self._forward(*pieces(arguments, *counts), block, keep)
 
         def backward(arguments, kept, gradients):
+            if fused:
+                return self._backward_fused(*pieces(arguments, *counts), kept, gradients)
             return self._backward(*pieces(arguments, *counts), block, kept, gradients)
 
         results = backend.with_gradient(forward, backward, keep, arguments)
@@ -277,6 +287,23 @@ class Program:
         found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
         (d_x,), d_carry, d_products = pieces(found, 1, len(before))
         return into_recur, d_x, d_carry, d_products, d_own
+
+    def _forward_fused(self, sequences, carry, weights, constants, columns):
+        x = self._project(sequences[0], weights)
+        last, kept = self.kernels.forward_in_graph(x, sequences[1:], carry, weights, constants, columns)
+        outputs = [kept[f"carry_{self.kernels.step.output}"][1:]] if self.return_sequences else []
+        return [*outputs, *last], kept
+
+    def _backward_fused(self, sequences, carry, weights, constants, columns, kept, gradients):
+        d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
+        project = lambda inputs, *weights: ([self._project(inputs, weights)], None)
+        (x,), _, pull_projection = backend.vjp(project, [sequences[0], *weights])
+        given = x, sequences[1:], weights, constants, columns
+        d_x, d_carry, d_own, d_columns = self.kernels.backward_in_graph(*given, kept, d_outputs, d_carry)
+        d_inputs, *d_weights = pull_projection([d_x])
+        d_weights = [plus(or_zeros(d, weight), own) for d, own, weight in zip(d_weights, d_own, weights, strict=True)]
+        none = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]
+        return [or_zeros(d_inputs, sequences[0]), *none[0], *d_carry, *d_weights, *none[1], *d_columns]
 
     def _gradients(self, sums, written, sequences, carry):
         """The gradients of a backward `scan`, in the order of the arguments of `run`."""

@@ -5,6 +5,7 @@ import contextvars
 import dataclasses
 import itertools
 import math
+import os
 
 import tensorflow as tf
 from keras import ops
@@ -240,6 +241,21 @@ def stacked(held):
     if not isinstance(held, Held):
         return joined(held)
     return held.stack() if held.rows is not None else joined(held.stack())
+
+
+def fused(read, sequences, dtype):
+    """The step's kernels, or None."""
+    if under_xla() or os.environ.get("FUSED", "1") == "0":
+        return None
+    from layers.fused.graph import Unfused
+    from layers.fused.run import Kernels
+
+    try:
+        return Kernels(read, sequences, dtype)
+    except Unfused as error:
+        if os.environ.get("FUSED") == "2":
+            print("unfused:", error)
+        return None
 
 
 def vjp(f, arguments):

@@ -1,0 +1,276 @@
+"""Compiles the kernels of a step, and runs them in TensorFlow's graphs: a share of the batch on each thread."""
+
+import concurrent.futures
+import functools
+import hashlib
+import importlib.util
+import os
+import pathlib
+import tempfile
+
+import numpy as np
+import tensorflow as tf
+
+from layers.fused.graph import Node, Unfused, read
+from layers.fused.kernel import Backward, Forward, Step, array_of
+
+HEAD = """import math
+
+import numpy as np
+from numba import njit
+
+from layers.fused.elementary import F{bits} as F
+from layers.fused.elementary import exp_{bits} as exp
+from layers.fused.elementary import sigmoid_{bits} as sigmoid
+from layers.fused.elementary import softplus_{bits} as softplus
+from layers.fused.elementary import tanh_{bits} as tanh
+
+how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "arcp", "nsz", "reassoc"}})
+
+
+@how
+{forward}
+
+
+@how
+{backward}
+"""
+
+
+class Kernels:
+    """The compiled kernels of a step.
+
+    Args:
+        tensors: Dictionary of the step's traced tensors: `input`, and lists `carry`, `product`, `weight`, `extra`,
+            `fixed`, `argument`, `new`, and `output`.
+        sequences: Whether the output of every timestep is asked for.
+        dtype: "float32" or "float64".
+
+    Raises:
+        Unfused: if the step does what no kernel is written for.
+    """
+
+    def __init__(self, tensors, sequences, dtype):
+        step = step_of(tensors, sequences)
+        forward = Forward(step)
+        backward = Backward(step, forward)
+        self.kept = {f"kept_{number}": node.width for node, number in forward.kept.items()}
+        self.saved = [name for name in backward.parameters if name.startswith("product")]
+        self.forward = Forward(step, self.saved)
+        self.backward, self.step, self.dtype = backward, step, dtype
+        bits = 32 if dtype == "float32" else 64
+        self.source = HEAD.format(bits=bits, forward=self.forward.source, backward=backward.source)
+        self.tables = {name: np.asarray(values, dtype) for name, values in step.tables.items()}
+
+    @functools.cached_property
+    def module(self):
+        return compiled(self.source)
+
+    def forward_in_graph(self, x, extras, carry, weights, constants, columns):
+        """The last carry, and what the backward pass needs: `{name: tensor}`."""
+        given = {"input": x, **named("extra", extras), **named("first", carry), **named("fixed", constants)}
+        given |= {**named("weight", [tf.reshape(one, [-1]) for one in weights]), **named("columns", columns)}
+        used = ("input", *self.forward.parameters)
+        given = {name: tensor for name, tensor in given.items() if name in used or name.startswith("first")}
+        timesteps, batch = x.shape[:2]
+        one_more = None if timesteps is None else timesteps + 1
+        wanted = {f"carry_{i}": (one_more, batch, state.shape[1]) for i, state in enumerate(carry)}
+        widths = {**self.kept, **{name: self.step.widths[name] for name in self.saved}}
+        wanted |= {name: (timesteps, batch, width) for name, width in widths.items()}
+        kept = call(self.run_forward, given, wanted, x.dtype)
+        return [kept[f"carry_{i}"][-1] for i in range(len(carry))], kept
+
+    def backward_in_graph(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
+        """The gradients of `x`, of the carry, of the weights and of the matrices."""
+        given = {"input": x, **named("extra", extras), **named("fixed", constants), **kept}
+        given |= {**named("weight", [tf.reshape(one, [-1]) for one in weights]), **named("columns", columns)}
+        given |= {**named("d_last", d_carry), **({"d_output": d_outputs[0]} if d_outputs else {})}
+        summed_up = {name: None for name in self.backward.parameters if summed(name)}
+        read = {*self.backward.parameters, "carry_0", *(name.removeprefix("d_") for name in summed_up)}
+        given = {name: tensor for name, tensor in given.items() if name in read}
+        shapes = {"d_input": x.shape} | {f"d_first_{i}": d.shape for i, d in enumerate(d_carry)}
+        wanted = shapes | {name: given[name.removeprefix("d_")].shape for name in summed_up}
+        found = call(self.run_backward, given, wanted, x.dtype)
+        d_weights = [
+            tf.reshape(found[f"d_weight_{i}"], one.shape) if f"d_weight_{i}" in found else None
+            for i, one in enumerate(weights)
+        ]
+        d_columns = [found[f"d_columns_{k}"] for k in range(len(columns))]
+        return found["d_input"], [found[f"d_first_{i}"] for i in range(len(d_carry))], d_weights, d_columns
+
+    def run_forward(self, arrays):
+        """Name -> array of the parameters; returns those that were written: the carry, kept values and products."""
+        batch = arrays["input"].shape[1]
+        timesteps = arrays["input"].shape[0]
+        found = {}
+        for i in range(len(self.step.carry)):
+            first = arrays.pop(f"first_{i}")
+            found[f"carry_{i}"] = empty((timesteps + 1, *first.shape), self.dtype)
+            found[f"carry_{i}"][0] = first
+        for name, width in {**self.kept, **{name: self.step.widths[name] for name in self.saved}}.items():
+            found[name] = empty((timesteps, batch, width), self.dtype)
+        known = {**arrays, **found, **self.tables}
+        given = [known[name] for name in self.forward.parameters]
+        share(lambda number, lo, hi: self.module.forward(lo, hi, *given), batch)
+        return found
+
+    def run_backward(self, arrays):
+        """Name -> array of the parameters; returns the gradients."""
+        timesteps, batch = arrays["carry_0"].shape[0] - 1, arrays["carry_0"].shape[1]
+        found = {"d_input": empty((timesteps, batch, self.step.widths["input"]), self.dtype)}
+        for i in range(len(self.step.carry)):
+            found[f"d_first_{i}"] = empty((batch, self.step.widths[f"carry_{i}"]), self.dtype)
+        sums = {name: arrays[name.removeprefix("d_")].shape for name in self.backward.parameters if summed(name)}
+        count = len(shares(batch))
+        totals = {name: np.zeros((count, *shape), self.dtype) for name, shape in sums.items()}
+        known = {**arrays, **found, **self.tables}
+
+        def run(number, lo, hi):
+            own = {name: total[number] for name, total in totals.items()}
+            self.module.backward(lo, hi, *({**known, **own}[name] for name in self.backward.parameters))
+
+        share(run, batch)
+        return found | {name: functools.reduce(np.add, total) for name, total in totals.items()}
+
+
+def named(kind, tensors):
+    return {f"{kind}_{index}": tensor for index, tensor in enumerate(tensors)}
+
+
+def summed(name):
+    return name.startswith(("d_weight", "d_columns"))
+
+
+def step_of(tensors, sequences):
+    """The `Step` of traced tensors."""
+    leaves, batched, widths = {}, [], {}
+
+    def leaf(kind, tensor, index, stage=0):
+        size = int(np.prod(tensor.shape[1:] if kind != "weight" else tensor.shape))
+        node = Node(kind, size, index=index, stage=stage)
+        leaves[id(tensor)] = node
+        widths[array_of(node)] = size
+        if kind != "weight":
+            if len(tensor.shape) != 2:
+                raise Unfused(f"a tensor of {kind} has other axes than the batch and one more")
+            batched.append(id(tensor))
+
+    leaf("input", tensors["input"], 0)
+    for kind in ("carry", "weight", "extra", "fixed"):
+        for index, tensor in enumerate(tensors[kind]):
+            leaf(kind, tensor, index)
+    for index, tensor in enumerate(tensors["product"]):
+        leaf("product", tensor, index, stage=index + 1)
+    tables = []
+    rows = read([*tensors["argument"], *tensors["new"], tensors["output"]], leaves, batched, tables)
+    count = len(tensors["argument"])
+    arguments, new, output = rows[:count], rows[count:-1], rows[-1]
+    for index, row in enumerate(arguments):
+        widths[f"argument_{index}"] = row.nodes.size
+    same = [i for i, row in enumerate(new) if list(row.runs()) == list(output.runs())]
+    if sequences and not same:
+        raise Unfused("the output is not a tensor of the carry")
+    for tensor, row in zip(tensors["carry"], new, strict=True):
+        if tensor.shape[1] != row.nodes.size:
+            raise Unfused("a tensor of the carry changes its width")
+    step = Step(arguments, new, same[0] if sequences else None, widths)
+    step.tables = {f"table_{number}": values for number, values in enumerate(tables)}
+    return step
+
+
+def empty(shape, dtype):
+    """An array that TensorFlow takes without a copy: its address is a multiple of 64."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    begin = -raw.ctypes.data % 64
+    return raw[begin : begin + size].view(dtype).reshape(shape)
+
+
+# Threads.
+
+
+def shares(batch):
+    """`(lo, hi)` of each share of a batch. They depend on the batch alone, so that sums are the same on any machine."""
+    count = min(batch, max(2, batch // 64))
+    return [(batch * k // count, batch * (k + 1) // count) for k in range(count)]
+
+
+@functools.cache
+def threads():
+    return concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)), "fused")
+
+
+def share(run, batch):
+    """Calls `run(number, lo, hi)` for each share, on as many threads as there are cores."""
+    first, *others = enumerate(shares(batch))
+    with one_thread_each():
+        later = [threads().submit(run, number, lo, hi) for number, (lo, hi) in others]
+        run(first[0], *first[1])
+        for one in later:
+            one.result()
+
+
+@functools.cache
+def libraries():
+    import scipy.linalg.cython_blas  # noqa: F401, what numba multiplies with
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
+
+
+def one_thread_each():
+    """Within: a product runs on the thread that asks for it."""
+    return libraries().limit(limits=1, user_api="blas")
+
+
+# Source.
+
+
+@functools.cache
+def compiled(source):
+    """The module of a source; it stands in a cache folder, beside what numba compiled of it."""
+    import numba
+
+    mark = hashlib.sha256(
+        (source + numba.__version__ + (pathlib.Path(__file__).parent / "elementary.py").read_text()).encode()
+    ).hexdigest()[:16]
+    path = folder() / f"step_{mark}.py"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(source, encoding="utf-8")
+        partial.replace(path)
+    spec = importlib.util.spec_from_file_location(f"layers_fused_{mark}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def folder():
+    """Where sources stand; a temporary folder where the user's cache cannot be written."""
+    usual = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "unroll" / "fused"
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        if os.access(usual, os.W_OK):
+            return usual
+    except OSError:
+        pass
+    return pathlib.Path(tempfile.mkdtemp(prefix="unroll-fused-"))
+
+
+# In TensorFlow's graphs.
+
+
+def call(function, given, wanted, dtype):
+    """A NumPy function of named arrays within a graph: `{name: tensor}` in, `{name: tensor}` of the shapes wanted."""
+    names = list(given)
+
+    def run(*arrays):
+        found = function(dict(zip(names, arrays, strict=True)))
+        return [found[name] for name in wanted]
+
+    results = tf.numpy_function(run, list(given.values()), [dtype] * len(wanted), stateful=False)
+    for tensor, shape in zip(results, wanted.values(), strict=True):
+        tensor.set_shape(shape)
+    return dict(zip(wanted, results, strict=True))
+
