@@ -13,6 +13,8 @@
 The algorithm is `Program`; it is written once, with the functions that `backend` has for TensorFlow and for JAX.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -23,7 +25,7 @@ BLOCK = 5
 
 
 def unroll(
-    project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences, window=None
+    project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences, window=None, fused=False
 ):
     """Runs `step` over time.
 
@@ -43,18 +45,23 @@ def unroll(
         return_sequences: Whether to return the output of every timestep.
         window: The carry of every `window`th timestep alone is kept; the backward pass computes the others again. The
             number of timesteps must then be one that `whole_blocks` gives for it. None keeps every timestep.
+        fused: Whether kernels made of `step` run instead of the loop where a backward pass is expected: True, False or
+            "auto", see `backend.kernels`.
 
     Returns:
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
     """
     block = block_of(keep)
     carry, weights = ([backend.value(x) for x in tensors] for tensors in (carry, weights))
-    program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences)
+    fused = fused if keep and not window else False
+    program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences, fused)
     timesteps = inputs.shape[0]
     if window:
         output, carry = program.run_in_windows([inputs, *extras], carry, window)
         return output, carry
-    if timesteps is None and any_length(keep):
+    if program.kernels:
+        pieces = [(timesteps, block)]  # their loop runs any number of timesteps
+    elif timesteps is None and any_length(keep):
         timesteps = ops.shape(inputs)[0]
         rest = timesteps % block
         pieces = [(timesteps - rest, block), (rest, 1)]
@@ -105,19 +112,19 @@ def whole_blocks(timesteps, block=None):
 class Program:
     """`step` over a number of timesteps that the block divides, with a gradient."""
 
-    def __init__(self, project, step, columns, inputs, extras, carry, weights, constants, return_sequences):
+    def __init__(self, project, step, columns, inputs, extras, carry, weights, constants, return_sequences, fused):
         self.project, self.step, self.return_sequences = project, step, return_sequences
         self.dtype = keras.backend.standardize_dtype(inputs.dtype)
         self.weights, self.constants = list(weights), list(constants)
         self.calls, self.products = [], []  # the gates that each `recur` call names, and its result's shape and dtype
         self.output = self.projected = None
-        self._trace(columns, inputs, extras, carry)
+        self._trace(columns, inputs, extras, carry, fused)
         self.columns = [columns(gates, self.weights) for gates in self.calls]
         # The loops of a training step call these for each timestep of their blocks.
         self.forward_step = backend.traced_once(self._forward_step)
         self.backward_step = backend.traced_once(self._backward_step)
 
-    def _trace(self, columns, inputs, extras, carry):
+    def _trace(self, columns, inputs, extras, carry, fused):
         def probe(inputs, extras, carry, weights, constants):
             self.calls, products, arguments = [], [], []
 
@@ -129,9 +136,9 @@ class Program:
 
             projected = self.project(inputs, weights)
             output, new = self.step(projected, extras, carry, recur, weights, constants)
-            read = {"input": projected, "carry": carry, "product": products, "weight": weights, "extra": extras}
-            read |= {"fixed": constants, "argument": arguments, "new": new, "output": output}
-            self.kernels = backend.fused(read, self.return_sequences, self.dtype)
+            traced = {"input": projected, "carry": carry, "product": products, "weight": weights, "extra": extras}
+            traced |= {"fixed": constants, "argument": arguments, "new": new, "output": output}
+            self.kernels = backend.kernels(traced, self.return_sequences, self.dtype, fused)
             return output, products, projected
 
         at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]
@@ -143,19 +150,19 @@ class Program:
         counts = len(sequences), len(carry), len(self.weights), len(self.constants)
         arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
 
-        fused = keep and self.kernels is not None
-
-        def forward(keep, arguments):
-            if fused and keep:
-                return self._forward_fused(*pieces(arguments, *counts))
+        def forward(keep, arguments, block=block):
             return self._forward(*pieces(arguments, *counts), block, keep)
 
-        def backward(arguments, kept, gradients):
-            if fused:
-                return self._backward_fused(*pieces(arguments, *counts), kept, gradients)
+        def backward(arguments, kept, gradients, block=block):
             return self._backward(*pieces(arguments, *counts), block, kept, gradients)
 
-        results = backend.with_gradient(forward, backward, keep, arguments)
+        if self.kernels:
+            again = functools.partial(forward, block=1), functools.partial(backward, block=1)
+            forward = lambda keep, arguments: self._forward_fused(*pieces(arguments, *counts))
+            backward = lambda arguments, *given: self._backward_fused(*pieces(arguments, *counts), *given)
+            results = backend.with_gradient(forward, backward, True, arguments, again)
+        else:
+            results = backend.with_gradient(forward, backward, keep, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
 
     def run_in_windows(self, sequences, carry, window):

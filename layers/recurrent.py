@@ -151,6 +151,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         window=None,
         parallel=True,
         jit_compile="auto",
+        fused="auto",
         zoneout=0.0,
         zoneout_seed=None,
         update_dropout=0.0,
@@ -177,6 +178,9 @@ class Recurrent(Extensible, keras.layers.Layer):
                 f"Recurrent: `jit_compile` must be True, False or 'auto'. Received: jit_compile={jit_compile!r}."
             )
         self.jit_compile = jit_compile
+        if fused not in (True, False, "auto"):
+            raise ValueError(f"Recurrent: `fused` must be True, False or 'auto'. Received: fused={fused!r}.")
+        self.fused = fused
         rates = list(zoneout) if isinstance(zoneout, (list, tuple)) else [zoneout] * len(cell.carry)
         if len(rates) != len(cell.carry) or not all(0 <= rate <= 1 for rate in rates):
             raise ValueError(
@@ -375,6 +379,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             keep=keep,
             return_sequences=self.return_sequences,
             window=self.window,
+            fused=self.fused,
         )
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
@@ -486,6 +491,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             "window",
             "parallel",
             "jit_compile",
+            "fused",
             "zoneout_seed",
             "update_dropout",
             "update_dropout_seed",

@@ -3,14 +3,16 @@
 import contextlib
 import contextvars
 import dataclasses
+import functools
+import importlib.util
 import itertools
 import math
-import os
 
 import tensorflow as tf
 from keras import ops
 from tensorflow.python.framework import ops as tensorflow_ops
 from tensorflow.python.ops import control_flow_util
+from tensorflow.python.saved_model import save_context
 from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 
 from layers.backend.written import first_values, joined
@@ -243,19 +245,33 @@ def stacked(held):
     return held.stack() if held.rows is not None else joined(held.stack())
 
 
-def fused(read, sequences, dtype):
-    """The step's kernels, or None."""
-    if under_xla() or os.environ.get("FUSED", "1") == "0":
+def kernels(step, sequences, dtype, fused):
+    """The kernels of a traced step, see `layers.fused`, or None where the loop over time runs.
+
+    Args:
+        step: Dictionary of the step's tensors, see `layers.fused.run.Kernels`.
+        sequences: Whether the output of every timestep is asked for.
+        dtype: Of the matrix products.
+        fused: False: none; True: wherever it can be; "auto": not where BLAS takes most of the time, which the loop
+            gives both cores for each product.
+    """
+    if not fused or under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"):
+        return None
+    numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(step["argument"], step["product"], strict=True))
+    if not has_numba() or (fused == "auto" and numbers > 2**18):
         return None
     from layers.fused.graph import Unfused
     from layers.fused.run import Kernels
 
     try:
-        return Kernels(read, sequences, dtype)
-    except Unfused as error:
-        if os.environ.get("FUSED") == "2":
-            print("unfused:", error)
+        return Kernels(step, sequences, dtype)
+    except Unfused:
         return None
+
+
+@functools.cache
+def has_numba():
+    return all(importlib.util.find_spec(name) for name in ("numba", "scipy", "threadpoolctl"))
 
 
 def vjp(f, arguments):
@@ -271,7 +287,12 @@ def vjp(f, arguments):
     return outputs, aux, pull
 
 
-def with_gradient(forward, backward, keep, arguments):
+def with_gradient(forward, backward, keep, arguments, again=None):
+    """The results of `forward(keep, arguments) -> (results, kept)`; their gradient is `backward`.
+
+    Args:
+        again: `(forward, backward)` that TensorFlow can differentiate, for second derivatives; None: those given.
+    """
     compiled_whole = under_xla()
 
     @tf.custom_gradient
@@ -282,8 +303,9 @@ def with_gradient(forward, backward, keep, arguments):
         def gradient(*gradients):
             with _traced_for(compiled_whole):
                 known = kept if keep else forward(True, arguments)[1]
-                if compiled_whole:
-                    return _with_second_gradient(forward, backward, arguments, known, gradients)
+                if compiled_whole or again:
+                    pull = functools.partial(backward, arguments, known)
+                    return _with_second_gradient(pull, again or (forward, backward), arguments, gradients)
                 return backward(arguments, known, gradients)
 
         return results, gradient
@@ -323,22 +345,23 @@ def _traced_for(xla):
         FOR_XLA.reset(token)
 
 
-def _with_second_gradient(forward, backward, arguments, kept, gradients):
-    """`backward`, whose own gradient computes everything again, so that XLA can compile it.
+def _with_second_gradient(pull, again, arguments, gradients):
+    """`pull(gradients)`, whose own gradient computes everything `again`: XLA can compile that, and kernels need it.
 
     Otherwise TensorFlow keeps tensor lists of the loop's iterations for it, which XLA cannot return.
     """
+    compiled_whole, (forward, backward) = under_xla(), again
 
     @tf.custom_gradient
     def run(*given):
         def gradient(*seconds):
-            with _traced_for(True), tf.GradientTape() as tape:
+            with _traced_for(compiled_whole), tf.GradientTape() as tape:
                 tape.watch(given)
-                again = given[: len(arguments)]
-                found = backward(again, forward(True, again)[1], given[len(arguments) :])
+                found = given[: len(arguments)]
+                found = backward(found, forward(True, found)[1], given[len(arguments) :])
             return tape.gradient(found, given, seconds, unconnected_gradients="zero")
 
-        return backward(arguments, kept, gradients), gradient
+        return pull(given[len(arguments) :]), gradient
 
     return run(*(tf.identity(x) for x in (*arguments, *gradients)))
 

@@ -129,7 +129,7 @@ class Forward:
             if stage < count:
                 argument = f"argument_{stage}" if direct is None else f"carry_{direct}[t][lo:hi]"
                 product = f"product_{stage}"
-                lines.append(f"np.dot({argument}, columns_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
+                lines.append(f"product({argument}, columns_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
                 self.arrays |= {f"columns_{stage}": None, product: None}
         own = [name for name in self.arrays if name.startswith(("argument", "product")) and name not in saved]
         given = [name for name in self.arrays if name not in own and not name.startswith("next")]
@@ -182,7 +182,7 @@ class Backward:
         for stage in reversed(range(count + 1)):
             if stage < count:
                 self.arrays[f"d_product_{stage}"] = None
-                lines.append(f"np.dot(d_product_{stage}[q : q + m], transposed_{stage}, d_argument_{stage})")
+                lines.append(f"product_transposed(d_product_{stage}[q : q + m], columns_{stage}, d_argument_{stage})")
             for length, roots in reversed(step.loops(stage).items()):
                 body = Body(self, stage, length)
                 self.chain(body, roots)
@@ -295,7 +295,6 @@ class Backward:
             buffers.append(f"hidden_{k} = np.empty(({BLOCK} * m, {rows}), {dtype})")
             buffers.append(f"d_argument_{k} = np.empty((m, {rows}), {dtype})")
             buffers.append(f"part_{k} = np.empty(({rows}, {columns}), {dtype})")
-            buffers.append(f"transposed_{k} = columns_{k}.T.copy()")
             ended.append(f"np.dot(hidden_{k}[: (end - begin) * m].T, d_product_{k}[: (end - begin) * m], part_{k})")
             ended.append(f"d_columns_{k} += part_{k}")
         for node, number in self.kept.items():

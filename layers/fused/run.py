@@ -6,7 +6,9 @@ import hashlib
 import importlib.util
 import os
 import pathlib
+import sys
 import tempfile
+import threading
 
 import numpy as np
 import tensorflow as tf
@@ -24,6 +26,7 @@ from layers.fused.elementary import exp_{bits} as exp
 from layers.fused.elementary import sigmoid_{bits} as sigmoid
 from layers.fused.elementary import softplus_{bits} as softplus
 from layers.fused.elementary import tanh_{bits} as tanh
+from layers.fused.products import product, product_transposed
 
 how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "arcp", "nsz", "reassoc"}})
 
@@ -35,6 +38,9 @@ how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "
 @how
 {backward}
 """
+
+
+HERE = pathlib.Path(__file__).parent
 
 
 class Kernels:
@@ -197,30 +203,47 @@ def shares(batch):
 
 @functools.cache
 def threads():
+    """As many as there are cores, for all layers together: two directions at once share them."""
     return concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)), "fused")
 
 
+os.register_at_fork(after_in_child=threads.cache_clear)  # a child has none of the parent's threads
+
+
 def share(run, batch):
-    """Calls `run(number, lo, hi)` for each share, on as many threads as there are cores."""
-    first, *others = enumerate(shares(batch))
-    with one_thread_each():
-        later = [threads().submit(run, number, lo, hi) for number, (lo, hi) in others]
-        run(first[0], *first[1])
-        for one in later:
+    """Calls `run(number, lo, hi)` for each share."""
+    with ONE_THREAD_EACH:
+        for one in [threads().submit(run, number, lo, hi) for number, (lo, hi) in enumerate(shares(batch))]:
             one.result()
 
 
-@functools.cache
-def libraries():
-    import scipy.linalg.cython_blas  # noqa: F401, what numba multiplies with
-    from threadpoolctl import ThreadpoolController
+class OneThreadEach:
+    """Within: a product of BLAS runs on the thread that asks for it. The last of several to leave ends it."""
 
-    return ThreadpoolController()
+    def __init__(self):
+        self.lock, self.within, self.limit = threading.Lock(), 0, None
+
+    @functools.cached_property
+    def libraries(self):
+        import scipy.linalg.cython_blas  # noqa: F401, the library that numba multiplies with
+        from threadpoolctl import ThreadpoolController
+
+        return ThreadpoolController().select(user_api="blas")
+
+    def __enter__(self):
+        with self.lock:
+            if self.within == 0:
+                self.limit = self.libraries.limit(limits=1)
+            self.within += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self.limit.restore_original_limits()
 
 
-def one_thread_each():
-    """Within: a product runs on the thread that asks for it."""
-    return libraries().limit(limits=1, user_api="blas")
+ONE_THREAD_EACH = OneThreadEach()
 
 
 # Source.
@@ -232,15 +255,16 @@ def compiled(source):
     import numba
 
     mark = hashlib.sha256(
-        (source + numba.__version__ + (pathlib.Path(__file__).parent / "elementary.py").read_text()).encode()
+        "".join([source, numba.__version__, *(path.read_text() for path in sorted(HERE.glob("*.py")))]).encode()
     ).hexdigest()[:16]
-    path = folder() / f"step_{mark}.py"
+    path = folder() / f"unroll_step_{mark}.py"
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_text(source, encoding="utf-8")
         partial.replace(path)
-    spec = importlib.util.spec_from_file_location(f"layers_fused_{mark}", path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # numba finds it by its name when it loads what it kept
     spec.loader.exec_module(module)
     return module
 
