@@ -34,7 +34,7 @@ from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended, next_token
 from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.self_critical import SelfCritical, as_targets
-from pipelines.engine.task import Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import captioning as describing
 from pipelines.evaluation.cider import CiderD
@@ -442,6 +442,21 @@ def labelled(path, config, vocabularies):
     return captions.load(path, **reading(config))
 
 
+ABOUT = About(
+    pipeline_tag="image-to-text",
+    languages=of_built_in("en"),
+    metrics={"bleu_4": "bleu", "rouge_l": "rouge", "cider": "cider", "chrf": "chrf"},
+    limits=(
+        "It names what the training images show, also where an image shows something else; people's age, sex and deeds "
+        "are guesses from looks, and repeat what the training captions assume.",
+        "It does not count, read writing, or know anybody.",
+        "Do not use it to tell the blind what is before them, nor to judge people.",
+    ),
+    examples=lambda config: scenes.encoded(scenes.scenes("test")[:1]),
+    suffixes=SUFFIXES,
+)
+
+
 TASK = Task(
     "captioning",
     Config,
@@ -454,6 +469,7 @@ TASK = Task(
     stages=stages,
     predict=Ask,
     inputs=read,
+    about=ABOUT,
 )
 
 if __name__ == "__main__":

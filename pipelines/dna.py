@@ -31,7 +31,7 @@ from layers import CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfil
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_logistic
 from pipelines.engine.settings import Network
-from pipelines.engine.task import Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import classification, genomic
 from pipelines.evaluation import sequences as evaluation
@@ -230,6 +230,20 @@ def groups(config, examples):
     return found, np.array(labels) if config.kind == "one" else None
 
 
+ABOUT = About(
+    pipeline_tag="text-classification",
+    metrics={"accuracy": "accuracy", "macro_f1": "f1", "auroc": "roc_auc", "mcc": "matthews_correlation"},
+    limits=(
+        "A probability is one for sequences as frequent as in the training data. Along a genome a signal is far rarer, "
+        "so most hits there are false unless they are ranked.",
+        "Sequences of another species, length or place than the training data get an answer too.",
+        "Effects of mutations are those on the network's answer, not on an organism. It is no medical device.",
+    ),
+    examples=lambda config: ["TTGACATTAGCCGATTCGAATTGATATAAT"],
+    pasted=lambda text: ".fasta" if text.lstrip().startswith(">") else "",
+)
+
+
 TASK = Task(
     "dna",
     Config,
@@ -243,6 +257,7 @@ TASK = Task(
     choose=choose,
     groups=groups,
     verbs={"variants": genomic.VARIANTS},
+    about=ABOUT,
 )
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from layers.crf import best_tags
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
-from pipelines.engine.task import Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import tagging
 
@@ -239,7 +239,21 @@ def labelled(path, config, vocabularies):
     return entities.load(path, **reading(config))
 
 
-TASK = Task("ner", Config, load, vocabularies, build, tagging, labelled)
+ABOUT = About(
+    pipeline_tag="token-classification",
+    languages=of_built_in("en"),
+    metrics={"precision": "precision", "recall": "recall", "f1": "f1"},
+    limits=(
+        "It finds the kinds of entities of the training data alone, and is worse at names that the training data do "
+        "not have: the table gives both figures.",
+        "A name may be one kind here and another there; the words around it decide, within one text and no further.",
+        "Entities do not overlap, and none contains another.",
+    ),
+    examples=lambda config: ["Yesterday, Harry Potter met Hermione Granger."],
+)
+
+
+TASK = Task("ner", Config, load, vocabularies, build, tagging, labelled, about=ABOUT)
 
 if __name__ == "__main__":
     main(TASK)

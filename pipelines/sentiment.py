@@ -26,7 +26,7 @@ from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_vectors
 from pipelines.engine.settings import Words
-from pipelines.engine.task import Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.evaluation import classification
 
 SENTENCE_ENDS = (".", "!", "?", "!!!", "???", "...", "。")
@@ -179,6 +179,24 @@ def labelled(path, config, vocabularies):
     return decided(reviews.load(path, **reading(config)), config)
 
 
+ABOUT = About(
+    pipeline_tag="text-classification",
+    languages=of_built_in("en"),
+    metrics={"accuracy": "accuracy", "macro_f1": "f1", "auroc": "roc_auc"},
+    limits=(
+        "It reads words in their order, but knows nothing of the world: irony, and praise for something else than what "
+        "the text is about, mislead it.",
+        "One label for the whole text: a text of two opinions gets one of them, with a probability near one half.",
+        "A text of another language or subject than the training data gets an answer too, often a confident one.",
+    ),
+    examples=lambda config: [
+        "There is nothing to like in this movie.",
+        "Dull at first, but the ending is wonderful.",
+    ],
+    shown=(".html",),
+)
+
+
 TASK = Task(
     "sentiment",
     Config,
@@ -188,6 +206,7 @@ TASK = Task(
     classification,
     labelled,
     inputs=functools.partial(inputs.texts, column="text_column"),
+    about=ABOUT,
 )
 
 if __name__ == "__main__":

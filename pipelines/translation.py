@@ -15,6 +15,7 @@ writes a SavedModel from strings to strings with scores and alignments, with the
 import dataclasses
 import functools
 import math
+import re
 from typing import ClassVar
 
 import keras
@@ -30,7 +31,7 @@ from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended
 from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
-from pipelines.engine.task import Extras, Parts, Task
+from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import translation as translating
 
@@ -201,6 +202,25 @@ def labelled(path, config, vocabularies):
     return bitext.load(path, **reading(config))
 
 
+def languages(config):
+    """The codes of both languages, where they are known."""
+    names = of_built_in("en", "fr")(config) or [config.source, config.target]
+    return names if all(re.fullmatch("[a-z]{2,3}", name) for name in names) else []
+
+
+ABOUT = About(
+    pipeline_tag="translation",
+    languages=languages,
+    metrics={"bleu": "bleu", "chrf": "chrf", "ter": "ter"},
+    limits=(
+        "It translates one sentence at a time. Longer texts are cut, and what a sentence says of another one is lost.",
+        "Numbers, names and rare words are spelled from pieces and may come out wrong or be left out.",
+        "A fluent translation may say something else than its source; do not rely on it where a mistake does harm.",
+    ),
+    examples=lambda config: ["Do you want to sing with me?"] if languages(config)[:1] == ["en"] else [],
+)
+
+
 TASK = Task(
     "translation",
     Config,
@@ -212,6 +232,7 @@ TASK = Task(
     choose=choose,
     predict=Search,
     inputs=functools.partial(inputs.texts, column="source"),
+    about=ABOUT,
 )
 
 if __name__ == "__main__":

@@ -3,14 +3,15 @@
 import ast
 import doctest
 import importlib
+import itertools
 import json
 import pathlib
-import re
 import runpy
 import subprocess
 import sys
 
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
@@ -110,26 +111,62 @@ def test_the_examples_in_docstrings_run(path):
     assert failures == 0
 
 
-def test_the_readme_s_python_runs():
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+
+def cells_of(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def source_of(cells):
+    """The Python of the code cells, one after the other."""
+    return "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_committed_notebooks_have_no_outputs_and_the_same_first_cell(path):
+    text = path.read_text(encoding="utf-8")
+    notebook = json.loads(text)
+    assert text.endswith("}\n") and (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    ids = [cell["id"] for cell in notebook["cells"]]
+    assert len(set(ids)) == len(ids)
+    code = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+    assert code[0]["source"] == next(cell for cell in cells_of(NOTEBOOKS[0]) if cell["cell_type"] == "code")["source"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_all_that_the_notebooks_take_from_the_project_exists(path):
     if keras.backend.backend() != "tensorflow":
-        pytest.skip("the README loads a SavedModel")
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
-    assert len(blocks) == 10
-    names = {}
-    for block in blocks:
-        if "saved_model.load" in block:  # of the export of a run
-            continue
-        exec(compile(block, "README.md", "exec"), names)
+        pytest.skip("the pipelines need TensorFlow")
+    tree = ast.parse(source_of(cells_of(path)))
+    modules = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module.split(".")[0] in ("layers", "data", "pipelines"):
+            for alias in node.names:
+                module = importlib.import_module(node.module)
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
+                modules[alias.asname or alias.name] = getattr(module, alias.name)
+    read = (node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name))
+    assert modules or path.stem == "10_your_own_data"
+    for node in read:
+        if node.value.id in modules:
+            assert hasattr(modules[node.value.id], node.attr), f"{node.value.id}.{node.attr}"
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda path: path.stem)
-def test_the_notebooks_run(path, monkeypatch):
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_notebooks_run_up_to_their_first_training(path, monkeypatch, tmp_path):
+    """Up to the first cell with the tag `long`; `make notebooks` executes them whole."""
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the notebooks take TensorFlow's gradients")
     monkeypatch.setenv("MPLBACKEND", "agg")
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    source = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
-    names = {"__name__": "notebook"}
-    exec(compile(source, str(path), "exec"), names)
-    if path.stem == "own_cell":
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    quick = itertools.takewhile(lambda cell: "long" not in cell["metadata"].get("tags", ()), cells_of(path))
+    names = {"__name__": "notebook", "display": lambda shown: None}
+    exec(compile(source_of(quick), str(path), "exec"), names)
+    plt.close("all")
+    if path.stem == "08_your_own_cell":
         assert max(names["history"]["val_accuracy"]) > 0.9

@@ -17,8 +17,7 @@ class IndRNNCell(Cell):
 
     Weights: `kernel` `(features, units)`, `recurrent_weight` u `(units,)`, `bias` `(units,)`.
 
-    Args: those of `Cell`; `recurrent_activation` is not used, and there is no recurrent kernel for `recurrent_dropout`
-        to act on.
+    Args: those of `Cell`; `recurrent_activation` and, without a recurrent kernel, `recurrent_dropout` are not used.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.

@@ -20,8 +20,7 @@ class SecondOrderCell(Cell):
     Weights: `transition_kernel` `(units * features, units)`, with W_ijk in row j * features + k and column i; `bias`
     `(units,)`.
 
-    Args: those of `Cell`, by default with a logistic `activation`; those of `kernel` are not used, and there is no
-        recurrent kernel for `recurrent_dropout` to act on.
+    Args: those of `Cell`, by default a logistic `activation`; those of `kernel` and `recurrent_dropout` are not used.
 
     Call arguments:
         inputs: `(batch, features)`, one timestep.

@@ -16,10 +16,10 @@ import tomllib
 import tyro
 
 from data.files import InputError
-from pipelines.engine import help, verbs, writing
+from pipelines.engine import card, help, verbs, window, writing
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.settings import Evaluate, Export, ranges
+from pipelines.engine.settings import Demo, Evaluate, Export, ranges
 from pipelines.engine.task import Verb
 from pipelines.engine.training import Interrupted, say
 
@@ -48,6 +48,7 @@ def run(task, arguments):
         "evaluate": Verb(Evaluate, _evaluate),
         "predict": Verb(task.predict, _predict),
         "export": Verb(Export, _export),
+        "demo": Verb(Demo, _demo),
         **task.verbs,
     }
     verb, rest = (
@@ -67,7 +68,7 @@ def run(task, arguments):
     program, chosen = f"{program} {verb}", known[verb]
     try:
         if asked := {"-h", "--help", "--help-all"} & set(rest):
-            title = question(task) if verb == "train" else chosen.flags.__doc__.strip().splitlines()[0]
+            title = card.question(task) if verb == "train" else chosen.flags.__doc__.strip().splitlines()[0]
             print(help.text(program, chosen.flags, title, everything="--help-all" in asked))
             return 0
         flags = _parsed(task, chosen.flags, program, rest)
@@ -95,11 +96,6 @@ def run(task, arguments):
         where = f"{error.filename}: " if error.filename else ""
         say(f"error: {where}{error.strerror or error}; files that existed are unchanged.")
         return 2
-
-
-def question(task):
-    """The question that a task answers: the first line of its module's docstring."""
-    return sys.modules[task.config.__module__].__doc__.strip().splitlines()[0]
 
 
 def flag(name):
@@ -235,3 +231,8 @@ def replaced(task, flags):
 
 def _export(task, flags):
     print(verbs.export(task, flags.run, flags.to, flags.format))
+
+
+def _demo(task, flags):
+    check(vars(flags), ranges(Demo))
+    window.demo(task, flags)

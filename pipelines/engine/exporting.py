@@ -20,7 +20,7 @@ class ExportError(RuntimeError):
     """The format cannot represent this model, or the library that writes it is missing."""
 
 
-def export(parts, to, format="savedmodel"):
+def export(parts, to, format="savedmodel", beside=None):
     """Writes `parts` to the folder `to`; returns the path written.
 
     The SavedModel takes raw input and needs only TensorFlow. ONNX and LiteRT contain the network after the preparation
@@ -42,6 +42,8 @@ def export(parts, to, format="savedmodel"):
         target.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.redirect_stdout(sys.stderr), _quiet():
             write(parts, temporary)
+            if beside and format == "savedmodel":
+                beside(temporary)
         _replace(temporary, target)
     except OSError as error:
         raise InputError(target, f"expected a place to write to, received: {error.strerror or error}.") from None

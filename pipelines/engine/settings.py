@@ -227,3 +227,17 @@ class Export:
     """savedmodel takes raw input; onnx and litert contain the network after the preparation of its input"""
     to: str = ""
     """path to write; else RUN/export"""
+
+
+@dataclasses.dataclass
+class Demo:
+    """A page in the browser that asks the trained network; Ctrl-C ends it."""
+
+    run: str = ""
+    """folder of the run; else runs/TASK"""
+    port: int = 8000
+    """port of the page; 0: any free one"""
+    host: str = "127.0.0.1"
+    """address to listen on; another one lets other machines ask, without a password"""
+
+    RANGES: ClassVar = {"port": (0, 65535)}

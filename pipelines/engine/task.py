@@ -80,6 +80,13 @@ class Parts:
     samples: list
     extras: Extras = dataclasses.field(default_factory=Extras)
 
+    @property
+    def takes(self):
+        """What one raw input is: "text", "file" (the bytes of one) or "numbers"."""
+        if self.signature.dtype != tf.string:
+            return "numbers"
+        return "file" if isinstance(self.samples[0], bytes) else "text"
+
     def ask(self, raws):
         """The answers to a list of raw inputs: a dictionary of tensors, see `answer`."""
         return self.serve(stacked(raws, self.signature))
@@ -146,6 +153,41 @@ class Verb:
 
 
 @dataclasses.dataclass
+class About:
+    """What people are told of a task, in the model card and the example of an export and in the window of `demo`.
+
+    Attributes:
+        pipeline_tag: The kind of task, in Hugging Face's words, such as "text-classification".
+        languages: `config` -> codes of the languages of the texts, such as "en", where they are known; None: inputs
+            that are in no language.
+        metrics: Metric of the evaluation -> its name at Hugging Face: those that the front matter of the card gives.
+        limits: Sentences that say what the answers cannot be trusted with.
+        examples: `config` -> raw inputs to try; none: the last one of `Parts.samples`.
+        suffixes: Suffixes of the files that the window takes, in lower case; none: all files.
+        shown: Suffixes of the writers whose pages and pictures the window shows.
+        pasted: `text` -> suffix of the file that a pasted text is read as, or "" if it is an input as it stands.
+    """
+
+    pipeline_tag: str = ""
+    languages: Callable | None = None
+    metrics: dict[str, str] = dataclasses.field(default_factory=dict)
+    limits: tuple[str, ...] = ()
+    examples: Callable = lambda config: []
+    suffixes: tuple[str, ...] = ()
+    shown: tuple[str, ...] = (".html", ".png")
+    pasted: Callable = lambda text: ""
+
+    def tried(self, config, parts):
+        """Raw inputs to try, at least one."""
+        return self.examples(config) or parts.samples[-1:]
+
+
+def of_built_in(*languages):
+    """For `About.languages`: the codes of a task's built-in data; the languages of other data are not known."""
+    return lambda config: [] if config.data or config.dataset else list(languages)
+
+
+@dataclasses.dataclass
 class Task:
     """The record of a task module.
 
@@ -172,6 +214,7 @@ class Task:
             the examples of a group are in one fold, and labels are spread over the folds.
         writers: Suffix -> `(parts, answers, path)`, which writes answers to a file in a format of this task.
         verbs: Name -> `Verb`.
+        about: What people are told of the task, an `About`.
     """
 
     name: str
@@ -188,3 +231,4 @@ class Task:
     groups: Callable | None = None
     writers: dict[str, Callable] = dataclasses.field(default_factory=dict)
     verbs: dict[str, Verb] = dataclasses.field(default_factory=dict)
+    about: About = dataclasses.field(default_factory=About)

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import pathlib
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from data import batching
 from data.files import InputError
-from pipelines.engine import exporting, folds
+from pipelines.engine import card, exporting, folds
 from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, STAGES, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.engine.optimizer import optimizer
 from pipelines.engine.training import Progress, fit, in_order, repeatable, say, share_cores
@@ -64,10 +65,10 @@ def train(task, config, splits=None):
         metrics["folds"] = folds.cross_validated(task, config, *divided, train)
     if whole:
         evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
-    folder.write_text("README.md", described(task, config, metrics))
+    folder.write_text("README.md", card.of_run(task, config, metrics))
     folder.write_json(METRICS, metrics)  # this file marks the run as finished
     folder.finish()
-    say(f"{formatted(task, metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
+    say(f"{card.formatted(task, metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
     return metrics
 
 
@@ -164,9 +165,12 @@ def grouped(items, size):
 
 
 def export(task, run, to, format):
-    """Exports the trained model; returns the path."""
-    parts = restored(task, run)[2]
-    return exporting.export(parts, pathlib.Path(to or RunFolder(run) / "export"), format)
+    """Exports the trained model; returns the path. A SavedModel has a card, an example and requests beside it."""
+    config, _, parts = restored(task, run)
+    folder = RunFolder(run)
+    metrics = folder.read_json(METRICS) if folder.has(METRICS) else {}
+    beside = functools.partial(card.write, task, config, parts, metrics)
+    return exporting.export(parts, pathlib.Path(to or folder / "export"), format, beside)
 
 
 def assembled(task, config, vocabularies):
@@ -191,27 +195,3 @@ def restored(task, run, **settings):
         reason = str(error).splitlines()[0]
         raise InputError(folder / WEIGHTS, f"expected the weights of this run, received others ({reason}).") from None
     return config, vocabularies, parts
-
-
-def formatted(task, metrics):
-    """The metrics of a run, and those of its cross-validation, as tables to read."""
-    tables = [task.evaluation.format_metrics(metrics)]
-    if "folds" in metrics:
-        tables.append(folds.format_folds(metrics["folds"]))
-    return "\n\n".join(tables)
-
-
-def described(task, config, metrics):
-    """The README.md of a run: its data, its settings and its metrics."""
-    source = config.dataset or config.data or "the built-in data"
-    default = {field.name: field.default for field in dataclasses.fields(config)}
-    changed = {name: value for name, value in dataclasses.asdict(config).items() if value != default[name]}
-    settings = ", ".join(f"`{name}` {value}" for name, value in changed.items()) or "all defaults"
-    pictures = [name for name in task.evaluation.PICTURES if RunFolder(config.run).has(name)]
-    return (
-        f"# {task.name}\n\nTrained on {source} for {metrics['epochs']} epochs in {metrics['seconds_training']:.0f} s.\n"
-        f"Settings: {settings}; all of them are in `config.json`.\n\n"
-        f"```\n{formatted(task, metrics)}\n```\n\n"
-        + "".join(f"{'!' * name.endswith('.png')}[{name}]({name})\n" for name in pictures)
-        + f"\n    python -m pipelines.{task.name} predict --run {config.run} TEXT\n"
-    )

@@ -48,8 +48,13 @@ def told(numbered, path):
         yield answer
 
 
+def writers(task):
+    """Suffix -> writer of answers, of all formats that a task has."""
+    return {".jsonl": jsonl, ".csv": table, ".html": page, **task.evaluation.WRITERS, **task.writers}
+
+
 def writer_of(task, path):
-    known = {".jsonl": jsonl, ".csv": table, ".html": page, **task.evaluation.WRITERS, **task.writers}
+    known = writers(task)
     suffix = pathlib.Path(path).suffix.lower()
     if suffix not in known:
         kinds = ", ".join(sorted(known))
@@ -82,10 +87,17 @@ def page(parts, answers, path):
     names = [name for name in (answers[0] if answers else {}) if not isinstance(answers[0][name], list | dict)]
     line = lambda tag, cells: "<tr>" + "".join(f"<{tag}>{html.escape(str(one))}</{tag}>" for one in cells) + "</tr>"
     rows = [line("th", names), *(line("td", (shown(one.get(name, "")) for name in names)) for one in answers)]
+    # On a narrow screen a row's cells stand below each other, each after its name.
+    names_of = "".join(
+        f"td:nth-child({k})::before{{content:{json.dumps(f'{name}  ')}}}" for k, name in enumerate(names, start=1)
+    )
     style = (
         ":root{color-scheme:light dark}body{font:1rem/1.5 system-ui,sans-serif;margin:2rem auto;max-width:70rem;"
         "padding:0 1rem}table{border-collapse:collapse}td,th{padding:.3rem .8rem;text-align:left;vertical-align:top;"
         "border-bottom:1px solid rgb(128 128 128/.4);overflow-wrap:anywhere;white-space:pre-wrap}"
+        "th{overflow-wrap:normal}@media(max-width:40rem){tr:first-child{display:none}"
+        "td{display:block;border:0;padding:.1rem 0}td::before{opacity:.7}"
+        f"tr{{display:block;padding:.6rem 0;border-bottom:1px solid rgb(128 128 128/.4)}}{names_of}}}"
     )
     head = (
         '<!doctype html>\n<html lang="en">\n<meta charset="utf-8">\n<meta name="viewport" content="width=device-width">'

@@ -11,7 +11,8 @@ from pipelines.evaluation import markup
 
 PICTURES = ("curves.png", "confusion.png", "words.png")
 BASELINE_ROWS = 100_000  # examples that the linear baseline is fitted on, at most
-COLOURED = 20  # with more answers, no words are coloured on a terminal
+COLOURED = 20  # with more answers, no words are coloured on a terminal, and those of the first ones on a page
+SHOWN_LABELS = 10  # labels whose probabilities a page gives, the most likely first
 SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
 
 
@@ -291,7 +292,20 @@ def plot_answers(parts, found, path):
     pictures.words(strips(parts, [answer["text"] for answer in found]), path)
 
 
-WRITERS = {".png": plot_answers}
+def write_page(parts, found, path):
+    """Writes an HTML page of `answers`: each text with its probabilities, the first ones coloured by influence."""
+
+    def rows():
+        for number, answer in enumerate(found):
+            title = f"{answer['label']}  {answer['probability']:.2f}"
+            strip = influence(parts, answer["text"]) if number < COLOURED else [(answer["text"], 0.0)]
+            likely = sorted(answer["probabilities"].items(), key=lambda one: -one[1])[:SHOWN_LABELS]
+            yield title, strip, ", ".join(f"{label} {share:.4f}" for label, share in likely)
+
+    markup.strips(rows(), path)
+
+
+WRITERS = {".html": write_page, ".png": plot_answers}
 
 
 def plot_run(parts, folder, history, metrics, splits):

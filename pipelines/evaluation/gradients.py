@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from pipelines.evaluation.pictures import AGAINST, FOR, plt, save
+from pipelines.evaluation.markup import AGAINST, FOR
+from pipelines.evaluation.pictures import plt, save
 
 COLOURS = {"vanishing": FOR, "exploding": AGAINST, "steady": "0.35", "no gradient": "0.7"}
 STYLES = ("-", "--", ":", "-.")

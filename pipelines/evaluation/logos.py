@@ -3,8 +3,8 @@
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipelines.evaluation.markup import HUES, shortened
-from pipelines.evaluation.pictures import AGAINST, FOR, save
+from pipelines.evaluation.markup import AGAINST, FOR, HUES, shortened
+from pipelines.evaluation.pictures import save
 
 SHOWN = 150  # bases of a sequence in a map, at most
 MOTIFS = 12  # logos in a picture, at most

@@ -14,6 +14,7 @@ HUES = (
     ((240, 228, 66), 228),
     ((128, 128, 128), 250),
 )
+FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind can distinguish
 
 
 def coloured(strip):
@@ -108,8 +109,43 @@ def entities(rows, labels, path):
     pathlib.Path(path).write_text(page, encoding="utf-8")
 
 
-_CAPTIONS = """article { display: flex; gap: 1rem; align-items: flex-start; margin: 1.2rem 0; }
+_STRIPS = """h2 {{ font-size: 1rem; margin: 1.2rem 0 0.2rem; }}
+p {{ margin: 0.3rem 0; overflow-wrap: anywhere; }}
+span {{ border-radius: 0.25rem; padding: 0.1rem 0.15rem; }}
+span {{ background: color-mix(in srgb, var(--hue) var(--much), transparent); }}
+.for {{ --hue: {for_}; }}
+.against {{ --hue: {against}; }}
+@media (prefers-color-scheme: dark) {{ .for {{ --hue: #4393e0; }} .against {{ --hue: #e0565f; }} }}
+small {{ opacity: 0.75; line-height: 1.4; display: block; }}
+</style>
+<small><span class="for" style="--much: 60%">blue</span>: without this word the label's probability falls;
+<span class="against" style="--much: 60%">red</span>: it rises; scaled to each text</small>
+"""
+
+
+def strips(rows, path):
+    """Writes an HTML page of texts with their words coloured by influence, for light and dark screens.
+
+    Args:
+        rows: Iterator of (title, [(word, influence)], note): the note stands in small letters below the text.
+        path: The file to write.
+    """
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(_HEAD.format(title="influence of words") + _STRIPS.format(for_=FOR, against=AGAINST))
+        for title, strip, note in rows:
+            largest = max((abs(value) for _, value in strip), default=0) or 1
+            words = " ".join(
+                f'<span class="{"for" if value > 0 else "against"}" style="--much: {75 * abs(value) / largest:.0f}%" '
+                f'title="{value:+.3f}">{html.escape(word)}</span>'
+                for word, value in strip
+            )
+            file.write(f"<h2>{html.escape(title)}</h2>\n<p>{words}</p>\n<small>{html.escape(note)}</small>\n")
+        file.write("</html>\n")
+
+
+_CAPTIONS = """article { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin: 1.2rem 0; }
 article > div:first-child { flex: 0 0 160px; text-align: center; }
+article > div:last-child { flex: 1 1 16rem; }
 img { max-width: 160px; border-radius: 0.3rem; display: block; margin: auto; }
 p, ol { margin: 0; line-height: 1.5; overflow-wrap: anywhere; }
 ol { padding-left: 1.4rem; font-size: 0.85rem; opacity: 0.75; }

@@ -1,20 +1,22 @@
 """Pictures: curves, confusion, words coloured by their influence on an answer, attention."""
 
+import sys
 import warnings
 
 import matplotlib
 
-matplotlib.use("Agg")
+# There may be no display. A notebook has a backend of its own, which shows the figures of its user.
+if "ipykernel" not in sys.modules:
+    matplotlib.use("Agg")
 import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
 
-from pipelines.evaluation.markup import shortened
+from pipelines.evaluation.markup import AGAINST, FOR, shortened
 
 # Letters that are not in the first font are taken from the next one that is installed.
 WANTED = ("DejaVu Sans Mono", "Noto Sans Mono CJK JP", "Noto Sans CJK JP", "Noto Sans Mono", "Noto Emoji", "Symbola")
 MONOSPACE = [name for name in WANTED if name in matplotlib.font_manager.get_font_names()]
-FOR, AGAINST = "#2166ac", "#b2182b"  # blue and red that the colour-blind can distinguish
 
 
 def curves(history, path):

@@ -72,7 +72,6 @@ def test_candidates_without_a_number_are_worse_than_all():
 
 
 def test_a_recurrent_network_is_fitted_to_a_count_of_errors():
-    keras.utils.set_random_seed(0)
     layer = Recurrent(ElmanCell(3), dtype="float32")
     layer.build((None, None, 1))
     bits = np.random.default_rng(0).integers(0, 2, (64, 6, 1)).astype("float32")

@@ -141,7 +141,7 @@ def items_to_recall(rng, items=None, rows=32, length=3, bits=6):
     return inputs, targets, weights
 
 
-def recall(seed, steps=6000):
+def recall(seed, steps=5000):
     """A differentiable neural computer tells which item followed another; an LSTM of equal size beside it.
 
     The task of A. Graves et al., 2014, arXiv:1410.5401, section 4.3: 2 to 6 items of three vectors of 6 bits. Figures
@@ -162,6 +162,7 @@ def recall(seed, steps=6000):
 # Counting.
 
 MOST = 12  # the largest n in training
+FARTHER = 20  # by which a network is chosen among several
 FARTHEST = 60  # and in the test
 
 
@@ -176,30 +177,40 @@ def counted(rng, letters, numbers=None, rows=32):
     return np.eye(letters + 1, dtype="float32")[symbols[:, :-1]], symbols[:, 1:], weights.astype("float32")
 
 
-def right_up_to(model, letters):
+def right_up_to(model, letters, most):
     """The largest n up to which all that is determined, from the second b to the end, is predicted right."""
-    numbers = np.arange(1, FARTHEST + 1)
+    numbers = np.arange(1, most + 1)
     inputs, targets, weights = counted(None, letters, numbers)
     determined = (weights > 0) & (np.arange(inputs.shape[1]) > numbers[:, None])
     wrong = ((answers(model, inputs).argmax(axis=-1) != targets) & determined).any(axis=1)
-    return int(np.argmax(wrong)) if wrong.any() else FARTHEST
+    return int(np.argmax(wrong)) if wrong.any() else most
 
 
-def count(seed, letters, steps):
-    keras.utils.set_random_seed(seed)
+def count(seed, letters, steps, most=5):
+    """Trains networks of each kind, `most` of them, until one is right up to `FARTHER`; the best by that is tested."""
     # Without recurrence in the controller nothing but the stack can count: the paper's R = 0.
     cells = {
-        "stack": StackCell(20, stacks=2, depth=64, controller=None),
-        "neural stack": NeuralStackCell(20, capacity=64, width=4, controller=None),
-        "LSTM": LSTMCell(40),
-        "Elman": ElmanCell(40),
+        "stack": lambda: StackCell(40, stacks=10, depth=64, controller=None),
+        "neural stack": lambda: NeuralStackCell(20, capacity=64, width=4, controller=None),
+        "LSTM": lambda: LSTMCell(40),
+        "Elman": lambda: ElmanCell(40),
     }
     found = {}
-    for name, cell in cells.items():
-        rounds = cell if isinstance(cell, MemoryCell) else None
-        model = network(cell, letters + 1, letters + 1)
-        trained(model, functools.partial(counted, letters=letters), by_symbol, steps, 0.01, seed, rounds)
-        found[f"{name}, right up to n"] = right_up_to(model, letters)
+    for name, make in cells.items():
+        chosen = tested = trials = 0
+        while chosen < FARTHER and trials < most:
+            keras.utils.set_random_seed(1000 * seed + trials)
+            trials += 1
+            cell = make()
+            rounds = cell if isinstance(cell, MemoryCell) else None
+            model = network(cell, letters + 1, letters + 1)
+            trained(model, functools.partial(counted, letters=letters), by_symbol, steps, 0.01, seed, rounds)
+            for again in range(2 if rounds else 1):
+                if again:
+                    sharpen(cell, 3)
+                if (now := right_up_to(model, letters, FARTHER)) > chosen:
+                    chosen, tested = now, right_up_to(model, letters, FARTHEST)
+        found[f"{name}, right up to n"], found[f"{name}, networks trained"] = tested, trials
     return found
 
 
@@ -207,7 +218,8 @@ def anbn(seed, steps=2000):
     """Stack cells that were trained on a^n b^n up to n = 12 count further; an Elman network does not.
 
     A task of A. Joulin and T. Mikolov, 2015, arXiv:1503.01007. A figure is the largest n, of 60, up to which each
-    symbol from the second b to the end of the string is the most probable one.
+    symbol from the second b to the end of the string is the most probable one. Of each kind up to five networks are
+    trained, until one is right up to n = 20; the best by that is tested.
     """
     return count(seed, 2, steps)
 
