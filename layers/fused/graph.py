@@ -139,8 +139,11 @@ def read(tensors, leaves, batched, tables):
         static = [tf.get_static_value(x) for x in sizes]
         if any(value is None for value in static):
             raise Unfused(f"{op.type} by sizes that the graph does not know")
-        with tf.init_scope():
-            places = as_eager(op, numbers, static, batch)[tensor.value_index]
+        try:
+            with tf.init_scope():
+                places = as_eager(op, numbers, static, batch)[tensor.value_index]
+        except (ValueError, TypeError) as error:
+            raise Unfused(f"{op.type} works on other than rows") from error
         if batch:
             if places.ndim < 1 or places.shape[0] != 1:
                 raise Unfused(f"{op.type} moves the batch")
@@ -148,7 +151,7 @@ def read(tensors, leaves, batched, tables):
             with_batch.add(id(tensor))
         nodes = np.concatenate([one.nodes.ravel() for one in rows])
         where = np.concatenate([one.places.ravel() for one in rows])
-        return Row(nodes[places], where[places])
+        return Row(np.asarray(nodes[places], object), np.asarray(where[places]))
 
     return [row(x) for x in tensors]
 
