@@ -25,7 +25,19 @@ BLOCK = 5
 
 
 def unroll(
-    project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences, window=None, fused=False
+    project,
+    step,
+    columns,
+    inputs,
+    extras,
+    carry,
+    weights,
+    constants=(),
+    *,
+    keep,
+    return_sequences,
+    window=None,
+    fused=False,
 ):
     """Runs `step` over time.
 
@@ -295,10 +307,9 @@ class Program:
         (d_x,), d_carry, d_products = pieces(found, 1, len(before))
         return into_recur, d_x, d_carry, d_products, d_own
 
-    def _forward_fused(self, sequences, carry, weights, constants, columns):
-        x = self._project(sequences[0], weights)
-        last, kept = self.kernels.forward_in_graph(x, sequences[1:], carry, weights, constants, columns)
-        outputs = [kept[f"carry_{self.kernels.step.output}"][1:]] if self.return_sequences else []
+    def _forward_fused(self, sequences, carry, *always):
+        last, kept = self.kernels.run(self._project(sequences[0], always[0]), sequences[1:], carry, *always)
+        outputs = [kept[self.kernels.carry[self.kernels.output]][1:]] if self.return_sequences else []
         return [*outputs, *last], kept
 
     def _backward_fused(self, sequences, carry, weights, constants, columns, kept, gradients):
@@ -306,7 +317,7 @@ class Program:
         project = lambda inputs, *weights: ([self._project(inputs, weights)], None)
         (x,), _, pull_projection = backend.vjp(project, [sequences[0], *weights])
         given = x, sequences[1:], weights, constants, columns
-        d_x, d_carry, d_own, d_columns = self.kernels.backward_in_graph(*given, kept, d_outputs, d_carry)
+        d_x, d_carry, d_own, d_columns = self.kernels.pull(*given, kept, d_outputs, d_carry)
         d_inputs, *d_weights = pull_projection([d_x])
         d_weights = [plus(or_zeros(d, weight), own) for d, own, weight in zip(d_weights, d_own, weights, strict=True)]
         none = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]

@@ -14,6 +14,7 @@ OPERATIONS = {
     **{"Equal": "equal", "NotEqual": "not_equal", "LogicalAnd": "both", "LogicalOr": "either", "LogicalNot": "no"},
     **{"Cast": "cast", "Identity": "identity", "ZerosLike": "zero", "OnesLike": "one"},
 }
+AXES = dict.fromkeys(("split_dim", "squeeze_dims", "dim"), "axis")  # names in graphs, and those of `tf.raw_ops`
 MOVES = ("Split", "SplitV", "StridedSlice", "ConcatV2", "Reshape", "ExpandDims", "Squeeze")
 
 
@@ -98,8 +99,8 @@ def read(tensors, leaves, batched, tables):
 
     def computed(tensor):
         op = tensor.op
-        if op.type == "Const":
-            return constant(tf.get_static_value(tensor))
+        if (value := tf.get_static_value(tensor)) is not None:
+            return constant(value)
         if op.type in MOVES:
             return moved(op, tensor)
         if op.type not in OPERATIONS:
@@ -126,53 +127,47 @@ def read(tensors, leaves, batched, tables):
         return Row.of(Node("table", value.size, index=len(tables) - 1), value.shape)
 
     def moved(op, tensor):
-        """Split, slice and concatenation: the same is done with the numbers' places."""
-        first, last = {"Split": (1, 2), "ConcatV2": (0, len(op.inputs) - 1)}.get(op.type, (0, 1))
-        sources, sizes = list(op.inputs)[first:last], [*op.inputs[:first], *op.inputs[last:]]
-        rows = [row(x) for x in sources]
-        batch = any(id(x) in with_batch for x in sources)
-        first, numbers = 0, []
-        for one in rows:
-            shape = ((1,) if batch else ()) + one.nodes.shape
-            numbers.append(np.arange(first, first + one.nodes.size).reshape(shape))
-            first += one.nodes.size
-        static = [tf.get_static_value(x) for x in sizes]
-        if any(value is None for value in static):
-            raise Unfused(f"{op.type} by sizes that the graph does not know")
-        try:
-            with tf.init_scope():
-                places = as_eager(op, numbers, static, batch)[tensor.value_index]
-        except (ValueError, TypeError) as error:
-            raise Unfused(f"{op.type} works on other than rows") from error
+        """The numbers of an operation that computes nothing: it is run on their places instead."""
+        sizes = [None if x.dtype.is_floating else tf.get_static_value(x) for x in op.inputs]
+        rows = [row(x) for x, size in zip(op.inputs, sizes, strict=True) if size is None]
+        if not rows:
+            raise Unfused(f"{op.type} makes numbers of its own")
+        batch, first, left, places = any(id(x) in with_batch for x in op.inputs), 0, iter(rows), []
+        for value in sizes:
+            if value is None:
+                nodes = next(left).nodes
+                value = np.arange(first, first + nodes.size).reshape((1,) * batch + nodes.shape)
+                first += nodes.size
+            places.append(value)
+        found = run_eagerly(op, places)[tensor.value_index]
         if batch:
-            if places.ndim < 1 or places.shape[0] != 1:
+            if found.ndim < 1 or found.shape[0] != 1:
                 raise Unfused(f"{op.type} moves the batch")
-            places = places[0]
+            found = found[0]
             with_batch.add(id(tensor))
         nodes = np.concatenate([one.nodes.ravel() for one in rows])
         where = np.concatenate([one.places.ravel() for one in rows])
-        return Row(np.asarray(nodes[places], object), np.asarray(where[places]))
+        return Row(np.asarray(nodes[found], object), np.asarray(where[found]))
 
     return [row(x) for x in tensors]
 
 
-def as_eager(op, numbers, sizes, batch):
-    """What a move does with arrays: a list of its outputs."""
-    if op.type == "Split":
-        return [x.numpy() for x in tf.split(numbers[0], op.get_attr("num_split"), axis=int(sizes[0]))]
-    if op.type == "SplitV":
-        return [x.numpy() for x in tf.split(numbers[0], sizes[0], axis=int(sizes[1]))]
-    if op.type == "ConcatV2":
-        return [np.concatenate(numbers, axis=int(sizes[0]))]
-    if op.type == "StridedSlice":
-        masks = {f"{name}_mask": op.get_attr(f"{name}_mask") for name in MASKS}
-        begin, end, strides = (tf.constant(value) for value in sizes)
-        return [tf.raw_ops.StridedSlice(input=numbers[0], begin=begin, end=end, strides=strides, **masks).numpy()]
-    if op.type == "Reshape":
-        return [numbers[0].reshape([1, *sizes[0][1:]] if batch else sizes[0])]
-    if op.type == "ExpandDims":
-        return [np.expand_dims(numbers[0], int(sizes[0]))]
-    return [np.squeeze(numbers[0], tuple(op.get_attr("squeeze_dims")) or None)]
+def run_eagerly(op, inputs):
+    """A list of the outputs, arrays, that a traced operation has for other inputs."""
+    names, given, left = {attribute.name for attribute in op.op_def.attr}, {}, list(inputs)
+    for argument in op.op_def.input_arg:
+        count = op.get_attr(argument.number_attr) if argument.number_attr else 1
+        given[argument.name] = left[:count] if argument.number_attr else left[0]
+        left = left[count:]
+        names -= {argument.number_attr, argument.type_attr, argument.type_list_attr}
+    given |= {name: op.get_attr(name) for name in names if not isinstance(op.get_attr(name), tf.DType)}
+    given = {AXES.get(name, name): value for name, value in given.items()}
+    try:
+        with tf.init_scope():
+            found = getattr(tf.raw_ops, op.type)(**given)
+    except (ValueError, TypeError, tf.errors.OpError) as error:
+        raise Unfused(f"{op.type} works on other than rows") from error
+    return [x.numpy() for x in (found if isinstance(found, list) else [found])]
 
 
 def changed(before, after):
@@ -182,9 +177,6 @@ def changed(before, after):
     if after.is_bool:
         return "truth"
     return "truncate" if before.is_floating and after.is_integer else "identity"
-
-
-MASKS = ("begin", "end", "ellipsis", "new_axis", "shrink_axis")
 
 
 def elementwise(kind, inputs, shape):

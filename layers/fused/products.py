@@ -13,7 +13,7 @@ how = njit(nogil=True, error_model="numpy", fastmath={"contract", "reassoc", "ns
 
 @how
 def product(a, b, c):
-    """c = a b. Two rows and four columns of `a` at a time: what is read of `b` is used twice, `c` is read less often."""
+    """c = a b. Two rows and four columns of `a` at a time: a row of `b` is read once for both, and `c` less often."""
     m, k = a.shape
     if m > ROWS or b.size > SIZE:
         np.dot(a, b, c)

@@ -59,81 +59,72 @@ class Kernels:
     def __init__(self, tensors, sequences, dtype):
         step = step_of(tensors, sequences)
         forward = Forward(step)
-        backward = Backward(step, forward)
-        self.kept = {f"kept_{number}": node.width for node, number in forward.kept.items()}
-        self.saved = [name for name in backward.parameters if name.startswith("product")]
-        self.forward = Forward(step, self.saved)
-        self.backward, self.step, self.dtype = backward, step, dtype
-        bits = 32 if dtype == "float32" else 64
-        self.source = HEAD.format(bits=bits, forward=self.forward.source, backward=backward.source)
+        self.backward = Backward(step, forward)
+        self.saved = [name for name in self.backward.parameters if name.startswith("product")]
+        self.forward = Forward(step, self.saved)  # which writes down the products that the backward pass reads
+        self.kept = [f"kept_{number}" for number in forward.kept.values()]
+        self.sums = [name for name in self.backward.parameters if name.startswith(("d_weight", "d_columns"))]
+        self.carry = [f"carry_{index}" for index in range(len(step.carry))]
+        self.widths = step.widths | {f"kept_{number}": node.width for node, number in forward.kept.items()}
+        self.output, self.dtype = step.output, dtype
         self.tables = {name: np.asarray(values, dtype) for name, values in step.tables.items()}
+        bits = 32 if dtype == "float32" else 64
+        self.source = HEAD.format(bits=bits, forward=self.forward.source, backward=self.backward.source)
 
     @functools.cached_property
     def module(self):
         return compiled(self.source)
 
-    def forward_in_graph(self, x, extras, carry, weights, constants, columns):
-        """The last carry, and what the backward pass needs: `{name: tensor}`."""
-        given = {"input": x, **named("extra", extras), **named("first", carry), **named("fixed", constants)}
-        given |= {**named("weight", [tf.reshape(one, [-1]) for one in weights]), **named("columns", columns)}
-        used = ("input", *self.forward.parameters)
-        given = {name: tensor for name, tensor in given.items() if name in used or name.startswith("first")}
+    # In graphs.
+
+    def run(self, x, extras, carry, weights, constants, columns):
+        """The carry's last tensors, and those that the backward pass needs: `{name: tensor}`."""
+        given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
         timesteps, batch = x.shape[:2]
-        one_more = None if timesteps is None else timesteps + 1
-        wanted = {f"carry_{i}": (one_more, batch, state.shape[1]) for i, state in enumerate(carry)}
-        widths = {**self.kept, **{name: self.step.widths[name] for name in self.saved}}
-        wanted |= {name: (timesteps, batch, width) for name, width in widths.items()}
-        kept = call(self.run_forward, given, wanted, x.dtype)
-        return [kept[f"carry_{i}"][-1] for i in range(len(carry))], kept
+        wanted = {name: (timesteps and timesteps + 1, batch, self.widths[name]) for name in self.carry}
+        wanted |= {name: (timesteps, batch, self.widths[name]) for name in (*self.kept, *self.saved)}
+        kept = call(self.compute, given, ["input", *named("first", carry), *self.forward.parameters], wanted)
+        return [kept[name][-1] for name in self.carry], kept
 
-    def backward_in_graph(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
-        """The gradients of `x`, of the carry, of the weights and of the matrices."""
-        given = {"input": x, **named("extra", extras), **named("fixed", constants), **kept}
-        given |= {**named("weight", [tf.reshape(one, [-1]) for one in weights]), **named("columns", columns)}
-        given |= {**named("d_last", d_carry), **({"d_output": d_outputs[0]} if d_outputs else {})}
-        summed_up = {name: None for name in self.backward.parameters if summed(name)}
-        read = {*self.backward.parameters, "carry_0", *(name.removeprefix("d_") for name in summed_up)}
-        given = {name: tensor for name, tensor in given.items() if name in read}
-        shapes = {"d_input": x.shape} | {f"d_first_{i}": d.shape for i, d in enumerate(d_carry)}
-        wanted = shapes | {name: given[name.removeprefix("d_")].shape for name in summed_up}
-        found = call(self.run_backward, given, wanted, x.dtype)
-        d_weights = [
-            tf.reshape(found[f"d_weight_{i}"], one.shape) if f"d_weight_{i}" in found else None
-            for i, one in enumerate(weights)
-        ]
-        d_columns = [found[f"d_columns_{k}"] for k in range(len(columns))]
-        return found["d_input"], [found[f"d_first_{i}"] for i in range(len(d_carry))], d_weights, d_columns
+    def pull(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
+        """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices."""
+        given = given_to_both(x, extras, weights, constants, columns) | kept | named("d_last", d_carry)
+        given |= dict(zip(["d_output"], d_outputs, strict=False))
+        firsts = {f"d_first_{index}": d.shape for index, d in enumerate(d_carry)}
+        wanted = {"d_input": x.shape, **firsts, **{name: given[name[2:]].shape for name in self.sums}}
+        used = [*self.backward.parameters, "carry_0", *(name[2:] for name in self.sums)]
+        found = call(self.compute_gradients, given, used, wanted)
+        d_weights = [found.get(f"d_weight_{index}") for index in range(len(weights))]
+        d_weights = [d if d is None else tf.reshape(d, one.shape) for d, one in zip(d_weights, weights, strict=True)]
+        return (
+            found["d_input"],
+            [found[name] for name in firsts],
+            d_weights,
+            [found[f"d_{n}"] for n in named("columns", columns)],
+        )
 
-    def run_forward(self, arrays):
-        """Name -> array of the parameters; returns those that were written: the carry, kept values and products."""
-        batch = arrays["input"].shape[1]
-        timesteps = arrays["input"].shape[0]
-        found = {}
-        for i in range(len(self.step.carry)):
-            first = arrays.pop(f"first_{i}")
-            found[f"carry_{i}"] = empty((timesteps + 1, *first.shape), self.dtype)
-            found[f"carry_{i}"][0] = first
-        for name, width in {**self.kept, **{name: self.step.widths[name] for name in self.saved}}.items():
-            found[name] = empty((timesteps, batch, width), self.dtype)
+    # With arrays, `{name: array}` in and out.
+
+    def compute(self, arrays):
+        timesteps, batch = arrays["input"].shape[:2]
+        found = {name: empty((timesteps, batch, self.widths[name]), self.dtype) for name in (*self.kept, *self.saved)}
+        for name in self.carry:
+            found[name] = empty((timesteps + 1, batch, self.widths[name]), self.dtype)
+            found[name][0] = arrays[name.replace("carry", "first")]
         known = {**arrays, **found, **self.tables}
-        given = [known[name] for name in self.forward.parameters]
-        share(lambda number, lo, hi: self.module.forward(lo, hi, *given), batch)
+        share(lambda number, lo, hi: self.module.forward(lo, hi, *(known[n] for n in self.forward.parameters)), batch)
         return found
 
-    def run_backward(self, arrays):
-        """Name -> array of the parameters; returns the gradients."""
+    def compute_gradients(self, arrays):
         timesteps, batch = arrays["carry_0"].shape[0] - 1, arrays["carry_0"].shape[1]
-        found = {"d_input": empty((timesteps, batch, self.step.widths["input"]), self.dtype)}
-        for i in range(len(self.step.carry)):
-            found[f"d_first_{i}"] = empty((batch, self.step.widths[f"carry_{i}"]), self.dtype)
-        sums = {name: arrays[name.removeprefix("d_")].shape for name in self.backward.parameters if summed(name)}
-        count = len(shares(batch))
-        totals = {name: np.zeros((count, *shape), self.dtype) for name, shape in sums.items()}
+        found = {name.replace("carry", "d_first"): empty((batch, self.widths[name]), self.dtype) for name in self.carry}
+        found["d_input"] = empty((timesteps, batch, self.widths["input"]), self.dtype)
+        totals = {name: np.zeros((len(shares(batch)), *arrays[name[2:]].shape), self.dtype) for name in self.sums}
         known = {**arrays, **found, **self.tables}
 
         def run(number, lo, hi):
-            own = {name: total[number] for name, total in totals.items()}
-            self.module.backward(lo, hi, *({**known, **own}[name] for name in self.backward.parameters))
+            given = known | {name: total[number] for name, total in totals.items()}
+            self.module.backward(lo, hi, *(given[name] for name in self.backward.parameters))
 
         share(run, batch)
         return found | {name: functools.reduce(np.add, total) for name, total in totals.items()}
@@ -143,8 +134,9 @@ def named(kind, tensors):
     return {f"{kind}_{index}": tensor for index, tensor in enumerate(tensors)}
 
 
-def summed(name):
-    return name.startswith(("d_weight", "d_columns"))
+def given_to_both(x, extras, weights, constants, columns):
+    rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
+    return {"input": x, **named("extra", extras), **rows, **named("fixed", constants), **named("columns", columns)}
 
 
 def step_of(tensors, sequences):
@@ -285,16 +277,16 @@ def folder():
 # In TensorFlow's graphs.
 
 
-def call(function, given, wanted, dtype):
-    """A NumPy function of named arrays within a graph: `{name: tensor}` in, `{name: tensor}` of the shapes wanted."""
-    names = list(given)
+def call(function, given, used, wanted):
+    """Calls `function` of the arrays that are used: `{name: tensor}` in, `{name: tensor}` of the shapes wanted out."""
+    names = [name for name in given if name in used]
 
     def run(*arrays):
         found = function(dict(zip(names, arrays, strict=True)))
         return [found[name] for name in wanted]
 
-    results = tf.numpy_function(run, list(given.values()), [dtype] * len(wanted), stateful=False)
+    dtypes = [given[names[0]].dtype] * len(wanted)
+    results = tf.numpy_function(run, [given[name] for name in names], dtypes, stateful=False)
     for tensor, shape in zip(results, wanted.values(), strict=True):
         tensor.set_shape(shape)
     return dict(zip(wanted, results, strict=True))
-
