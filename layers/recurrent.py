@@ -109,7 +109,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             Memory Cost", 2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs; a step
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
-        fused: Whether training on a CPU runs kernels that are made of the cell's `step` instead of the loop: True, False
+        fused: Whether training on a CPU runs kernels made of the cell's `step` instead of the loop: True, False
             or "auto", which leaves recurrent matrices of more than 2^18 numbers to the loop. Numbers and gradients are
             the same up to rounding. Kernels need TensorFlow and the packages of `unroll[fused]`; for steps that are
             not element by element between their products, with `window`, and under XLA the loop runs in any case.

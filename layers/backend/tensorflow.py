@@ -7,6 +7,7 @@ import functools
 import importlib.util
 import itertools
 import math
+import os
 
 import tensorflow as tf
 from keras import ops
@@ -269,9 +270,14 @@ def kernels(step, sequences, dtype, fused):
         return None
 
 
-@functools.cache
 def has_numba():
-    return all(importlib.util.find_spec(name) for name in ("numba", "scipy", "threadpoolctl"))
+    """Whether numba may compile; its own variable NUMBA_DISABLE_JIT=1 says that it must not."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
+
+
+@functools.cache
+def installed(*names):
+    return all(importlib.util.find_spec(name) for name in names)
 
 
 def vjp(f, arguments):

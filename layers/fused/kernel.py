@@ -233,7 +233,10 @@ class Backward:
         goes_on = self.goes_on(lane, body)
         if goes_on and lane.moves and (node, lane.place) in self.homes:
             name = f"d_kept_{self.kept[node]}"
-            if name in self.written and self.written[name][lane.place : lane.place + body.length].any():
+            written = self.written.get(name, np.zeros(0, bool))[lane.place : lane.place + body.length]
+            if written.any():
+                if not written.all():
+                    self.clear[name] = None
                 terms = [*terms, body.name(body.element(name, lane.place))]
         if not terms:
             return

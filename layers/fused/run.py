@@ -287,6 +287,7 @@ def call(function, given, used, wanted):
 
     dtypes = [given[names[0]].dtype] * len(wanted)
     results = tf.numpy_function(run, [given[name] for name in names], dtypes, stateful=False)
+    results = results if isinstance(results, list | tuple) else [results]  # eagerly, one is not in a list
     for tensor, shape in zip(results, wanted.values(), strict=True):
         tensor.set_shape(shape)
     return dict(zip(wanted, results, strict=True))
