@@ -130,13 +130,13 @@ class Program:
         self.weights, self.constants = list(weights), list(constants)
         self.calls, self.products = [], []  # the gates that each `recur` call names, and its result's shape and dtype
         self.output = self.projected = None
-        self._trace(columns, inputs, extras, carry, fused)
+        self._trace(columns, inputs, extras, carry, fused, inputs.shape[0])
         self.columns = [columns(gates, self.weights) for gates in self.calls]
         # The loops of a training step call these for each timestep of their blocks.
         self.forward_step = backend.traced_once(self._forward_step)
         self.backward_step = backend.traced_once(self._backward_step)
 
-    def _trace(self, columns, inputs, extras, carry, fused):
+    def _trace(self, columns, inputs, extras, carry, fused, timesteps):
         def probe(inputs, extras, carry, weights, constants):
             self.calls, products, arguments = [], [], []
 
@@ -150,7 +150,7 @@ class Program:
             output, new = self.step(projected, extras, carry, recur, weights, constants)
             traced = {"input": projected, "carry": carry, "product": products, "weight": weights, "extra": extras}
             traced |= {"fixed": constants, "argument": arguments, "new": new, "output": output}
-            self.kernels = backend.kernels(traced, self.return_sequences, self.dtype, fused)
+            self.kernels = backend.kernels(traced, self.return_sequences, self.dtype, fused, timesteps)
             return output, products, projected
 
         at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]

@@ -109,10 +109,11 @@ class Recurrent(Extensible, keras.layers.Layer):
             Memory Cost", 2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs; a step
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
-        fused: Whether training on a CPU runs kernels made of the cell's `step` instead of the loop: True, False
-            or "auto", which leaves recurrent matrices of more than 2^18 numbers to the loop. Numbers and gradients are
-            the same up to rounding. Kernels need TensorFlow and the packages of `unroll[fused]`; for steps that are
-            not element by element between their products, with `window`, and under XLA the loop runs in any case.
+        fused: Whether training on a CPU runs kernels made of the cell's `step`, not the loop: True, False or "auto",
+            which leaves recurrent matrices of more than 2^17 numbers and sequences of fewer than 30 timesteps to the
+            loop. Numbers and gradients are the same up to rounding. Kernels need TensorFlow and the packages of
+            `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
+            XLA (`compile(jit_compile=True)`, and what Keras's "auto" makes of it) the loop runs in any case.
         zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random;
             in inference each unit mixes that share of its last value with its new value (D. Krueger et al., "Zoneout",
             2017, arXiv:1606.01305, equation 7). A number, or a list with one for each tensor of the carry. Linear cells

@@ -246,20 +246,21 @@ def stacked(held):
     return held.stack() if held.rows is not None else joined(held.stack())
 
 
-def kernels(step, sequences, dtype, fused):
+def kernels(step, sequences, dtype, fused, timesteps=None):
     """The kernels of a traced step, see `layers.fused`, or None where the loop over time runs.
 
     Args:
         step: Dictionary of the step's tensors, see `layers.fused.run.Kernels`.
         sequences: Whether the output of every timestep is asked for.
         dtype: Of the matrix products.
-        fused: False: none; True: wherever it can be; "auto": not where BLAS takes most of the time, which the loop
-            gives both cores for each product.
+        fused: False: none; True: wherever it can be; "auto": not where measurements show no gain: recurrent matrices of
+            more than 2^17 numbers, whose products the loop gives all cores, and fewer than 30 timesteps.
+        timesteps: Their number, or None where the graph does not know it.
     """
     if not fused or under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"):
         return None
     numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(step["argument"], step["product"], strict=True))
-    if not has_numba() or (fused == "auto" and numbers > 2**18):
+    if not has_numba() or (fused == "auto" and (numbers > 2**17 or (timesteps or 30) < 30)):
         return None
     from layers.fused.graph import Unfused
     from layers.fused.run import Kernels

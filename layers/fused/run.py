@@ -144,13 +144,12 @@ def step_of(tensors, sequences):
     leaves, batched, widths = {}, [], {}
 
     def leaf(kind, tensor, index, stage=0):
-        size = int(np.prod(tensor.shape[1:] if kind != "weight" else tensor.shape))
-        node = Node(kind, size, index=index, stage=stage)
-        leaves[id(tensor)] = node
-        widths[array_of(node)] = size
+        sizes = tensor.shape if kind == "weight" else tensor.shape[1:]
+        if None in sizes or (kind != "weight" and len(sizes) != 1):
+            raise Unfused(f"a tensor of {kind} has other axes than the batch and one more")
+        leaves[id(tensor)] = node = Node(kind, int(np.prod(sizes)), index=index, stage=stage)
+        widths[array_of(node)] = node.width
         if kind != "weight":
-            if len(tensor.shape) != 2:
-                raise Unfused(f"a tensor of {kind} has other axes than the batch and one more")
             batched.append(id(tensor))
 
     leaf("input", tensors["input"], 0)

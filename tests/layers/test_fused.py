@@ -166,10 +166,16 @@ def test_no_kernel_under_xla_nor_in_an_export(tmp_path):
     assert b"TensorList" in saved and b"PyFunc" not in saved
 
 
-def test_large_matrices_are_left_to_the_loop(monkeypatch):
+def test_large_matrices_and_short_sequences_are_left_to_the_loop(monkeypatch):
+    few, many = np.ones((1, 4, 1), "float32"), np.ones((1, 40, 1), "float32")
+    small = Recurrent(GRUCell(3))
+    small.build((None, None, 1))
+    assert small.fuses
     monkeypatch.setattr(run, "Kernels", None)  # an error where one is made
-    layer = Recurrent(GRUCell(400))
-    assert layer(np.ones((1, 1, 1), "float32"), training=True).shape == (1, 400) and not layer.fuses
+    small(few, training=True)
+    with pytest.raises(TypeError):
+        small(many, training=True)
+    Recurrent(GRUCell(400))(many, training=True)
     with pytest.raises(ValueError, match="`fused` must be True, False or 'auto'"):
         Recurrent(GRUCell(4), fused="always")
 
@@ -191,7 +197,7 @@ def test_layers_do_not_leak(interpreted, monkeypatch):
 
     monkeypatch.setattr(run.Kernels, "run", noted)
     for _ in range(50):
-        Recurrent(ElmanCell(3))(np.ones((2, 3, 2), "float32"), training=True)
+        Recurrent(ElmanCell(3), fused=True)(np.ones((2, 3, 2), "float32"), training=True)
     gc.collect()
     assert len(seen) == 50 and sum(kernels() is not None for kernels in seen) < 5
     assert run.compiled.cache_info().currsize == 1
