@@ -82,7 +82,7 @@ class AttentionCell(Cell):
         if not self.attention.built:
             self.attention.build((None, None, cell.output_size), memory_shape)
             self.attention.built = True
-        self.place, _ = look_at_a_step(cell, input_shape[-1])
+        self.place, *_ = look_at_a_step(cell, input_shape[-1])
         fed = {}
         if self.input_feeding:
             fed["attentional"], self.output_size = cell.output_size, cell.output_size

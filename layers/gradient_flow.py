@@ -176,7 +176,7 @@ def _probe(layer, features, sizes):
     """A stock layer that runs the layer's cell with perturbed states."""
     cell, index = layer.cell, None
     if isinstance(cell, Cell):
-        index, _ = look_at_a_step(cell, features)
+        index, *_ = look_at_a_step(cell, features)
     perturbed = _Perturbed(cell, features, sizes, index, getattr(layer, "zoneout", None))
     return keras.layers.RNN(
         perturbed,

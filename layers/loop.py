@@ -13,6 +13,8 @@
 The algorithm is `Program`; it is written once, with the functions that `backend` has for TensorFlow and for JAX.
 """
 
+import functools
+
 import keras
 from keras import ops
 
@@ -23,7 +25,19 @@ BLOCK = 5
 
 
 def unroll(
-    project, step, columns, inputs, extras, carry, weights, constants=(), *, keep, return_sequences, window=None
+    project,
+    step,
+    columns,
+    inputs,
+    extras,
+    carry,
+    weights,
+    constants=(),
+    *,
+    keep,
+    return_sequences,
+    window=None,
+    fused=False,
 ):
     """Runs `step` over time.
 
@@ -43,18 +57,23 @@ def unroll(
         return_sequences: Whether to return the output of every timestep.
         window: The carry of every `window`th timestep alone is kept; the backward pass computes the others again. The
             number of timesteps must then be one that `whole_blocks` gives for it. None keeps every timestep.
+        fused: Whether kernels made of `step` run instead of the loop where a backward pass is expected: True, False or
+            "auto", see `backend.kernels`.
 
     Returns:
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
     """
     block = block_of(keep)
     carry, weights = ([backend.value(x) for x in tensors] for tensors in (carry, weights))
-    program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences)
+    fused = fused if keep and not window else False
+    program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences, fused)
     timesteps = inputs.shape[0]
     if window:
         output, carry = program.run_in_windows([inputs, *extras], carry, window)
         return output, carry
-    if timesteps is None and any_length(keep):
+    if program.kernels:
+        pieces = [(timesteps, block)]  # their loop runs any number of timesteps
+    elif timesteps is None and any_length(keep):
         timesteps = ops.shape(inputs)[0]
         rest = timesteps % block
         pieces = [(timesteps - rest, block), (rest, 1)]
@@ -105,29 +124,33 @@ def whole_blocks(timesteps, block=None):
 class Program:
     """`step` over a number of timesteps that the block divides, with a gradient."""
 
-    def __init__(self, project, step, columns, inputs, extras, carry, weights, constants, return_sequences):
+    def __init__(self, project, step, columns, inputs, extras, carry, weights, constants, return_sequences, fused):
         self.project, self.step, self.return_sequences = project, step, return_sequences
         self.dtype = keras.backend.standardize_dtype(inputs.dtype)
         self.weights, self.constants = list(weights), list(constants)
         self.calls, self.products = [], []  # the gates that each `recur` call names, and its result's shape and dtype
         self.output = self.projected = None
-        self._trace(columns, inputs, extras, carry)
+        self._trace(columns, inputs, extras, carry, fused, inputs.shape[0])
         self.columns = [columns(gates, self.weights) for gates in self.calls]
         # The loops of a training step call these for each timestep of their blocks.
         self.forward_step = backend.traced_once(self._forward_step)
         self.backward_step = backend.traced_once(self._backward_step)
 
-    def _trace(self, columns, inputs, extras, carry):
+    def _trace(self, columns, inputs, extras, carry, fused, timesteps):
         def probe(inputs, extras, carry, weights, constants):
-            self.calls, products = [], []
+            self.calls, products, arguments = [], [], []
 
             def recur(hidden, *gates):
                 self.calls.append(gates)
+                arguments.append(hidden)
                 products.append(ops.matmul(hidden, ops.cast(columns(gates, weights), self.dtype)))
                 return products[-1]
 
             projected = self.project(inputs, weights)
-            output, _ = self.step(projected, extras, carry, recur, weights, constants)
+            output, new = self.step(projected, extras, carry, recur, weights, constants)
+            traced = {"input": projected, "carry": carry, "product": products, "weight": weights, "extra": extras}
+            traced |= {"fixed": constants, "argument": arguments, "new": new, "output": output}
+            self.kernels = backend.kernels(traced, self.return_sequences, self.dtype, fused, timesteps)
             return output, products, projected
 
         at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]
@@ -139,13 +162,19 @@ class Program:
         counts = len(sequences), len(carry), len(self.weights), len(self.constants)
         arguments = [*sequences, *carry, *self.weights, *self.constants, *self.columns]
 
-        def forward(keep, arguments):
+        def forward(keep, arguments, block=block):
             return self._forward(*pieces(arguments, *counts), block, keep)
 
-        def backward(arguments, kept, gradients):
+        def backward(arguments, kept, gradients, block=block):
             return self._backward(*pieces(arguments, *counts), block, kept, gradients)
 
-        results = backend.with_gradient(forward, backward, keep, arguments)
+        if self.kernels:
+            again = functools.partial(forward, block=1), functools.partial(backward, block=1)
+            forward = lambda keep, arguments: self._forward_fused(*pieces(arguments, *counts))
+            backward = lambda arguments, *given: self._backward_fused(*pieces(arguments, *counts), *given)
+            results = backend.with_gradient(forward, backward, True, arguments, again)
+        else:
+            results = backend.with_gradient(forward, backward, keep, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
 
     def run_in_windows(self, sequences, carry, window):
@@ -277,6 +306,22 @@ class Program:
         found = [or_zeros(d, like) for d, like in zip(found, arguments, strict=False)]
         (d_x,), d_carry, d_products = pieces(found, 1, len(before))
         return into_recur, d_x, d_carry, d_products, d_own
+
+    def _forward_fused(self, sequences, carry, *always):
+        last, kept = self.kernels.run(self._project(sequences[0], always[0]), sequences[1:], carry, *always)
+        outputs = [kept[self.kernels.carry[self.kernels.output]][1:]] if self.return_sequences else []
+        return [*outputs, *last], kept
+
+    def _backward_fused(self, sequences, carry, weights, constants, columns, kept, gradients):
+        d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
+        project = lambda inputs, *weights: ([self._project(inputs, weights)], None)
+        (x,), _, pull_projection = backend.vjp(project, [sequences[0], *weights])
+        given = x, sequences[1:], weights, constants, columns
+        d_x, d_carry, d_own, d_columns = self.kernels.pull(*given, kept, d_outputs, d_carry)
+        d_inputs, *d_weights = pull_projection([d_x])
+        d_weights = [plus(or_zeros(d, weight), own) for d, own, weight in zip(d_weights, d_own, weights, strict=True)]
+        none = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]
+        return [or_zeros(d_inputs, sequences[0]), *none[0], *d_carry, *d_weights, *none[1], *d_columns]
 
     def _gradients(self, sums, written, sequences, carry):
         """The gradients of a backward `scan`, in the order of the arguments of `run`."""

@@ -9,7 +9,7 @@ from layers import arguments, vendor
 from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
-from layers.loop import any_length, block_of, pieces, traced, unroll, whole_blocks
+from layers.loop import any_length, block_of, like, pieces, traced, unroll, whole_blocks
 from layers.saving import Extensible
 
 
@@ -41,7 +41,7 @@ def updates_dropped(masks):
 
 
 def look_at_a_step(cell, features, constants=()):
-    """Runs the step of a built cell once, symbolically, to see its output and its updates.
+    """Runs the step of a built cell once, symbolically, to see its output, its updates and whether kernels can run it.
 
     Args:
         cell: A `Cell`.
@@ -49,29 +49,40 @@ def look_at_a_step(cell, features, constants=()):
         constants: Shapes of the tensors that are the same at all timesteps, if it reads such.
 
     Returns:
-        `(place, widths)`: index of the carry's tensor that is also the output, one past the last where it is none of
-        them; and the widths of the candidates passed to `update`, in the order of the calls.
+        `(place, widths, fuses)`: index of the carry's tensor that is also the output, one past the last where it is
+        none of them; the widths of the candidates passed to `update`, in the order of the calls; and whether
+        `backend.kernels` may run the step.
     """
     found, dtype = [], cell.variable_dtype
 
-    def probe(inputs, given):
-        widths = []
+    def probe(inputs, weights, given):
+        widths, arguments, products = [], [], []
 
         def through(candidate):
             widths.append(keras.tree.flatten(candidate)[0].shape[-1])
             return candidate
 
-        recur = lambda hidden, *gates: ops.matmul(hidden, cell.recurrent_columns(gates))
+        def recur(hidden, *gates):
+            arguments.append(hidden)
+            products.append(ops.matmul(hidden, cell.recurrent_columns(gates)))
+            return products[-1]
+
         constants = [ops.cast(x, dtype) for x in cell.constants_of(*given)]
-        carry = tuple(ops.cast(state, dtype) for state in cell.initial_carry(1, *constants))
-        with updates(through):
-            output, new = cell.step(cell.project(inputs), carry, recur, *constants)
+        carry = tuple(ops.cast(state, dtype) for state in cell.initial_carry(ops.shape(inputs)[0], *constants))
+        with updates(through), cell.bound(weights, dtype):
+            x = cell.project(inputs)
+            output, new = cell.step(x, carry, recur, *constants)
         same = [index for index, state in enumerate(new) if state is output]
-        found.append((same[0] if same else len(cell.carry), tuple(widths)))
+        before, after = (carry, new) if same else ((*carry, ops.zeros_like(output)), (*new, output))
+        step = {"input": x, "carry": before, "product": products, "weight": [*weights, *constants], "extra": []}
+        step |= {"fixed": [], "argument": arguments, "new": after, "output": output}
+        fuses = backend.kernels(step, True, dtype, "auto") is not None
+        found.append((same[0] if same else len(cell.carry), tuple(widths), fuses))
         return output
 
-    given = [keras.KerasTensor((1, *shape[1:]), dtype) for shape in constants]
-    traced(probe, keras.KerasTensor((1, features), dtype), given)
+    given = [keras.KerasTensor((None, *shape[1:]), dtype) for shape in constants]
+    weights = [like(weight) for weight in cell.variables_in_use]
+    traced(probe, keras.KerasTensor((None, features), dtype), weights, given)
     return found[-1]
 
 
@@ -98,6 +109,11 @@ class Recurrent(Extensible, keras.layers.Layer):
             Memory Cost", 2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs; a step
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
+        fused: Whether training on a CPU runs kernels made of the cell's `step`, not the loop: True, False or "auto",
+            which leaves recurrent matrices of more than 2^17 numbers and sequences of fewer than 30 timesteps to the
+            loop. Numbers and gradients are the same up to rounding. Kernels need TensorFlow and the packages of
+            `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
+            XLA (`compile(jit_compile=True)`, and what Keras's "auto" makes of it) the loop runs in any case.
         zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random;
             in inference each unit mixes that share of its last value with its new value (D. Krueger et al., "Zoneout",
             2017, arXiv:1606.01305, equation 7). A number, or a list with one for each tensor of the carry. Linear cells
@@ -151,6 +167,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         window=None,
         parallel=True,
         jit_compile="auto",
+        fused="auto",
         zoneout=0.0,
         zoneout_seed=None,
         update_dropout=0.0,
@@ -177,6 +194,9 @@ class Recurrent(Extensible, keras.layers.Layer):
                 f"Recurrent: `jit_compile` must be True, False or 'auto'. Received: jit_compile={jit_compile!r}."
             )
         self.jit_compile = jit_compile
+        if fused not in (True, False, "auto"):
+            raise ValueError(f"Recurrent: `fused` must be True, False or 'auto'. Received: fused={fused!r}.")
+        self.fused = fused
         rates = list(zoneout) if isinstance(zoneout, (list, tuple)) else [zoneout] * len(cell.carry)
         if len(rates) != len(cell.carry) or not all(0 <= rate <= 1 for rate in rates):
             raise ValueError(
@@ -204,7 +224,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             self.cell.build((sequence_shape[0], sequence_shape[2]), *constants)
             self.cell.built = True
         self.features = sequence_shape[2]
-        self.output_index, self.update_widths = look_at_a_step(self.cell, self.features, constants)
+        self.output_index, self.update_widths, self.fuses = look_at_a_step(self.cell, self.features, constants)
         if self.update_dropout and not self.update_widths:
             raise ValueError(
                 f"Recurrent: `update_dropout` needs a cell whose `step` hands its candidate to `self.update`; "
@@ -282,7 +302,8 @@ class Recurrent(Extensible, keras.layers.Layer):
             output = self._output(outputs, last, real, begins_at_zero)
             return output, [ops.cast(state, self.compute_dtype) for state in last[: len(cell.carry)]]
 
-        if in_parallel or by_vendor:
+        in_kernels = training and self.fused and self.fuses and not self.window
+        if in_parallel or by_vendor or in_kernels:
             output, carry = run()
         else:
             tensors, largest = (carry, weights), cell.largest_compiled
@@ -375,6 +396,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             keep=keep,
             return_sequences=self.return_sequences,
             window=self.window,
+            fused=self.fused,
         )
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 
@@ -486,6 +508,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             "window",
             "parallel",
             "jit_compile",
+            "fused",
             "zoneout_seed",
             "update_dropout",
             "update_dropout_seed",

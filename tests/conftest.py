@@ -1,4 +1,4 @@
-"""Which tests share a process, and how often it looks for garbage."""
+"""Which tests share a process, how often it looks for garbage, and that the loop runs instead of kernels."""
 
 import gc
 
@@ -9,6 +9,14 @@ import pytest
 gc.set_threshold(100_000, 20, 20)
 hypothesis.settings.register_profile("quick", max_examples=40, deadline=None)
 hypothesis.settings.load_profile("quick")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def the_loop_runs():
+    """A kernel takes seconds to compile: `layers/test_fused.py`, which compares the two, alone has some."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NUMBA_DISABLE_JIT", "1")
+        yield
 
 
 @pytest.hookimpl(optionalhook=True)

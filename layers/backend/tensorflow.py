@@ -3,13 +3,17 @@
 import contextlib
 import contextvars
 import dataclasses
+import functools
+import importlib.util
 import itertools
 import math
+import os
 
 import tensorflow as tf
 from keras import ops
 from tensorflow.python.framework import ops as tensorflow_ops
 from tensorflow.python.ops import control_flow_util
+from tensorflow.python.saved_model import save_context
 from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 
 from layers.backend.written import first_values, joined
@@ -242,6 +246,41 @@ def stacked(held):
     return held.stack() if held.rows is not None else joined(held.stack())
 
 
+def kernels(step, sequences, dtype, fused, timesteps=None):
+    """The kernels of a traced step, see `layers.fused`, or None where the loop over time runs.
+
+    Args:
+        step: Dictionary of the step's tensors, see `layers.fused.run.Kernels`.
+        sequences: Whether the output of every timestep is asked for.
+        dtype: Of the matrix products.
+        fused: False: none; True: wherever it can be; "auto": not where measurements show no gain: recurrent matrices of
+            more than 2^17 numbers, whose products the loop gives all cores, and fewer than 30 timesteps.
+        timesteps: Their number, or None where the graph does not know it.
+    """
+    if not fused or under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"):
+        return None
+    numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(step["argument"], step["product"], strict=True))
+    if not has_numba() or (fused == "auto" and (numbers > 2**17 or (timesteps or 30) < 30)):
+        return None
+    from layers.fused.graph import Unfused
+    from layers.fused.run import Kernels
+
+    try:
+        return Kernels(step, sequences, dtype)
+    except Unfused:
+        return None
+
+
+def has_numba():
+    """Whether numba may compile; its own variable NUMBA_DISABLE_JIT=1 says that it must not."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
+
+
+@functools.cache
+def installed(*names):
+    return all(importlib.util.find_spec(name) for name in names)
+
+
 def vjp(f, arguments):
     """`f(*arguments) -> (outputs, aux)`; returns both, and a function from the outputs' gradients to the arguments'."""
     with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -255,7 +294,12 @@ def vjp(f, arguments):
     return outputs, aux, pull
 
 
-def with_gradient(forward, backward, keep, arguments):
+def with_gradient(forward, backward, keep, arguments, again=None):
+    """The results of `forward(keep, arguments) -> (results, kept)`; their gradient is `backward`.
+
+    Args:
+        again: `(forward, backward)` that TensorFlow can differentiate, for second derivatives; None: those given.
+    """
     compiled_whole = under_xla()
 
     @tf.custom_gradient
@@ -266,8 +310,9 @@ def with_gradient(forward, backward, keep, arguments):
         def gradient(*gradients):
             with _traced_for(compiled_whole):
                 known = kept if keep else forward(True, arguments)[1]
-                if compiled_whole:
-                    return _with_second_gradient(forward, backward, arguments, known, gradients)
+                if compiled_whole or again:
+                    pull = functools.partial(backward, arguments, known)
+                    return _with_second_gradient(pull, again or (forward, backward), arguments, gradients)
                 return backward(arguments, known, gradients)
 
         return results, gradient
@@ -307,22 +352,23 @@ def _traced_for(xla):
         FOR_XLA.reset(token)
 
 
-def _with_second_gradient(forward, backward, arguments, kept, gradients):
-    """`backward`, whose own gradient computes everything again, so that XLA can compile it.
+def _with_second_gradient(pull, again, arguments, gradients):
+    """`pull(gradients)`, whose own gradient computes everything `again`: XLA can compile that, and kernels need it.
 
     Otherwise TensorFlow keeps tensor lists of the loop's iterations for it, which XLA cannot return.
     """
+    compiled_whole, (forward, backward) = under_xla(), again
 
     @tf.custom_gradient
     def run(*given):
         def gradient(*seconds):
-            with _traced_for(True), tf.GradientTape() as tape:
+            with _traced_for(compiled_whole), tf.GradientTape() as tape:
                 tape.watch(given)
-                again = given[: len(arguments)]
-                found = backward(again, forward(True, again)[1], given[len(arguments) :])
+                found = given[: len(arguments)]
+                found = backward(found, forward(True, found)[1], given[len(arguments) :])
             return tape.gradient(found, given, seconds, unconnected_gradients="zero")
 
-        return backward(arguments, kept, gradients), gradient
+        return pull(given[len(arguments) :]), gradient
 
     return run(*(tf.identity(x) for x in (*arguments, *gradients)))
 

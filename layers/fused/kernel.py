@@ -1,0 +1,319 @@
+"""Writes the source of a step's kernels: one loop forward, and one backward by the chain rule on the same graph."""
+
+import dataclasses
+
+import numpy as np
+
+from layers.fused.graph import Lane
+from layers.fused.rules import KEPT, RULES, depends
+
+BLOCK = 8  # timesteps whose gradients of the recurrent matrices are one product
+
+
+@dataclasses.dataclass
+class Step:
+    """A step as rows.
+
+    Attributes:
+        arguments: The `Row` that each product multiplies.
+        carry: The `Row` of each new tensor of the carry.
+        output: Which tensor of the carry is the output of each timestep, or None where only the last one is asked for.
+        widths: Name of an array -> its width: "input", "carry_0", "product_0", "argument_0", ...
+    """
+
+    arguments: list
+    carry: list
+    output: int | None
+    widths: dict
+
+    def loops(self, stage):
+        """What is computed before product `stage`, or after the last one, in groups of equal length.
+
+        Returns:
+            `{length: [(name, begin, node, place)]}`.
+        """
+        last = stage == len(self.arguments)
+        rows = {f"next_{i}": row for i, row in enumerate(self.carry)} if last else {}
+        rows = rows or {f"argument_{stage}": self.arguments[stage]}
+        found = {}
+        for name, row in rows.items():
+            for begin, length, node, place in row.runs():
+                found.setdefault(length, []).append((name, begin, node, place))
+        return found
+
+    def direct(self, stage):
+        """Which tensor of the carry is the argument of product `stage`, as it is; else None."""
+        begin, length, node, place = next(self.arguments[stage].runs())
+        whole = node.kind == "carry" and place == 0 and length == self.widths[f"carry_{node.index}"]
+        return node.index if whole and length == self.arguments[stage].nodes.size else None
+
+
+class Body:
+    """The lines of one loop over j, and the rows of arrays that they read and write."""
+
+    def __init__(self, kernel, stage, length):
+        self.kernel, self.home, self.length = kernel, (stage, length), length
+        self.lines, self.names, self.arrays = [], {}, {}
+
+    def name(self, expression):
+        """A name for what an expression gives."""
+        name = f"v{self.kernel.count}"
+        self.kernel.count += 1
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def element(self, array, place, moves=True):
+        self.arrays[array] = self.kernel.arrays[array] = None
+        step = (f"{place} + j" if place else "j") if moves else f"{place}"
+        return f"{array if flat(array) else f'{array}_row'}[{step}]"
+
+    def value(self, lane):
+        if lane not in self.names:
+            self.names[lane] = self.kernel.evaluate(self, lane)
+        return self.names[lane]
+
+    def computed(self, lane):
+        return self.name(RULES[lane.node.kind][0].format(*(self.value(of(lane, given)) for given in lane.node.inputs)))
+
+    def loaded(self, lane):
+        if lane.node.kind == "number":
+            return f"F({lane.node.value!r})"
+        return self.name(self.element(array_of(lane.node), lane.place, lane.moves))
+
+    def source(self):
+        """The loop over the rows of the share, and within it over j."""
+        rows = [f"{array}_row = {self.kernel.where(array)}" for array in self.arrays if not flat(array)]
+        return ["for r in range(m):", *indented([*rows, f"for j in range({self.length}):", *indented(self.lines)])]
+
+
+def flat(array):
+    return array.removeprefix("d_").startswith(("weight", "table"))
+
+
+def array_of(node):
+    return "input" if node.kind == "input" else f"{node.kind}_{node.index}"
+
+
+def of(lane, given):
+    """The lane of an input, for a lane of the node."""
+    return Lane(given.node, given.place + lane.place * given.moves, given.moves and lane.moves)
+
+
+def indented(lines, by=1):
+    return ["    " * by + line for line in lines]
+
+
+class Forward:
+    """The forward kernel.
+
+    Attributes:
+        source: Its text.
+        parameters: The names of the arrays that it takes.
+        homes: (node, place) of a kept lane -> the loop that computes it.
+        kept: Node -> its number among the arrays of kept values.
+    """
+
+    def __init__(self, step, saved=()):
+        self.step, self.saved, self.count = step, saved, 0
+        self.arrays, self.homes, self.kept = {}, {}, {}
+        lines, count = [], len(step.arguments)
+        for stage in range(count + 1):
+            direct = step.direct(stage) if stage < count else None
+            if direct is None:
+                for length, roots in step.loops(stage).items():
+                    body = Body(self, stage, length)
+                    for name, begin, node, place in roots:
+                        found = body.value(Lane(node, place, True))
+                        body.lines.append(f"{body.element(name, begin)} = {found}")
+                    lines += body.source()
+            if stage < count:
+                argument = f"argument_{stage}" if direct is None else f"carry_{direct}[t][lo:hi]"
+                product = f"product_{stage}"
+                lines.append(f"product({argument}, columns_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
+                self.arrays |= {f"columns_{stage}": None, product: None}
+        own = [name for name in self.arrays if name.startswith(("argument", "product")) and name not in saved]
+        given = [name for name in self.arrays if name not in own and not name.startswith("next")]
+        self.parameters = sorted({*given, *saved, *(f"carry_{i}" for i in range(len(step.carry)))})
+        self.source = "\n".join(
+            [
+                f"def forward(lo, hi, {', '.join(self.parameters)}):",
+                "    m = hi - lo",
+                *indented(f"{name} = np.empty((m, {step.widths[name]}), carry_0.dtype)" for name in own),
+                "    for t in range(carry_0.shape[0] - 1):",
+                *indented(lines, 2),
+            ]
+        )
+
+    def evaluate(self, body, lane):
+        node = lane.node
+        if node.kind not in RULES:
+            return body.loaded(lane)
+        if node.kind not in KEPT or not lane.moves:
+            return body.computed(lane)
+        name = f"kept_{self.kept.setdefault(node, len(self.kept))}"
+        if self.homes.setdefault((node, lane.place), body.home) != body.home:
+            return body.name(body.element(name, lane.place))
+        found = body.computed(lane)
+        body.lines.append(f"{body.element(name, lane.place)} = {found}")
+        return found
+
+    def where(self, array):
+        """The row of an array in a loop over r."""
+        if array.startswith("next"):
+            return f"carry_{array.removeprefix('next_')}[t + 1][lo + r]"
+        if array.startswith("fixed"):
+            return f"{array}[lo + r]"
+        own = array.startswith(("argument", "product")) and array not in self.saved
+        return f"{array}[r]" if own else f"{array}[t][lo + r]"
+
+
+class Backward:
+    """The backward kernel.
+
+    Attributes:
+        source: Its text.
+        parameters: The names of the arrays that it takes.
+    """
+
+    def __init__(self, step, forward):
+        self.step, self.homes, self.kept = step, forward.homes, forward.kept
+        self.count, self.arrays, self.known, self.written, self.clear = 0, {}, {}, {}, {}
+        lines, count = [], len(step.arguments)
+        for stage in reversed(range(count + 1)):
+            if stage < count:
+                self.arrays[f"d_product_{stage}"] = None
+                lines.append(f"product_transposed(d_product_{stage}[q : q + m], columns_{stage}, d_argument_{stage})")
+            for length, roots in reversed(step.loops(stage).items()):
+                body = Body(self, stage, length)
+                self.chain(body, roots)
+                lines += body.source()
+        self.source = "\n".join(self.whole(lines))
+
+    def evaluate(self, body, lane):
+        if lane.node.kind not in RULES:
+            return body.loaded(lane)
+        if lane.moves and (lane.node, lane.place) in self.homes:
+            return body.name(body.element(f"kept_{self.kept[lane.node]}", lane.place))
+        return body.computed(lane)
+
+    def chain(self, body, roots):
+        """The chain rule from the roots of a loop to its leaves."""
+        gradients, order, seen = {}, [], set()
+
+        def visit(lane):
+            if lane in seen or not depends(lane.node, self.known):
+                return
+            seen.add(lane)
+            if self.goes_on(lane, body):
+                for given, rule in zip(lane.node.inputs, RULES[lane.node.kind][1], strict=True):
+                    if rule is not None:
+                        visit(of(lane, given))
+            order.append(lane)
+
+        for name, begin, node, place in roots:
+            lane, found = Lane(node, place, True), [body.name(body.element(f"d_{name}", begin))]
+            if name.startswith("argument"):
+                hidden = body.element(name.replace("argument", "hidden"), begin)
+                body.lines.append(f"{hidden} = {body.value(lane)}")
+            elif name == f"next_{self.step.output}":
+                found.append(body.name(body.element("d_output", begin)))
+            visit(lane)
+            gradients.setdefault(lane, []).extend(found)
+        for lane in reversed(order):
+            self.pull(body, lane, gradients)
+
+    def goes_on(self, lane, body):
+        """Whether the chain rule goes on from a lane in this loop: it is no leaf, and no earlier loop computed it."""
+        home = self.homes.get((lane.node, lane.place), body.home) if lane.moves else body.home
+        return lane.node.kind in RULES and home == body.home
+
+    def pull(self, body, lane, gradients):
+        """Hands the gradient of a lane on to its inputs, or writes it down."""
+        node, terms = lane.node, gradients.get(lane, [])
+        goes_on = self.goes_on(lane, body)
+        if goes_on and lane.moves and (node, lane.place) in self.homes:
+            name = f"d_kept_{self.kept[node]}"
+            written = self.written.get(name, np.zeros(0, bool))[lane.place : lane.place + body.length]
+            if written.any():
+                if not written.all():
+                    self.clear[name] = None
+                terms = [*terms, body.name(body.element(name, lane.place))]
+        if not terms:
+            return
+        g = terms[0] if len(terms) == 1 else body.name(" + ".join(terms))
+        if not goes_on:
+            self.write(body, f"kept_{self.kept[node]}" if node.kind in RULES else array_of(node), lane, g)
+            return
+        for given, rule in zip(node.inputs, RULES[node.kind][1], strict=True):
+            if rule is not None and depends(given.node, self.known):
+                values = [
+                    body.value(of(lane, one)) if f"{{{i}}}" in rule else None for i, one in enumerate(node.inputs)
+                ]
+                found = rule.format(*values, v=body.value(lane) if "{v}" in rule else None, g=g)
+                gradients.setdefault(of(lane, given), []).append(found if found == g else body.name(found))
+
+    def write(self, body, array, lane, g):
+        """Adds a gradient to the row of an array; the first one to reach an element overwrites what was there."""
+        target = body.element(f"d_{array}", lane.place, lane.moves)
+        if array.startswith("weight"):
+            body.lines.append(f"{target} += {g}")
+            return
+        written = self.written.setdefault(f"d_{array}", np.zeros(self.width_of(array), bool))
+        part = written[lane.place : lane.place + (body.length if lane.moves else 1)]
+        overwrites = lane.moves and not part.any()
+        if not overwrites and not (lane.moves and part.all()):
+            self.clear[f"d_{array}"] = None
+        body.lines.append(f"{target} {'=' if overwrites else '+='} {g}")
+        part[:] = True
+
+    def width_of(self, array):
+        if array.startswith("kept"):
+            return next(node.width for node, number in self.kept.items() if f"kept_{number}" == array)
+        return self.step.widths[array]
+
+    def where(self, array):
+        """The row of an array in a loop over r."""
+        if array.startswith(("d_next", "d_carry", "d_argument", "d_kept")):
+            return f"{array}[r]"
+        if array.startswith(("d_product", "hidden")):
+            return f"{array}[q + r]"
+        return f"{array}[lo + r]" if array.startswith("fixed") else f"{array}[t][lo + r]"
+
+    def whole(self, lines):
+        """The kernel around the lines of a timestep."""
+        step, carries, products = self.step, range(len(self.step.carry)), range(len(self.step.arguments))
+        covered = lambda name: name in self.written and self.written[name].all()
+        wanted = ["d_input", *(f"d_carry_{i}" for i in carries), *(f"d_product_{k}" for k in products)]
+        clear = {**self.clear, **{name: None for name in wanted if not covered(name)}}
+        spans = {"d_input": "d_input[t][lo:hi]"} | {f"d_product_{k}": f"d_product_{k}[q : q + m]" for k in products}
+        begun = [f"{spans.get(name, name)}[:] = 0" for name in clear]
+        ended, buffers = [], []
+        dtype = "d_input.dtype"
+        for i in carries:
+            buffers.append(f"d_next_{i} = d_last_{i}[lo:hi].copy()")
+            buffers.append(f"d_carry_{i} = np.empty_like(d_next_{i})")
+        for k in products:
+            rows, columns = step.widths[f"argument_{k}"], step.widths[f"product_{k}"]
+            buffers.append(f"d_product_{k} = np.empty(({BLOCK} * m, {columns}), {dtype})")
+            buffers.append(f"hidden_{k} = np.empty(({BLOCK} * m, {rows}), {dtype})")
+            buffers.append(f"d_argument_{k} = np.empty((m, {rows}), {dtype})")
+            buffers.append(f"part_{k} = np.empty(({rows}, {columns}), {dtype})")
+            ended.append(f"np.dot(hidden_{k}[: (end - begin) * m].T, d_product_{k}[: (end - begin) * m], part_{k})")
+            ended.append(f"d_columns_{k} += part_{k}")
+        for node, number in self.kept.items():
+            if f"d_kept_{number}" in self.written:
+                buffers.append(f"d_kept_{number} = np.empty((m, {node.width}), {dtype})")
+        own = {line.split(" ", 1)[0] for line in buffers}
+        outside = {f"d_first_{i}" for i in carries} | {f"d_last_{i}" for i in carries} | {"d_input"}
+        outside |= {f"{name}_{k}" for name in ("columns", "d_columns") for k in products}
+        self.parameters = sorted({*(name for name in self.arrays if name not in own), *outside})
+        swap = ", ".join(f"d_next_{i}" for i in carries), ", ".join(f"d_carry_{i}" for i in carries)
+        return [
+            f"def backward(lo, hi, {', '.join(self.parameters)}):",
+            *indented(["m = hi - lo", *buffers, "end = d_input.shape[0]", "while end > 0:"]),
+            f"        begin = max(0, end - {BLOCK})",
+            "        for t in range(end - 1, begin - 1, -1):",
+            *indented(["q = (t - begin) * m", *begun, *lines, f"{swap[0]}, {swap[1]} = {swap[1]}, {swap[0]}"], 3),
+            *indented([*ended, "end = begin"], 2),
+            *indented(f"d_first_{i}[lo:hi] = d_next_{i}" for i in carries),
+        ]

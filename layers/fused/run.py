@@ -1,0 +1,292 @@
+"""Compiles the kernels of a step, and runs them in TensorFlow's graphs: a share of the batch on each thread."""
+
+import concurrent.futures
+import functools
+import hashlib
+import importlib.util
+import os
+import pathlib
+import sys
+import tempfile
+import threading
+
+import numpy as np
+import tensorflow as tf
+
+from layers.fused.graph import Node, Unfused, read
+from layers.fused.kernel import Backward, Forward, Step, array_of
+
+HEAD = """import math
+
+import numpy as np
+from numba import njit
+
+from layers.fused.elementary import F{bits} as F
+from layers.fused.elementary import exp_{bits} as exp
+from layers.fused.elementary import sigmoid_{bits} as sigmoid
+from layers.fused.elementary import softplus_{bits} as softplus
+from layers.fused.elementary import tanh_{bits} as tanh
+from layers.fused.products import product, product_transposed
+
+how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "arcp", "nsz", "reassoc"}})
+
+
+@how
+{forward}
+
+
+@how
+{backward}
+"""
+
+
+HERE = pathlib.Path(__file__).parent
+
+
+class Kernels:
+    """The compiled kernels of a step.
+
+    Args:
+        tensors: Dictionary of the step's traced tensors: `input`, and lists `carry`, `product`, `weight`, `extra`,
+            `fixed`, `argument`, `new`, and `output`.
+        sequences: Whether the output of every timestep is asked for.
+        dtype: "float32" or "float64".
+
+    Raises:
+        Unfused: if the step does what no kernel is written for.
+    """
+
+    def __init__(self, tensors, sequences, dtype):
+        step = step_of(tensors, sequences)
+        forward = Forward(step)
+        self.backward = Backward(step, forward)
+        self.saved = [name for name in self.backward.parameters if name.startswith("product")]
+        self.forward = Forward(step, self.saved)  # which writes down the products that the backward pass reads
+        self.kept = [f"kept_{number}" for number in forward.kept.values()]
+        self.sums = [name for name in self.backward.parameters if name.startswith(("d_weight", "d_columns"))]
+        self.carry = [f"carry_{index}" for index in range(len(step.carry))]
+        self.widths = step.widths | {f"kept_{number}": node.width for node, number in forward.kept.items()}
+        self.output, self.dtype = step.output, dtype
+        self.tables = {name: np.asarray(values, dtype) for name, values in step.tables.items()}
+        bits = 32 if dtype == "float32" else 64
+        self.source = HEAD.format(bits=bits, forward=self.forward.source, backward=self.backward.source)
+
+    @functools.cached_property
+    def module(self):
+        return compiled(self.source)
+
+    # In graphs.
+
+    def run(self, x, extras, carry, weights, constants, columns):
+        """The carry's last tensors, and those that the backward pass needs: `{name: tensor}`."""
+        given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
+        timesteps, batch = x.shape[:2]
+        wanted = {name: (timesteps and timesteps + 1, batch, self.widths[name]) for name in self.carry}
+        wanted |= {name: (timesteps, batch, self.widths[name]) for name in (*self.kept, *self.saved)}
+        kept = call(self.compute, given, ["input", *named("first", carry), *self.forward.parameters], wanted)
+        return [kept[name][-1] for name in self.carry], kept
+
+    def pull(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
+        """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices."""
+        given = given_to_both(x, extras, weights, constants, columns) | kept | named("d_last", d_carry)
+        given |= dict(zip(["d_output"], d_outputs, strict=False))
+        firsts = {f"d_first_{index}": d.shape for index, d in enumerate(d_carry)}
+        wanted = {"d_input": x.shape, **firsts, **{name: given[name[2:]].shape for name in self.sums}}
+        used = [*self.backward.parameters, "carry_0", *(name[2:] for name in self.sums)]
+        found = call(self.compute_gradients, given, used, wanted)
+        d_weights = [found.get(f"d_weight_{index}") for index in range(len(weights))]
+        d_weights = [d if d is None else tf.reshape(d, one.shape) for d, one in zip(d_weights, weights, strict=True)]
+        return (
+            found["d_input"],
+            [found[name] for name in firsts],
+            d_weights,
+            [found[f"d_{n}"] for n in named("columns", columns)],
+        )
+
+    # With arrays, `{name: array}` in and out.
+
+    def compute(self, arrays):
+        timesteps, batch = arrays["input"].shape[:2]
+        found = {name: empty((timesteps, batch, self.widths[name]), self.dtype) for name in (*self.kept, *self.saved)}
+        for name in self.carry:
+            found[name] = empty((timesteps + 1, batch, self.widths[name]), self.dtype)
+            found[name][0] = arrays[name.replace("carry", "first")]
+        known = {**arrays, **found, **self.tables}
+        share(lambda number, lo, hi: self.module.forward(lo, hi, *(known[n] for n in self.forward.parameters)), batch)
+        return found
+
+    def compute_gradients(self, arrays):
+        timesteps, batch = arrays["carry_0"].shape[0] - 1, arrays["carry_0"].shape[1]
+        found = {name.replace("carry", "d_first"): empty((batch, self.widths[name]), self.dtype) for name in self.carry}
+        found["d_input"] = empty((timesteps, batch, self.widths["input"]), self.dtype)
+        totals = {name: np.zeros((len(shares(batch)), *arrays[name[2:]].shape), self.dtype) for name in self.sums}
+        known = {**arrays, **found, **self.tables}
+
+        def run(number, lo, hi):
+            given = known | {name: total[number] for name, total in totals.items()}
+            self.module.backward(lo, hi, *(given[name] for name in self.backward.parameters))
+
+        share(run, batch)
+        return found | {name: functools.reduce(np.add, total) for name, total in totals.items()}
+
+
+def named(kind, tensors):
+    return {f"{kind}_{index}": tensor for index, tensor in enumerate(tensors)}
+
+
+def given_to_both(x, extras, weights, constants, columns):
+    rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
+    return {"input": x, **named("extra", extras), **rows, **named("fixed", constants), **named("columns", columns)}
+
+
+def step_of(tensors, sequences):
+    """The `Step` of traced tensors."""
+    leaves, batched, widths = {}, [], {}
+
+    def leaf(kind, tensor, index, stage=0):
+        sizes = tensor.shape if kind == "weight" else tensor.shape[1:]
+        if None in sizes or (kind != "weight" and len(sizes) != 1):
+            raise Unfused(f"a tensor of {kind} has other axes than the batch and one more")
+        leaves[id(tensor)] = node = Node(kind, int(np.prod(sizes)), index=index, stage=stage)
+        widths[array_of(node)] = node.width
+        if kind != "weight":
+            batched.append(id(tensor))
+
+    leaf("input", tensors["input"], 0)
+    for kind in ("carry", "weight", "extra", "fixed"):
+        for index, tensor in enumerate(tensors[kind]):
+            leaf(kind, tensor, index)
+    for index, tensor in enumerate(tensors["product"]):
+        leaf("product", tensor, index, stage=index + 1)
+    tables = []
+    rows = read([*tensors["argument"], *tensors["new"], tensors["output"]], leaves, batched, tables)
+    count = len(tensors["argument"])
+    arguments, new, output = rows[:count], rows[count:-1], rows[-1]
+    for index, row in enumerate(arguments):
+        widths[f"argument_{index}"] = row.nodes.size
+    same = [i for i, row in enumerate(new) if list(row.runs()) == list(output.runs())]
+    if sequences and not same:
+        raise Unfused("the output is not a tensor of the carry")
+    for tensor, row in zip(tensors["carry"], new, strict=True):
+        if tensor.shape[1] != row.nodes.size:
+            raise Unfused("a tensor of the carry changes its width")
+    step = Step(arguments, new, same[0] if sequences else None, widths)
+    step.tables = {f"table_{number}": values for number, values in enumerate(tables)}
+    return step
+
+
+def empty(shape, dtype):
+    """An array that TensorFlow takes without a copy: its address is a multiple of 64."""
+    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+    raw = np.empty(size + 64, np.uint8)
+    begin = -raw.ctypes.data % 64
+    return raw[begin : begin + size].view(dtype).reshape(shape)
+
+
+# Threads.
+
+
+def shares(batch):
+    """`(lo, hi)` of each share of a batch. They depend on the batch alone, so that sums are the same on any machine."""
+    count = min(batch, max(2, batch // 64))
+    return [(batch * k // count, batch * (k + 1) // count) for k in range(count)]
+
+
+@functools.cache
+def threads():
+    """As many as there are cores, for all layers together: two directions at once share them."""
+    return concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)), "fused")
+
+
+os.register_at_fork(after_in_child=threads.cache_clear)  # a child has none of the parent's threads
+
+
+def share(run, batch):
+    """Calls `run(number, lo, hi)` for each share."""
+    with ONE_THREAD_EACH:
+        for one in [threads().submit(run, number, lo, hi) for number, (lo, hi) in enumerate(shares(batch))]:
+            one.result()
+
+
+class OneThreadEach:
+    """Within: a product of BLAS runs on the thread that asks for it. The last of several to leave ends it."""
+
+    def __init__(self):
+        self.lock, self.within, self.limit = threading.Lock(), 0, None
+
+    @functools.cached_property
+    def libraries(self):
+        import scipy.linalg.cython_blas  # noqa: F401, the library that numba multiplies with
+        from threadpoolctl import ThreadpoolController
+
+        return ThreadpoolController().select(user_api="blas")
+
+    def __enter__(self):
+        with self.lock:
+            if self.within == 0:
+                self.limit = self.libraries.limit(limits=1)
+            self.within += 1
+
+    def __exit__(self, *_):
+        with self.lock:
+            self.within -= 1
+            if self.within == 0:
+                self.limit.restore_original_limits()
+
+
+ONE_THREAD_EACH = OneThreadEach()
+
+
+# Source.
+
+
+@functools.cache
+def compiled(source):
+    """The module of a source; it stands in a cache folder, beside what numba compiled of it."""
+    import numba
+
+    mark = hashlib.sha256(
+        "".join([source, numba.__version__, *(path.read_text() for path in sorted(HERE.glob("*.py")))]).encode()
+    ).hexdigest()[:16]
+    path = folder() / f"unroll_step_{mark}.py"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}")
+        partial.write_text(source, encoding="utf-8")
+        partial.replace(path)
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # numba finds it by its name when it loads what it kept
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def folder():
+    """Where sources stand; a temporary folder where the user's cache cannot be written."""
+    usual = pathlib.Path(os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache") / "unroll" / "fused"
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        if os.access(usual, os.W_OK):
+            return usual
+    except OSError:
+        pass
+    return pathlib.Path(tempfile.mkdtemp(prefix="unroll-fused-"))
+
+
+# In TensorFlow's graphs.
+
+
+def call(function, given, used, wanted):
+    """Calls `function` of the arrays that are used: `{name: tensor}` in, `{name: tensor}` of the shapes wanted out."""
+    names = [name for name in given if name in used]
+
+    def run(*arrays):
+        found = function(dict(zip(names, arrays, strict=True)))
+        return [found[name] for name in wanted]
+
+    dtypes = [given[names[0]].dtype] * len(wanted)
+    results = tf.numpy_function(run, [given[name] for name in names], dtypes, stateful=False)
+    results = results if isinstance(results, list | tuple) else [results]  # eagerly, one is not in a list
+    for tensor, shape in zip(results, wanted.values(), strict=True):
+        tensor.set_shape(shape)
+    return dict(zip(wanted, results, strict=True))

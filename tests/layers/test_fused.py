@@ -1,0 +1,277 @@
+"""Kernels that are made of a cell's step, against the loop."""
+
+import concurrent.futures
+import functools
+import gc
+import pathlib
+import subprocess
+import sys
+import weakref
+
+import keras
+import numpy as np
+import pytest
+from cells import MAKERS, TENSORFLOW, filled, recurrent, results_and_gradients, states
+from keras import ops
+
+from layers import CELLS, ElmanCell, GRUCell, LSTMCell, Recurrent, stack
+
+if not TENSORFLOW:
+    pytest.skip("kernels run in TensorFlow", allow_module_level=True)
+pytest.importorskip("numba")
+import tensorflow as tf
+
+from layers.fused import elementary, products, run
+
+SHAPE = (3, 4, 2)
+MASK = np.array([[1, 1, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1]], bool)
+# Steps that no kernel is made of, and the operation that has none.
+UNFUSED = {
+    **dict.fromkeys(("stack", "neural_stack", "neural_queue", "neural_deque", "ntm", "dnc", "mlstm"), "a matrix"),
+    **dict.fromkeys(("layernorm_lstm", "layernorm_gru"), "a mean over the units"),
+    **dict.fromkeys(("second_order", "sequential_cascaded"), "a product of each pair of units"),
+}
+FUSED = [name for name in MAKERS if name not in UNFUSED]
+
+
+@pytest.fixture(autouse=True)
+def kernels_run(monkeypatch):
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+
+
+@pytest.fixture
+def interpreted(monkeypatch, tmp_path):
+    """Kernels as Python runs them: what they compute is tested for all cells, and compiling them for some."""
+    begin = run.HEAD.index("how = ")
+    end = run.HEAD.index("\n", begin)
+    monkeypatch.setattr(run, "HEAD", f"{run.HEAD[:begin]}how = lambda function: function{run.HEAD[end:]}")
+    monkeypatch.setattr(run, "compiled", functools.cache(run.compiled.__wrapped__))
+    monkeypatch.setattr(run, "folder", lambda: tmp_path)
+
+
+def everything(layer, shape=SHAPE, mask=None, graph=False):
+    """Outputs, last carry, and all gradients."""
+    rng = np.random.default_rng(1)
+    x, carry = rng.normal(size=shape).astype(layer.compute_dtype), states(layer, shape[0])
+
+    def run(layer, x, *carry):
+        keras.utils.set_random_seed(1)
+        results = layer(x, initial_state=list(carry), mask=mask, training=True)
+        return sum(ops.sum(ops.sin((1 + place) * part)) for place, part in enumerate(results)), results
+
+    found = results_and_gradients(layer, run, x, *carry, graph=graph)
+    return [*found[0], *found[1]]
+
+
+def pair(name, units=3, shape=SHAPE, dtype="float64", **arguments):
+    """A layer that runs kernels, and one that runs the loop, with the same weights."""
+    how = {"dtype": dtype, "return_sequences": True, "return_state": True, **arguments}
+    made = [recurrent(name, units, shape, fused=fused, jit_compile=False, **how) for fused in (True, False)]
+    assert made[0].fuses
+    return made
+
+
+def agree(one, other, tolerance=1e-10):
+    for mine, its in zip(one, other, strict=True):
+        np.testing.assert_allclose(mine, its, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_every_cell_is_fused_or_told_why_not(name):
+    layer = Recurrent(CELLS[name](4))
+    layer.build((None, None, 3))
+    assert layer.fuses == (name not in UNFUSED)
+
+
+@pytest.mark.parametrize("name", FUSED)
+@pytest.mark.parametrize("mask", [None, MASK], ids=["whole", "holes"])
+def test_kernels_compute_what_the_loop_computes(name, mask, interpreted):
+    fused, loop = pair(name)
+    agree(everything(fused, mask=mask), everything(loop, mask=mask))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"zoneout": 0.3, "zoneout_seed": 1},
+        {"update_dropout": 0.3, "update_dropout_seed": 1},
+        {"cell": {"recurrent_dropout": 0.3, "dropout": 0.3, "seed": 1}},
+        {"return_sequences": False},
+        {"go_backwards": True, "align_outputs": True},
+    ],
+    ids=lambda arguments: next(iter(arguments)),
+)
+def test_forms_of_the_loop(arguments, interpreted):
+    fused, loop = pair("lstm", **arguments)
+    agree(everything(fused, mask=MASK), everything(loop, mask=MASK))
+
+
+@pytest.mark.parametrize("name", ["lstm", "gru"])
+def test_compiled_in_a_graph(name):
+    """Float32, two shares of unequal size; the number of timesteps and of rows is not known to the graph."""
+    fused, loop = pair(name, 20, (5, 13, 6), "float32")
+    found = everything(fused, (5, 13, 6), graph=True)
+    agree(found, everything(loop, (5, 13, 6)), 1e-5)
+    train = tf.function(lambda x: fused(x, training=True)[0], input_signature=[tf.TensorSpec([None, None, 6])])
+    assert "PyFuncStateless" in {op.type for op in train.get_concrete_function().graph.get_operations()}
+    x = np.random.default_rng(2).normal(size=(4, 9, 6)).astype("float32")
+    agree([train(x)], [loop(x, training=True)[0]], 1e-5)
+
+
+def test_the_same_bits_whatever_the_number_of_threads(monkeypatch):
+    fused, _ = pair("gru", 20, (5, 13, 6), "float32")
+    several = everything(fused, (5, 13, 6))
+    monkeypatch.setattr(run, "threads", functools.cache(lambda: concurrent.futures.ThreadPoolExecutor(1)))
+    for one, other in zip(everything(fused, (5, 13, 6)), several, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_second_derivatives(interpreted):
+    def penalty(layer, x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.reduce_sum(tf.sin(layer(x, training=True)[0]))
+        return tf.reduce_sum(tape.gradient(loss, x) ** 2), []
+
+    x = np.random.default_rng(3).normal(size=SHAPE)
+    agree(*(results_and_gradients(layer, penalty, x)[1] for layer in pair("lstm")))
+
+
+def test_both_directions_at_once():
+    """They run beside each other in a graph, and share the threads."""
+    made = filled(stack(LSTMCell, 20, bidirectional=True), (5, 13, 6))
+
+    @tf.function(autograph=False)
+    def train(x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(made(x, training=True)))
+        return tape.gradient(loss, [weight.value for weight in made.trainable_weights])
+
+    x = tf.constant(np.random.default_rng(4).normal(size=(5, 13, 6)), "float32")
+    first = [found.numpy() for found in train(x)]
+    for _ in range(5):
+        for one, other in zip(train(x), first, strict=True):
+            np.testing.assert_array_equal(one, other)
+
+
+def test_no_kernel_under_xla_nor_in_an_export(tmp_path):
+    layer = recurrent("lstm", return_sequences=True, fused=True)
+    x = np.random.default_rng(5).normal(size=(3, 7, 5)).astype("float32")
+    train = lambda x: layer(x, training=True)
+    agree([tf.function(train, jit_compile=True)(x)], [layer(x, training=False)], 1e-5)
+    module = tf.Module()
+    module.layer, module.train = layer, tf.function(train, input_signature=[tf.TensorSpec(x.shape)])
+    tf.saved_model.save(module, tmp_path, options=tf.saved_model.SaveOptions(experimental_custom_gradients=False))
+    saved = (tmp_path / "saved_model.pb").read_bytes()
+    assert b"TensorList" in saved and b"PyFunc" not in saved
+
+
+def test_large_matrices_and_short_sequences_are_left_to_the_loop(monkeypatch):
+    few, many = np.ones((1, 4, 1), "float32"), np.ones((1, 40, 1), "float32")
+    small = Recurrent(GRUCell(3))
+    small.build((None, None, 1))
+    assert small.fuses
+    monkeypatch.setattr(run, "Kernels", None)  # an error where one is made
+    small(few, training=True)
+    with pytest.raises(TypeError):
+        small(many, training=True)
+    Recurrent(GRUCell(400))(many, training=True)
+    with pytest.raises(ValueError, match="`fused` must be True, False or 'auto'"):
+        Recurrent(GRUCell(4), fused="always")
+
+
+def test_without_numba(monkeypatch):
+    fused, loop = pair("lstm")
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    monkeypatch.setattr(run.Kernels, "compute", None)
+    agree(everything(fused), everything(loop))
+
+
+def test_layers_do_not_leak(interpreted, monkeypatch):
+    """Layers of one size share a module, and nothing holds the kernels of one that is gone."""
+    seen, usual = [], run.Kernels.run
+
+    def noted(self, *given):
+        seen.append(weakref.ref(self))
+        return usual(self, *given)
+
+    monkeypatch.setattr(run.Kernels, "run", noted)
+    for _ in range(50):
+        Recurrent(ElmanCell(3), fused=True)(np.ones((2, 3, 2), "float32"), training=True)
+    gc.collect()
+    assert len(seen) == 50 and sum(kernels() is not None for kernels in seen) < 5
+    assert run.compiled.cache_info().currsize == 1
+
+
+IN_A_PROCESS = """
+import os, sys
+import numpy as np
+from layers import ElmanCell, Recurrent
+from layers.fused import run
+x = np.ones((4, 3, 2), "float32")
+layer = Recurrent(ElmanCell(3), fused=True)
+found = layer(x, training=True).numpy()
+child = os.fork() if sys.argv[1] == "fork" else None
+if child == 0:
+    os._exit(run.threads().submit(int).result())
+assert child is None or os.waitpid(child, 0)[1] == 0
+print(run.folder())
+"""
+
+
+@pytest.mark.parametrize("how", ["fork", "read-only"])
+def test_processes_and_folders(how, tmp_path, monkeypatch):
+    """A child that was forked has threads of its own; sources go to a temporary folder where the cache is read-only."""
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    if how == "read-only":
+        (cache / "unroll").write_text("a file where the folder should be")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(cache))
+    command = [sys.executable, "-c", IN_A_PROCESS, how]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    folder = pathlib.Path(done.stdout.split()[-1])
+    assert folder.is_relative_to(cache) == (how == "fork")
+    assert list(folder.glob("unroll_step_*.py"))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 3), (7, 63, 255), (8, 64, 256), (16, 20, 7), (20, 30, 10)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products(shape, dtype):
+    rng, (rows, width, columns) = np.random.default_rng(6), shape
+    a, b = rng.normal(size=(rows, width)), rng.normal(size=(width, columns))
+    found, back = np.empty((rows, columns), dtype), np.empty((rows, width), dtype)
+    products.product(a.astype(dtype), b.astype(dtype), found)
+    products.product_transposed((a @ b).astype(dtype), b.astype(dtype), back)
+    tolerance = 1e-4 if dtype == "float32" else 1e-12
+    np.testing.assert_allclose(found, a @ b, atol=tolerance * width)
+    np.testing.assert_allclose(back, a @ b @ b.T, atol=tolerance * width * columns)
+
+
+def test_elementary_functions():
+    """Against float64, over the whole range of float32."""
+    exponents = np.linspace(-30, 7, 20_000)
+    x = np.concatenate([-(2.0**exponents), [0], 2.0**exponents]).astype("float32")
+    for name in ("tanh", "exp", "sigmoid"):
+        found = np.array([elementary.__dict__[f"{name}_32"](one) for one in x[::20]], "float64")
+        exact = {"tanh": np.tanh, "exp": np.exp, "sigmoid": lambda x: 1 / (1 + np.exp(-x))}[name](x[::20].astype(float))
+        inside = np.abs(x[::20]) < 87
+        error = np.abs(found - exact)[inside] / (exact[inside] if name == "exp" else 1)
+        assert error.max() < {"tanh": 3e-7, "exp": 2e-7, "sigmoid": 2e-7}[name]
+    for name in ("tanh", "exp", "sigmoid"):
+        assert np.isnan(elementary.__dict__[f"{name}_32"](np.float32(np.nan)))
+    assert elementary.exp_32(np.float32(-1e30)) == 0 and elementary.exp_32(np.float32(1e30)) == np.inf
+
+
+def test_the_source_for_an_lstm(monkeypatch):
+    """People read it: it is the one in `fixtures/lstm_kernel.txt`."""
+    golden = pathlib.Path(__file__).parents[1] / "fixtures" / "lstm_kernel.txt"
+    found, usual = [], run.Kernels.__init__
+
+    def noted(self, *given):
+        usual(self, *given)
+        found.append(self.source)
+
+    monkeypatch.setattr(run.Kernels, "__init__", noted)
+    Recurrent(LSTMCell(3)).build((None, None, 2))
+    assert found[0] == golden.read_text(encoding="utf-8")
