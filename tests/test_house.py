@@ -21,12 +21,16 @@ KNOWN_TO = {
     "layers": {"layers", "keras", "numpy"},
     "data": {"data", "keras", "numpy", "pandas", "tensorflow", "tensorflow_datasets"},
 }
-# The files that speak to a backend, the evolution strategies, readers of formats that the libraries of `KNOWN_TO` do
+# The files that speak to a backend or make kernels, the evolution strategies, readers of formats that the libraries of `KNOWN_TO` do
 # not read, what learns a vocabulary, and what finds similar sequences.
 EXCEPTIONS = {
     "layers/backend/tensorflow.py": {"tensorflow"},
     "layers/backend/jax.py": {"jax"},
     "layers/evolution.py": {"cma"},
+    "layers/fused/elementary.py": {"numba"},
+    "layers/fused/graph.py": {"tensorflow"},
+    "layers/fused/products.py": {"numba"},
+    "layers/fused/run.py": {"numba", "scipy", "tensorflow", "threadpoolctl"},
     "data/files.py": {"pyarrow"},
     "data/genomes.py": {"Bio"},
     "data/similar.py": {"datasketch", "sklearn"},
