@@ -21,8 +21,8 @@ KNOWN_TO = {
     "layers": {"layers", "keras", "numpy"},
     "data": {"data", "keras", "numpy", "pandas", "tensorflow", "tensorflow_datasets"},
 }
-# The files that speak to a backend or make kernels, the evolution strategies, readers of formats that the libraries of `KNOWN_TO` do
-# not read, what learns a vocabulary, and what finds similar sequences.
+# The files that speak to a backend or make kernels, the evolution strategies, readers of formats that the libraries of
+# `KNOWN_TO` do not read, what learns a vocabulary, and what finds similar sequences.
 EXCEPTIONS = {
     "layers/backend/tensorflow.py": {"tensorflow"},
     "layers/backend/jax.py": {"jax"},
