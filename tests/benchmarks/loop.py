@@ -274,6 +274,7 @@ SIDES = {}  # name: (library, cells that it has, forms that it has, make)
 for _name, _make, _cells, _forms in (
     ("ours", ours, (*VENDOR, "peephole", "mingru"), (*PLAIN, "bfloat16", "long")),
     ("ours, float32", functools.partial(ours_with, dtype="float32"), ("lstm",), ("bfloat16",)),
+    ("ours, the loop", functools.partial(ours_with, fused=False), (*VENDOR, "peephole"), ("", "mask")),
     ("ours in turn", functools.partial(ours_with, parallel=False), ("mingru",), ("",)),
     ("ours in windows", functools.partial(ours_with, window=200), ("lstm",), ("long",)),
     ("stock layer", stock, VENDOR, PLAIN),
