@@ -10,7 +10,8 @@
 - fading: for each cell with its own initialisation, the size of the gradient of the last output with respect to the
   input so many timesteps before, over 200 timesteps of random input.
 
-`--write` writes `layers/README.md` and its pictures from what was found; without it a table is printed.
+`--write` writes `layers/README.md` and its picture from what was found; of cells that were not named, the rows that
+stand there are kept. Without it a table is printed.
 """
 
 import argparse
@@ -241,6 +242,18 @@ last timestep.
 What each cell can remember when it adds, copies and reads a grammar: [memory.md](memory.md)."""
 
 
+def standing(path):
+    """The rows of a page, by name; their numbers are as rounded as the page has them."""
+    table = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("| ")]
+    header, lines = table[0], table[2:]
+    columns, rows = [part.strip() for part in header.strip("|").split("|")], {}
+    for line in lines:
+        row = dict(zip(columns, (part.strip() for part in line.strip("|").split("|")), strict=True))
+        whole = {name: int(row[name].replace(",", "")) for name in ("gates", "parameters")}
+        rows[row["name"]] = row | whole | {name: float(row[name]) for name in ("milliseconds", "to LSTM", "to RNN")}
+    return rows
+
+
 def page(rows, forms):
     columns = ["name", "class", "year", "gates", "carry", "parameters"]
     if "milliseconds" in rows[0]:
@@ -250,8 +263,7 @@ def page(rows, forms):
     lines = [HEAD.format(size=" x ".join(map(str, SIZE)))]
     lines += ["| " + " | ".join(columns) + " |", "|" + " --- |" * len(columns)]
     reasons = {}
-    for row in rows:
-        row = row | forms.get(row["name"], {})
+    for row in (row | forms.get(row["name"], {}) for row in rows):
         shown = []
         for column in columns:
             value = row[column]
@@ -287,9 +299,11 @@ def main():
         if not flags.no_formats:
             forms[name] = formats(name)
         print(" ".join(f"{key}={value}" for key, value in (rows[-1] | forms.get(name, {})).items()), flush=True)
-    text = page(rows, forms)
     if not flags.write:
-        return print(text)
+        return print(page(rows, forms))
+    known = standing(FOLDER / "README.md") if len(rows) < len(CELLS) else {}
+    known |= {row["name"]: row | forms.get(row["name"], {}) for row in rows}
+    text = page([known[name] for name in CELLS if name in known], forms)
     draw({name: fading(name) for name in CELLS}, FOLDER / "fading.png")
     (FOLDER / "README.md").write_text(text, encoding="utf-8")
 
