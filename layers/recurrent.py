@@ -76,7 +76,7 @@ def look_at_a_step(cell, features, constants=()):
         before, after = (carry, new) if same else ((*carry, ops.zeros_like(output)), (*new, output))
         step = {"input": x, "carry": before, "product": products, "weight": [*weights, *constants], "extra": []}
         step |= {"fixed": [], "argument": arguments, "new": after, "output": output}
-        fuses = backend.kernels(step, True, dtype, "auto") is not None
+        fuses = backend.kernels(step, True, cell.compute_dtype, "auto") is not None
         found.append((same[0] if same else len(cell.carry), tuple(widths), fuses))
         return output
 

@@ -195,10 +195,12 @@ def shares(batch):
 @functools.cache
 def threads():
     """As many as there are cores, for all layers together: two directions at once share them."""
-    return concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)), "fused")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return concurrent.futures.ThreadPoolExecutor(cores, "fused")
 
 
-os.register_at_fork(after_in_child=threads.cache_clear)  # a child has none of the parent's threads
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=threads.cache_clear)  # a child has none of the parent's threads
 
 
 def share(run, batch):
@@ -245,10 +247,8 @@ def compiled(source):
     """The module of a source; it stands in a cache folder, beside what numba compiled of it."""
     import numba
 
-    mark = hashlib.sha256(
-        "".join([source, numba.__version__, *(path.read_text() for path in sorted(HERE.glob("*.py")))]).encode()
-    ).hexdigest()[:16]
-    path = folder() / f"unroll_step_{mark}.py"
+    parts = [source.encode(), numba.__version__.encode(), *(path.read_bytes() for path in sorted(HERE.glob("*.py")))]
+    path = folder() / f"unroll_step_{hashlib.sha256(b''.join(parts)).hexdigest()[:16]}.py"
     if not path.exists():
         partial = path.with_suffix(f".{os.getpid()}")
         partial.write_text(source, encoding="utf-8")
@@ -270,7 +270,12 @@ def folder():
             return usual
     except OSError:
         pass
-    return pathlib.Path(tempfile.mkdtemp(prefix="unroll-fused-"))
+    return pathlib.Path(temporary().name)
+
+
+@functools.cache
+def temporary():
+    return tempfile.TemporaryDirectory(prefix="unroll-fused-")  # which is removed when the process ends
 
 
 # In TensorFlow's graphs.
