@@ -167,8 +167,14 @@ def formats(name):
                 exporting.export(parts, pathlib.Path(folder) / "network", format)
                 found[format] = "yes"
             except exporting.ExportError as error:
-                found[format] = f"no: {error}"
+                found[format] = f"no: {reason(error)}"
     return found
+
+
+def reason(error):
+    """What an exporter says, without paths and names of nodes, which differ from run to run."""
+    text = str(error).splitlines()[0].split(" In Node")[0]
+    return re.sub(r"\S*/\S*", "...", text)
 
 
 # Fading.
