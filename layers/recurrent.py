@@ -110,7 +110,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
         fused: Whether training on a CPU runs kernels made of the cell's `step`, not the loop: True, False or "auto",
-            which leaves recurrent matrices of more than 2^17 numbers and sequences of fewer than 30 timesteps to the
+            which leaves recurrent matrices of more than 2^17 numbers and sequences of fewer than 50 timesteps to the
             loop. Numbers and gradients are the same up to rounding. Kernels need TensorFlow and the packages of
             `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
             XLA (`compile(jit_compile=True)`, and what Keras's "auto" makes of it) the loop runs in any case.

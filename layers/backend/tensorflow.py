@@ -254,7 +254,7 @@ def kernels(step, sequences, dtype, fused, timesteps=None):
         sequences: Whether the output of every timestep is asked for.
         dtype: Of the matrix products.
         fused: False: none; True: wherever it can be; "auto": not where measurements show no gain: recurrent matrices of
-            more than 2^17 numbers, whose products the loop gives all cores, and fewer than 30 timesteps.
+            more than 2^17 numbers, whose products the loop gives all cores, and fewer than 50 timesteps.
         timesteps: Their number, or None where the graph does not know it.
     """
     if not fused or dtype not in ("float32", "float64") or not has_numba() or tf.config.list_logical_devices("GPU"):
@@ -262,7 +262,7 @@ def kernels(step, sequences, dtype, fused, timesteps=None):
     if under_xla() or save_context.in_save_context():
         return None
     numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(step["argument"], step["product"], strict=True))
-    if fused == "auto" and (numbers > 2**17 or (timesteps or 30) < 30):
+    if fused == "auto" and (numbers > 2**17 or (timesteps or 50) < 50):
         return None
     from layers.fused.graph import Unfused
     from layers.fused.run import Kernels

@@ -167,7 +167,7 @@ def test_no_kernel_under_xla_nor_in_an_export(tmp_path):
 
 
 def test_large_matrices_and_short_sequences_are_left_to_the_loop(monkeypatch):
-    few, many = np.ones((1, 4, 1), "float32"), np.ones((1, 40, 1), "float32")
+    few, many = np.ones((1, 4, 1), "float32"), np.ones((1, 60, 1), "float32")
     small = Recurrent(GRUCell(3))
     small.build((None, None, 1))
     assert small.fuses
