@@ -320,14 +320,16 @@ class Program:
         d_x, d_carry, d_own, d_columns = self.kernels.pull(*given, kept, d_outputs, d_carry)
         d_inputs, *d_weights = pull_projection([d_x])
         d_weights = [plus(or_zeros(d, weight), own) for d, own, weight in zip(d_weights, d_own, weights, strict=True)]
-        none = [[ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], constants)]
-        return [or_zeros(d_inputs, sequences[0]), *none[0], *d_carry, *d_weights, *none[1], *d_columns]
+        return self._in_order(or_zeros(d_inputs, sequences[0]), sequences, d_carry, d_weights, d_columns)
 
     def _gradients(self, sums, written, sequences, carry):
         """The gradients of a backward `scan`, in the order of the arguments of `run`."""
-        d_carry, d_weights, d_columns = pieces(sums, len(carry), len(self.weights))
+        return self._in_order(backend.stacked(written[0]), sequences, *pieces(sums, len(carry), len(self.weights)))
+
+    def _in_order(self, d_inputs, sequences, d_carry, d_weights, d_columns):
+        """Gradients in the order of the arguments of `run`; those of extras and constants are zeros."""
         extras, constants = ([ops.zeros_like(x) for x in tensors] for tensors in (sequences[1:], self.constants))
-        return [backend.stacked(written[0]), *extras, *d_carry, *d_weights, *constants, *d_columns]
+        return [d_inputs, *extras, *d_carry, *d_weights, *constants, *d_columns]
 
     def _project(self, inputs, weights):
         """`(block, batch, features)` -> `(block, batch, width)`, in one product."""

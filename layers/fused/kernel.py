@@ -19,12 +19,14 @@ class Step:
         carry: The `Row` of each new tensor of the carry.
         output: Which tensor of the carry is the output of each timestep, or None where only the last one is asked for.
         widths: Name of an array -> its width: "input", "carry_0", "product_0", "argument_0", ...
+        tables: Name of an array of constants -> its values.
     """
 
     arguments: list
     carry: list
     output: int | None
     widths: dict
+    tables: dict
 
     def loops(self, stage):
         """What is computed before product `stage`, or after the last one, in groups of equal length.

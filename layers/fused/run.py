@@ -170,9 +170,7 @@ def step_of(tensors, sequences):
     for tensor, row in zip(tensors["carry"], new, strict=True):
         if tensor.shape[1] != row.nodes.size:
             raise Unfused("a tensor of the carry changes its width")
-    step = Step(arguments, new, same[0] if sequences else None, widths)
-    step.tables = {f"table_{number}": values for number, values in enumerate(tables)}
-    return step
+    return Step(arguments, new, same[0] if sequences else None, widths, named("table", tables))
 
 
 def empty(shape, dtype):
