@@ -5,7 +5,7 @@ from keras import ops
 
 from layers.attention import Attention
 from layers.cell import Cell
-from layers.recurrent import look_at_a_step
+from layers.step import look_at_a_step
 
 
 @keras.saving.register_keras_serializable(package="layers")

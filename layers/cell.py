@@ -7,8 +7,8 @@ import keras
 from keras import ops
 
 from layers import arguments
-from layers.loop import traced
 from layers.saving import Extensible
+from layers.tracing import traced
 
 # The function that the driver applies to a candidate before it enters the carry, or None.
 WAY_IN = contextvars.ContextVar("WAY_IN", default=None)

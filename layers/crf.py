@@ -8,8 +8,9 @@ from keras import ops
 
 from layers import arguments
 from layers.backend import Written, backend
-from layers.loop import BLOCK, in_blocks, like, whole_blocks
+from layers.loop import BLOCK, in_blocks, whole_blocks
 from layers.saving import Extensible
+from layers.tracing import like
 
 FORBIDDEN = -1e6  # added to a score by a forbidden transition, in nats
 PADDING = -(2.0**100)  # replaces all tags' logits at padding; the same number in 16, 32 and 64 bits

@@ -9,7 +9,8 @@ from keras import ops
 
 from layers.backend import backend
 from layers.cell import Cell
-from layers.recurrent import Recurrent, look_at_a_step
+from layers.recurrent import Recurrent
+from layers.step import look_at_a_step
 
 
 @dataclasses.dataclass

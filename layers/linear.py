@@ -4,7 +4,8 @@ from keras import ops
 
 from layers.backend import Written, backend
 from layers.cell import Cell
-from layers.loop import like, pieces
+from layers.loop import pieces
+from layers.tracing import like
 
 # Timesteps that are run one after the other, in all chunks of the sequence at once.
 CHUNK = 32

@@ -19,6 +19,7 @@ import keras
 from keras import ops
 
 from layers.backend import Written, backend
+from layers.tracing import like, traced, traced_step
 
 # Timesteps an iteration: more give fewer iterations and larger products, but a larger graph to trace.
 BLOCK = 5
@@ -130,32 +131,25 @@ class Program:
         self.weights, self.constants = list(weights), list(constants)
         self.calls, self.products = [], []  # the gates that each `recur` call names, and its result's shape and dtype
         self.output = self.projected = None
-        self._trace(columns, inputs, extras, carry, fused, inputs.shape[0])
+        self._trace(columns, inputs, extras, carry, fused)
         self.columns = [columns(gates, self.weights) for gates in self.calls]
         # The loops of a training step call these for each timestep of their blocks.
         self.forward_step = backend.traced_once(self._forward_step)
         self.backward_step = backend.traced_once(self._backward_step)
 
-    def _trace(self, columns, inputs, extras, carry, fused, timesteps):
+    def _trace(self, columns, inputs, extras, carry, fused):
         def probe(inputs, extras, carry, weights, constants):
-            self.calls, products, arguments = [], [], []
-
-            def recur(hidden, *gates):
-                self.calls.append(gates)
-                arguments.append(hidden)
-                products.append(ops.matmul(hidden, ops.cast(columns(gates, weights), self.dtype)))
-                return products[-1]
-
             projected = self.project(inputs, weights)
-            output, new = self.step(projected, extras, carry, recur, weights, constants)
-            traced = {"input": projected, "carry": carry, "product": products, "weight": weights, "extra": extras}
-            traced |= {"fixed": constants, "argument": arguments, "new": new, "output": output}
-            self.kernels = backend.kernels(traced, self.return_sequences, self.dtype, fused, timesteps)
-            return output, products, projected
+            step = traced_step(self.step, columns, self.dtype, projected, extras, carry, weights, constants)
+            self.calls = step.calls
+            self.kernels = backend.kernels(step, self.return_sequences, self.dtype, fused, sequence.shape[0])
+            return step.output, step.products, projected
 
-        at_one_time = [like(inputs, inputs.shape[1:]), [like(x, x.shape[1:]) for x in extras]]
+        sequence, inputs = inputs, like(inputs, inputs.shape[1:])
         always = [[like(x) for x in tensors] for tensors in (carry, self.weights, self.constants)]
-        self.output, self.products, self.projected = traced(probe, *at_one_time, *always)
+        self.output, self.products, self.projected = traced(
+            probe, inputs, [like(x, x.shape[1:]) for x in extras], *always
+        )
 
     def run(self, sequences, carry, block, keep):
         """`sequences` are the inputs and the extras; returns (outputs or None, carry)."""
@@ -365,21 +359,6 @@ def pieces(flat, *counts):
         cut.append(list(flat[start : start + count]))
         start += count
     return [*cut, list(flat[start:])]
-
-
-def traced(f, *arguments):
-    """The shapes and dtypes that `f` returns for `keras.KerasTensor` arguments; nothing is computed."""
-
-    class Traced(keras.Operation):
-        def call(self, *arguments):
-            return f(*arguments)
-
-    return Traced().compute_output_spec(*arguments)
-
-
-def like(x, shape=None):
-    """A tensor's shape and dtype, without values."""
-    return keras.KerasTensor(x.shape if shape is None else shape, dtype=keras.backend.standardize_dtype(x.dtype))
 
 
 def in_blocks(sequences, block):

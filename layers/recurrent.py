@@ -9,8 +9,9 @@ from layers import arguments, vendor
 from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
-from layers.loop import any_length, block_of, like, pieces, traced, unroll, whole_blocks
+from layers.loop import any_length, block_of, pieces, unroll, whole_blocks
 from layers.saving import Extensible
+from layers.step import look_at_a_step
 
 
 def densified(sequence, mask):
@@ -40,52 +41,6 @@ def updates_dropped(masks):
     return updates(through if masks else None)
 
 
-def look_at_a_step(cell, features, constants=()):
-    """Runs the step of a built cell once, symbolically, to see its output, its updates and whether kernels can run it.
-
-    Args:
-        cell: A `Cell`.
-        features: Width of its inputs.
-        constants: Shapes of the tensors that are the same at all timesteps, if it reads such.
-
-    Returns:
-        `(place, widths, fuses)`: index of the carry's tensor that is also the output, one past the last where it is
-        none of them; the widths of the candidates passed to `update`, in the order of the calls; and whether
-        `backend.kernels` may run the step.
-    """
-    found, dtype = [], cell.variable_dtype
-
-    def probe(inputs, weights, given):
-        widths, arguments, products = [], [], []
-
-        def through(candidate):
-            widths.append(keras.tree.flatten(candidate)[0].shape[-1])
-            return candidate
-
-        def recur(hidden, *gates):
-            arguments.append(hidden)
-            products.append(ops.matmul(hidden, cell.recurrent_columns(gates)))
-            return products[-1]
-
-        constants = [ops.cast(x, dtype) for x in cell.constants_of(*given)]
-        carry = tuple(ops.cast(state, dtype) for state in cell.initial_carry(ops.shape(inputs)[0], *constants))
-        with updates(through), cell.bound(weights, dtype):
-            x = cell.project(inputs)
-            output, new = cell.step(x, carry, recur, *constants)
-        same = [index for index, state in enumerate(new) if state is output]
-        before, after = (carry, new) if same else ((*carry, ops.zeros_like(output)), (*new, output))
-        step = {"input": x, "carry": before, "product": products, "weight": [*weights, *constants], "extra": []}
-        step |= {"fixed": [], "argument": arguments, "new": after, "output": output}
-        fuses = backend.kernels(step, True, cell.compute_dtype, "auto") is not None
-        found.append((same[0] if same else len(cell.carry), tuple(widths), fuses))
-        return output
-
-    given = [keras.KerasTensor((None, *shape[1:]), dtype) for shape in constants]
-    weights = [like(weight) for weight in cell.variables_in_use]
-    traced(probe, keras.KerasTensor((None, features), dtype), weights, given)
-    return found[-1]
-
-
 @keras.saving.register_keras_serializable(package="layers")
 class Recurrent(Extensible, keras.layers.Layer):
     """Runs a cell over time: computes the same as `keras.layers.RNN(cell)`, faster, and passes the mask on.
@@ -113,7 +68,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             which leaves recurrent matrices of more than 2^17 numbers and sequences of fewer than 50 timesteps to the
             loop. Numbers and gradients are the same up to rounding. Kernels need TensorFlow and the packages of
             `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
-            XLA (`compile(jit_compile=True)`, and what Keras's "auto" makes of it) the loop runs in any case.
+            XLA (`jit_compile=True` here or in `compile`, and what Keras's "auto" makes of it) the loop runs.
         zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random;
             in inference each unit mixes that share of its last value with its new value (D. Krueger et al., "Zoneout",
             2017, arXiv:1606.01305, equation 7). A number, or a list with one for each tensor of the carry. Linear cells
@@ -302,7 +257,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             output = self._output(outputs, last, real, begins_at_zero)
             return output, [ops.cast(state, self.compute_dtype) for state in last[: len(cell.carry)]]
 
-        in_kernels = training and self.fused and self.fuses and not self.window
+        in_kernels = training and self.fused and self.fuses and not self.window and self.jit_compile is not True
         if in_parallel or by_vendor or in_kernels:
             output, carry = run()
         else:

@@ -2,7 +2,7 @@
 
 `backend` is the module `tensorflow` or `jax`, whichever Keras runs on. Both have `scan`, `stacked`, `vjp`,
 `with_gradient`, `choice`, `product` with `factor`, `known_product`, `cut`, `portions`, `value`, `expect`, `compiled`,
-`traced_once`, `kernels` and `under_xla`; `vendor_has` and `VENDOR_MASKS` are for `vendor.py`.
+`traced_once`, `kernels`, `fuses` and `under_xla`; `vendor_has` and `VENDOR_MASKS` are for `vendor.py`.
 """
 
 import importlib

@@ -77,6 +77,10 @@ def kernels(step, sequences, dtype, fused, timesteps=None):
     return None  # XLA compiles the loop; a callback out of it costs more than it saves
 
 
+def fuses(step, dtype):
+    return False
+
+
 def with_gradient(forward, backward, keep, arguments, again=None):
     run = jax.custom_vjp(lambda *arguments: forward(False, arguments)[0])
 

@@ -4,10 +4,8 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
-import importlib.util
 import itertools
 import math
-import os
 
 import tensorflow as tf
 from keras import ops
@@ -16,6 +14,7 @@ from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import save_context
 from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 
+import layers.fused
 from layers.backend.written import first_values, joined
 
 PORTIONS = 2  # half-batches, each on half of the cores; on two cores, four quarter-batches are not faster
@@ -247,40 +246,20 @@ def stacked(held):
 
 
 def kernels(step, sequences, dtype, fused, timesteps=None):
-    """The kernels of a traced step, see `layers.fused`, or None where the loop over time runs.
-
-    Args:
-        step: Dictionary of the step's tensors, see `layers.fused.run.Kernels`.
-        sequences: Whether the output of every timestep is asked for.
-        dtype: Of the matrix products.
-        fused: False: none; True: wherever it can be; "auto": not where measurements show no gain: recurrent matrices of
-            more than 2^17 numbers, whose products the loop gives all cores, and fewer than 50 timesteps.
-        timesteps: Their number, or None where the graph does not know it.
-    """
-    if not fused or dtype not in ("float32", "float64") or not has_numba() or tf.config.list_logical_devices("GPU"):
+    """The kernels of a traced step, see `layers.fused.kernels`, or None where the loop over time runs."""
+    if not fused or not may_call_back():
         return None
-    if under_xla() or save_context.in_save_context():
-        return None
-    numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(step["argument"], step["product"], strict=True))
-    if fused == "auto" and (numbers > 2**17 or (timesteps or 50) < 50):
-        return None
-    from layers.fused.graph import Unfused
-    from layers.fused.run import Kernels
-
-    try:
-        return Kernels(step, sequences, dtype)
-    except Unfused:
-        return None
+    return layers.fused.kernels(step, sequences, dtype, fused, timesteps)
 
 
-def has_numba():
-    """Whether numba may compile; its own variable NUMBA_DISABLE_JIT=1 says that it must not."""
-    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
+def fuses(step, dtype):
+    """Whether there may be kernels of a traced step."""
+    return may_call_back() and layers.fused.readable(step, True, dtype) is not None
 
 
-@functools.cache
-def installed(*names):
-    return all(importlib.util.find_spec(name) for name in names)
+def may_call_back():
+    """Whether a graph may call Python here: not under XLA, not in a file, and on a GPU it does not pay."""
+    return not (under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"))
 
 
 def vjp(f, arguments):

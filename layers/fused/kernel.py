@@ -1,53 +1,12 @@
 """Writes the source of a step's kernels: one loop forward, and one backward by the chain rule on the same graph."""
 
-import dataclasses
-
 import numpy as np
 
 from layers.fused.graph import Lane
 from layers.fused.rules import KEPT, RULES, depends
+from layers.fused.step import array_of
 
 BLOCK = 8  # timesteps whose gradients of the recurrent matrices are one product
-
-
-@dataclasses.dataclass
-class Step:
-    """A step as rows.
-
-    Attributes:
-        arguments: The `Row` that each product multiplies.
-        carry: The `Row` of each new tensor of the carry.
-        output: Which tensor of the carry is the output of each timestep, or None where only the last one is asked for.
-        widths: Name of an array -> its width: "input", "carry_0", "product_0", "argument_0", ...
-        tables: Name of an array of constants -> its values.
-    """
-
-    arguments: list
-    carry: list
-    output: int | None
-    widths: dict
-    tables: dict
-
-    def loops(self, stage):
-        """What is computed before product `stage`, or after the last one, in groups of equal length.
-
-        Returns:
-            `{length: [(name, begin, node, place)]}`.
-        """
-        last = stage == len(self.arguments)
-        rows = {f"next_{i}": row for i, row in enumerate(self.carry)} if last else {}
-        rows = rows or {f"argument_{stage}": self.arguments[stage]}
-        found = {}
-        for name, row in rows.items():
-            for begin, length, node, place in row.runs():
-                found.setdefault(length, []).append((name, begin, node, place))
-        return found
-
-    def direct(self, stage):
-        """Which tensor of the carry is the argument of product `stage`, as it is; else None."""
-        begin, length, node, place = next(self.arguments[stage].runs())
-        whole = node.kind == "carry" and place == 0 and length == self.widths[f"carry_{node.index}"]
-        return node.index if whole and length == self.arguments[stage].nodes.size else None
 
 
 class Body:
@@ -90,10 +49,6 @@ class Body:
 
 def flat(array):
     return array.removeprefix("d_").startswith(("weight", "table"))
-
-
-def array_of(node):
-    return "input" if node.kind == "input" else f"{node.kind}_{node.index}"
 
 
 def of(lane, given):

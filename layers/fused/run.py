@@ -13,8 +13,8 @@ import threading
 import numpy as np
 import tensorflow as tf
 
-from layers.fused.graph import Node, Unfused, read
-from layers.fused.kernel import Backward, Forward, Step, array_of
+from layers.fused.kernel import Backward, Forward
+from layers.fused.step import named
 
 HEAD = """import math
 
@@ -47,17 +47,11 @@ class Kernels:
     """The compiled kernels of a step.
 
     Args:
-        tensors: Dictionary of the step's traced tensors: `input`, and lists `carry`, `product`, `weight`, `extra`,
-            `fixed`, `argument`, `new`, and `output`.
-        sequences: Whether the output of every timestep is asked for.
+        step: A `Step`.
         dtype: "float32" or "float64".
-
-    Raises:
-        Unfused: if the step does what no kernel is written for.
     """
 
-    def __init__(self, tensors, sequences, dtype):
-        step = step_of(tensors, sequences)
+    def __init__(self, step, dtype):
         forward = Forward(step)
         self.backward = Backward(step, forward)
         self.saved = [name for name in self.backward.parameters if name.startswith("product")]
@@ -130,47 +124,9 @@ class Kernels:
         return found | {name: functools.reduce(np.add, total) for name, total in totals.items()}
 
 
-def named(kind, tensors):
-    return {f"{kind}_{index}": tensor for index, tensor in enumerate(tensors)}
-
-
 def given_to_both(x, extras, weights, constants, columns):
     rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
     return {"input": x, **named("extra", extras), **rows, **named("fixed", constants), **named("columns", columns)}
-
-
-def step_of(tensors, sequences):
-    """The `Step` of traced tensors."""
-    leaves, batched, widths = {}, [], {}
-
-    def leaf(kind, tensor, index, stage=0):
-        sizes = tensor.shape if kind == "weight" else tensor.shape[1:]
-        if None in sizes or (kind != "weight" and len(sizes) != 1):
-            raise Unfused(f"a tensor of {kind} has other axes than the batch and one more")
-        leaves[id(tensor)] = node = Node(kind, int(np.prod(sizes)), index=index, stage=stage)
-        widths[array_of(node)] = node.width
-        if kind != "weight":
-            batched.append(id(tensor))
-
-    leaf("input", tensors["input"], 0)
-    for kind in ("carry", "weight", "extra", "fixed"):
-        for index, tensor in enumerate(tensors[kind]):
-            leaf(kind, tensor, index)
-    for index, tensor in enumerate(tensors["product"]):
-        leaf("product", tensor, index, stage=index + 1)
-    tables = []
-    rows = read([*tensors["argument"], *tensors["new"], tensors["output"]], leaves, batched, tables)
-    count = len(tensors["argument"])
-    arguments, new, output = rows[:count], rows[count:-1], rows[-1]
-    for index, row in enumerate(arguments):
-        widths[f"argument_{index}"] = row.nodes.size
-    same = [i for i, row in enumerate(new) if list(row.runs()) == list(output.runs())]
-    if sequences and not same:
-        raise Unfused("the output is not a tensor of the carry")
-    for tensor, row in zip(tensors["carry"], new, strict=True):
-        if tensor.shape[1] != row.nodes.size:
-            raise Unfused("a tensor of the carry changes its width")
-    return Step(arguments, new, same[0] if sequences else None, widths, named("table", tables))
 
 
 def empty(shape, dtype):

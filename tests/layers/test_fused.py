@@ -21,6 +21,7 @@ if not TENSORFLOW:
 pytest.importorskip("numba")
 import tensorflow as tf
 
+from layers import fused as kernels_of
 from layers.fused import elementary, products, run
 
 SHAPE = (3, 4, 2)
@@ -154,11 +155,14 @@ def test_both_directions_at_once():
             np.testing.assert_array_equal(one, other)
 
 
-def test_no_kernel_under_xla_nor_in_an_export(tmp_path):
+def test_no_kernel_under_xla_nor_in_an_export(tmp_path, monkeypatch):
+    monkeypatch.setattr(kernels_of, "Kernels", None)  # an error where one is made
     layer = recurrent("lstm", return_sequences=True, fused=True)
     x = np.random.default_rng(5).normal(size=(3, 7, 5)).astype("float32")
     train = lambda x: layer(x, training=True)
     agree([tf.function(train, jit_compile=True)(x)], [layer(x, training=False)], 1e-5)
+    compiled = recurrent("lstm", return_sequences=True, fused=True, jit_compile=True)
+    agree([compiled(x, training=True)], [layer(x, training=False)], 1e-5)
     module = tf.Module()
     module.layer, module.train = layer, tf.function(train, input_signature=[tf.TensorSpec(x.shape)])
     tf.saved_model.save(module, tmp_path, options=tf.saved_model.SaveOptions(experimental_custom_gradients=False))
@@ -171,7 +175,7 @@ def test_large_matrices_and_short_sequences_are_left_to_the_loop(monkeypatch):
     small = Recurrent(GRUCell(3))
     small.build((None, None, 1))
     assert small.fuses
-    monkeypatch.setattr(run, "Kernels", None)  # an error where one is made
+    monkeypatch.setattr(kernels_of, "Kernels", None)  # an error where one is made
     small(few, training=True)
     with pytest.raises(TypeError):
         small(many, training=True)
@@ -182,7 +186,7 @@ def test_large_matrices_and_short_sequences_are_left_to_the_loop(monkeypatch):
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_fewer_bits_run_the_loop(policy, monkeypatch):
-    monkeypatch.setattr(run, "Kernels", None)
+    monkeypatch.setattr(kernels_of, "Kernels", None)
     layer = Recurrent(LSTMCell(4, dtype=policy), dtype=policy, fused=True)
     assert layer(np.ones((2, 3, 2), "float32"), training=True).dtype == layer.compute_dtype and not layer.fuses
 
@@ -274,5 +278,5 @@ def test_the_source_for_an_lstm(monkeypatch):
         found.append(self.source)
 
     monkeypatch.setattr(run.Kernels, "__init__", noted)
-    Recurrent(LSTMCell(3)).build((None, None, 2))
+    Recurrent(LSTMCell(3), fused=True, return_sequences=True)(np.ones((2, 4, 2), "float32"), training=True)
     assert found[0] == golden.read_text(encoding="utf-8")

@@ -1,0 +1,49 @@
+"""Kernels made of a cell's step, and the rule that says where they run."""
+
+import functools
+import importlib.util
+import os
+
+from layers.fused.graph import Unfused
+from layers.fused.run import Kernels
+from layers.fused.step import step_of
+
+LARGEST = 2**17  # numbers in the recurrent matrices: products of larger ones are worth all cores, which the loop gives
+SHORTEST = 50  # timesteps: for fewer, what a call of kernels costs is as much as they save
+
+
+def kernels(traced, sequences, dtype, fused, timesteps=None):
+    """The kernels of a step, or None where the loop over time runs.
+
+    Args:
+        traced: A `TracedStep`.
+        sequences: Whether the output of every timestep is asked for.
+        dtype: Of the matrix products.
+        fused: True: wherever it can be; "auto": not where measurements show no gain.
+        timesteps: Their number, or None where the graph does not know it.
+    """
+    step = readable(traced, sequences, dtype, fused, timesteps)
+    return step and Kernels(step, dtype)
+
+
+def readable(traced, sequences, dtype, fused="auto", timesteps=None):
+    """The step as rows, a `Step`, that kernels may run; else None."""
+    numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(traced.arguments, traced.products, strict=True))
+    if fused == "auto" and (numbers > LARGEST or (timesteps or SHORTEST) < SHORTEST):
+        return None
+    if dtype not in ("float32", "float64") or not has_numba():
+        return None
+    try:
+        return step_of(traced, sequences)
+    except Unfused:
+        return None
+
+
+def has_numba():
+    """Whether numba may compile; its own variable NUMBA_DISABLE_JIT=1 says that it must not."""
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
+
+
+@functools.cache
+def installed(*names):
+    return all(importlib.util.find_spec(name) for name in names)
