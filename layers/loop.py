@@ -58,15 +58,14 @@ def unroll(
         return_sequences: Whether to return the output of every timestep.
         window: The carry of every `window`th timestep alone is kept; the backward pass computes the others again. The
             number of timesteps must then be one that `whole_blocks` gives for it. None keeps every timestep.
-        fused: Whether kernels made of `step` run instead of the loop where a backward pass is expected: True, False or
-            "auto", see `backend.kernels`.
+        fused: Whether kernels made of `step` run instead of the loop: True, False or "auto", see `backend.kernels`; not
+            with `window`.
 
     Returns:
         `(outputs, carry)`: `(timesteps, batch, units)`, or None without `return_sequences`; and a list.
     """
     block = block_of(keep)
     carry, weights = ([backend.value(x) for x in tensors] for tensors in (carry, weights))
-    fused = fused if keep and not window else False
     program = Program(project, step, columns, inputs, extras, carry, weights, constants, return_sequences, fused)
     timesteps = inputs.shape[0]
     if window:
@@ -164,9 +163,9 @@ class Program:
 
         if self.kernels:
             again = functools.partial(forward, block=1), functools.partial(backward, block=1)
-            forward = lambda keep, arguments: self._forward_fused(*pieces(arguments, *counts))
+            forward = lambda keep, arguments: self._forward_fused(*pieces(arguments, *counts), keep)
             backward = lambda arguments, *given: self._backward_fused(*pieces(arguments, *counts), *given)
-            results = backend.with_gradient(forward, backward, True, arguments, again)
+            results = backend.with_gradient(forward, backward, keep, arguments, again)
         else:
             results = backend.with_gradient(forward, backward, keep, arguments)
         return (results[0], results[1:]) if self.return_sequences else (None, results)
@@ -301,8 +300,12 @@ class Program:
         (d_x,), d_carry, d_products = pieces(found, 1, len(before))
         return into_recur, d_x, d_carry, d_products, d_own
 
-    def _forward_fused(self, sequences, carry, *always):
-        last, kept = self.kernels.run(self._project(sequences[0], always[0]), sequences[1:], carry, *always)
+    def _forward_fused(self, sequences, carry, weights, constants, columns, keep):
+        given = self._project(sequences[0], weights), sequences[1:], carry, weights, constants, columns
+        if not keep:
+            outputs, last = self.kernels.infer(*given)
+            return [*outputs, *last], None
+        last, kept = self.kernels.run(*given)
         outputs = [kept[self.kernels.carry[self.kernels.output]][1:]] if self.return_sequences else []
         return [*outputs, *last], kept
 

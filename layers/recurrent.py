@@ -64,8 +64,8 @@ class Recurrent(Extensible, keras.layers.Layer):
             Memory Cost", 2016, arXiv:1604.06174). Gradients are the same; memory stays near that of the outputs; a step
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
-        fused: Whether training on a CPU runs kernels made of the cell's `step`, not the loop: True, False or "auto",
-            which leaves recurrent matrices of more than 2^17 numbers and sequences of fewer than 50 timesteps to the
+        fused: Whether kernels made of the cell's `step` run on a CPU, not the loop: True, False or "auto", which leaves
+            inference, recurrent matrices of more than 2^17 numbers and sequences of fewer than 50 timesteps to the
             loop. Numbers and gradients are the same up to rounding. Kernels need TensorFlow and the packages of
             `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
             XLA (`jit_compile=True` here or in `compile`, and what Keras's "auto" makes of it) the loop runs.
@@ -244,10 +244,12 @@ class Recurrent(Extensible, keras.layers.Layer):
         in_parallel = self.parallel and isinstance(cell, LinearCell) and not self.zoneout
         held_back = fixed or self.zoneout or kept or self.window or sequence.shape[1] == 0
         by_vendor = self.by_vendor and not held_back
+        fused = self.fused if training else self.fused is True
+        fused = fused if self.fuses and not self.window and self.jit_compile is not True else False
 
         def run():
             inputs, real = self._by_time(sequence, mask)
-            in_turn = lambda: self._in_turn(inputs, real, zones, kept, carry, weights, fixed, bool(training))
+            in_turn = lambda: self._in_turn(inputs, real, zones, kept, carry, weights, fixed, bool(training), fused)
             if in_parallel:
                 outputs, last = self._in_parallel(inputs, real, kept, carry, weights)
             elif by_vendor:
@@ -257,8 +259,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             output = self._output(outputs, last, real, begins_at_zero)
             return output, [ops.cast(state, self.compute_dtype) for state in last[: len(cell.carry)]]
 
-        in_kernels = training and self.fused and self.fuses and not self.window and self.jit_compile is not True
-        if in_parallel or by_vendor or in_kernels:
+        if in_parallel or by_vendor or fused:
             output, carry = run()
         else:
             tensors, largest = (carry, weights), cell.largest_compiled
@@ -326,7 +327,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         ones = [ops.ones((timesteps, batch, width), dtype=self.cell.state_dtype) for width in self.update_widths]
         return [keras.random.dropout(one, self.update_dropout, seed=self.update_generator) for one in ones]
 
-    def _in_turn(self, inputs, mask, zones, kept, carry, weights, fixed, keep):
+    def _in_turn(self, inputs, mask, zones, kept, carry, weights, fixed, keep, fused):
         """One timestep after the other: (outputs or None, carry)."""
         extras = [*zones, *kept]
         (timesteps, batch), padded = ops.shape(inputs)[:2], False
@@ -351,7 +352,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             keep=keep,
             return_sequences=self.return_sequences,
             window=self.window,
-            fused=self.fused,
+            fused=fused,
         )
         return outputs[:timesteps] if padded and self.return_sequences else outputs, last
 

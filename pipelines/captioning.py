@@ -85,6 +85,8 @@ class Config(Written):
     """images in a batch, with all their captions"""
     max_length: int = 20
     """words read of a caption, and written; longer ones are cut"""
+    ema: float | None = None
+    """momentum of the average of the weights, in [0, 1); 0: no average; else by the number of images"""
     length_penalty: float | None = None
     """how much long captions are favoured: alpha of Wu et al. 2016; else 1, and 2 after self-critical training"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "none"] = "general"
@@ -113,14 +115,23 @@ class Config(Written):
 SMALL = {
     0: {
         **{"units": 128, "embedding": 64, "summary": "places", "minimum_count": 1},
-        **{"dropout": 0.1, "epochs": 4, "learning_rate": 0.003},
+        **{"dropout": 0.1, "epochs": 4, "learning_rate": 0.003, "ema": 0.98},
     }
 }
 _TRAINED = {"embedding": 256, "summary": "mean"}
+_MIDDLE = {**_TRAINED, "units": 384, "dropout": 0.5, "learning_rate": 0.0015}
 TRAINED = {
-    0: {**_TRAINED, "units": 384, "dropout": 0.5, "epochs": 20, "learning_rate": 0.0015, "minimum_count": 1},
-    3_000: {**_TRAINED, "units": 384, "dropout": 0.5, "epochs": 15, "learning_rate": 0.0015, "minimum_count": 5},
-    30_000: {**_TRAINED, "units": 512, "dropout": 0.3, "epochs": 8, "learning_rate": 0.001, "minimum_count": 5},
+    0: {**_MIDDLE, "epochs": 20, "minimum_count": 1, "ema": 0.98},
+    3_000: {**_MIDDLE, "epochs": 15, "minimum_count": 5, "ema": 0.996},
+    30_000: {
+        **_TRAINED,
+        "units": 512,
+        "dropout": 0.3,
+        "learning_rate": 0.001,
+        "epochs": 8,
+        "minimum_count": 5,
+        "ema": 0.998,
+    },
 }
 AT_MOST = 10  # captions of an image to train on, unless `captions` says more
 

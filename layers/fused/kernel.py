@@ -63,15 +63,23 @@ def indented(lines, by=1):
 class Forward:
     """The forward kernel.
 
+    Args:
+        step: A `Step`.
+        saved: Names of the products that it writes down for the backward pass.
+        read: The kept values that a loop over j reads of another, if there is no backward pass: no others are then
+            written, and of the carry only the output of each timestep. None: there is a backward pass.
+
     Attributes:
         source: Its text.
         parameters: The names of the arrays that it takes.
         homes: (node, place) of a kept lane -> the loop that computes it.
         kept: Node -> its number among the arrays of kept values.
+        read: Names of the kept values that a loop over j reads of another.
     """
 
-    def __init__(self, step, saved=()):
-        self.step, self.saved, self.count = step, saved, 0
+    def __init__(self, step, saved=(), read=None):
+        self.step, self.saved, self.keep, self.count = step, saved, read is None, 0
+        self.read = set() if read is None else read
         self.arrays, self.homes, self.kept = {}, {}, {}
         lines, count = [], len(step.arguments)
         for stage in range(count + 1):
@@ -84,22 +92,43 @@ class Forward:
                         body.lines.append(f"{body.element(name, begin)} = {found}")
                     lines += body.source()
             if stage < count:
-                argument = f"argument_{stage}" if direct is None else f"carry_{direct}[t][lo:hi]"
+                argument = f"argument_{stage}" if direct is None else self.rows(direct)
                 product = f"product_{stage}"
                 lines.append(f"product({argument}, columns_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
                 self.arrays |= {f"columns_{stage}": None, product: None}
-        own = [name for name in self.arrays if name.startswith(("argument", "product")) and name not in saved]
+        widths = step.widths | {f"kept_{number}": node.width for node, number in self.kept.items()}
+        short = [i for i in range(len(step.carry)) if not self.whole(i)]
+        own = [name for name in self.arrays if self.is_own(name)]
         given = [name for name in self.arrays if name not in own and not name.startswith("next")]
-        self.parameters = sorted({*given, *saved, *(f"carry_{i}" for i in range(len(step.carry)))})
+        given += [f"carry_{i}" for i in range(len(step.carry)) if i not in short]
+        given += [name for i in short for name in (f"first_{i}", f"last_{i}")]
+        self.parameters = sorted({"input", *given, *saved} - {f"carry_{i}" for i in short})
         self.source = "\n".join(
             [
-                f"def forward(lo, hi, {', '.join(self.parameters)}):",
+                f"def {'forward' if self.keep else 'infer'}(lo, hi, {', '.join(self.parameters)}):",
                 "    m = hi - lo",
-                *indented(f"{name} = np.empty((m, {step.widths[name]}), carry_0.dtype)" for name in own),
-                "    for t in range(carry_0.shape[0] - 1):",
+                *indented(f"{name} = np.empty((m, {widths[name]}), input.dtype)" for name in own),
+                *indented(f"carry_{i} = np.empty((2, m, {widths[f'carry_{i}']}), input.dtype)" for i in short),
+                *indented(f"carry_{i}[0] = first_{i}[lo:hi]" for i in short),
+                "    for t in range(input.shape[0]):",
                 *indented(lines, 2),
+                *indented(f"last_{i}[lo:hi] = carry_{i}[input.shape[0] % 2]" for i in short),
             ]
         )
+
+    def whole(self, index):
+        """Whether a tensor of the carry is written down at every timestep, and not by turns in two places."""
+        return self.keep or index == self.step.output
+
+    def is_own(self, name):
+        """Whether an array is the kernel's own: it holds one timestep of the share."""
+        return name.startswith(("argument", "product", "kept")[: 2 if self.keep else 3]) and name not in self.saved
+
+    def rows(self, index, t="t", r=":"):
+        """Rows of the share, all or row `r`, of a tensor of the carry before timestep `t`."""
+        if self.whole(index):
+            return f"carry_{index}[{t}][{'lo:hi' if r == ':' else f'lo + {r}'}]"
+        return f"carry_{index}[{t if t == 't' else f'({t})'} % 2][{r}]"
 
     def evaluate(self, body, lane):
         node = lane.node
@@ -109,19 +138,21 @@ class Forward:
             return body.computed(lane)
         name = f"kept_{self.kept.setdefault(node, len(self.kept))}"
         if self.homes.setdefault((node, lane.place), body.home) != body.home:
+            self.read.add(name)
             return body.name(body.element(name, lane.place))
         found = body.computed(lane)
-        body.lines.append(f"{body.element(name, lane.place)} = {found}")
+        if self.keep or name in self.read:
+            body.lines.append(f"{body.element(name, lane.place)} = {found}")
         return found
 
     def where(self, array):
         """The row of an array in a loop over r."""
-        if array.startswith("next"):
-            return f"carry_{array.removeprefix('next_')}[t + 1][lo + r]"
-        if array.startswith("fixed"):
+        kind, _, index = array.partition("_")
+        if kind in ("next", "carry"):
+            return self.rows(int(index), "t + 1" if kind == "next" else "t", "r")
+        if kind == "fixed":
             return f"{array}[lo + r]"
-        own = array.startswith(("argument", "product")) and array not in self.saved
-        return f"{array}[r]" if own else f"{array}[t][lo + r]"
+        return f"{array}[r]" if self.is_own(array) else f"{array}[t][lo + r]"
 
 
 class Backward:

@@ -37,6 +37,10 @@ how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "
 
 @how
 {backward}
+
+
+@how
+{inference}
 """
 
 
@@ -56,6 +60,7 @@ class Kernels:
         self.backward = Backward(step, forward)
         self.saved = [name for name in self.backward.parameters if name.startswith("product")]
         self.forward = Forward(step, self.saved)  # which writes down the products that the backward pass reads
+        self.inference = Forward(step, read=forward.read)
         self.kept = [f"kept_{number}" for number in forward.kept.values()]
         self.sums = [name for name in self.backward.parameters if name.startswith(("d_weight", "d_columns"))]
         self.carry = [f"carry_{index}" for index in range(len(step.carry))]
@@ -63,7 +68,8 @@ class Kernels:
         self.output, self.dtype = step.output, dtype
         self.tables = {name: np.asarray(values, dtype) for name, values in step.tables.items()}
         bits = 32 if dtype == "float32" else 64
-        self.source = HEAD.format(bits=bits, forward=self.forward.source, backward=self.backward.source)
+        sources = {name: getattr(self, name).source for name in ("forward", "backward", "inference")}
+        self.source = HEAD.format(bits=bits, **sources)
 
     @functools.cached_property
     def module(self):
@@ -79,6 +85,18 @@ class Kernels:
         wanted |= {name: (timesteps, batch, self.widths[name]) for name in (*self.kept, *self.saved)}
         kept = call(self.compute, given, ["input", *named("first", carry), *self.forward.parameters], wanted)
         return [kept[name][-1] for name in self.carry], kept
+
+    def infer(self, x, extras, carry, weights, constants, columns):
+        """The outputs, in a list, none if only the last is asked for, and the carry's last tensors."""
+        given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
+        timesteps, batch = x.shape[:2]
+        wanted = {f"last_{index}": (batch, self.widths[name]) for index, name in enumerate(self.carry)}
+        if self.output is not None:
+            *_, width = wanted.pop(f"last_{self.output}")
+            wanted[f"carry_{self.output}"] = (timesteps and timesteps + 1, batch, width)
+        found = call(self.compute_alone, given, ["input", *named("first", carry), *self.inference.parameters], wanted)
+        last = [found[name] if name in found else found[f"carry_{self.output}"][-1] for name in named("last", carry)]
+        return [x[1:] for name, x in found.items() if name.startswith("carry")], last
 
     def pull(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
         """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices."""
@@ -102,11 +120,26 @@ class Kernels:
     def compute(self, arrays):
         timesteps, batch = arrays["input"].shape[:2]
         found = {name: empty((timesteps, batch, self.widths[name]), self.dtype) for name in (*self.kept, *self.saved)}
-        for name in self.carry:
-            found[name] = empty((timesteps + 1, batch, self.widths[name]), self.dtype)
-            found[name][0] = arrays[name.replace("carry", "first")]
+        found |= {name: self.begun(name, arrays) for name in self.carry}
         known = {**arrays, **found, **self.tables}
         share(lambda number, lo, hi: self.module.forward(lo, hi, *(known[n] for n in self.forward.parameters)), batch)
+        return found
+
+    def compute_alone(self, arrays):
+        batch = arrays["input"].shape[1]
+        found = {f"last_{i}": empty((batch, self.widths[name]), self.dtype) for i, name in enumerate(self.carry)}
+        if self.output is not None:
+            del found[f"last_{self.output}"]
+            found[f"carry_{self.output}"] = self.begun(f"carry_{self.output}", arrays)
+        known = {**arrays, **found, **self.tables}
+        share(lambda number, lo, hi: self.module.infer(lo, hi, *(known[n] for n in self.inference.parameters)), batch)
+        return found
+
+    def begun(self, name, arrays):
+        """An array for a tensor of the carry at all timesteps, of which the first is there."""
+        timesteps, batch = arrays["input"].shape[:2]
+        found = empty((timesteps + 1, batch, self.widths[name]), self.dtype)
+        found[0] = arrays[name.replace("carry", "first")]
         return found
 
     def compute_gradients(self, arrays):

@@ -66,10 +66,20 @@ def everything(layer, shape=SHAPE, mask=None, graph=False):
 
 def pair(name, units=3, shape=SHAPE, dtype="float64", **arguments):
     """A layer that runs kernels, and one that runs the loop, with the same weights."""
-    how = {"dtype": dtype, "return_sequences": True, "return_state": True, **arguments}
+    how = {"dtype": dtype, "return_sequences": True, "return_state": True, "parallel": False, **arguments}
     made = [recurrent(name, units, shape, fused=fused, jit_compile=False, **how) for fused in (True, False)]
     assert made[0].fuses
     return made
+
+
+def in_inference(fused, loop, mask):
+    """The results of both layers, in whose kernels nothing is kept, and from a graph that knows no sizes."""
+    x = np.random.default_rng(7).normal(size=SHAPE)
+    infer = tf.function(fused, input_signature=[tf.TensorSpec([None, None, SHAPE[2]], tf.float64)])
+    assert "PyFuncStateless" in {op.type for op in infer.get_concrete_function().graph.get_operations()}
+    found, expected = infer(x), loop(x)
+    agree(fused(x, mask=mask), loop(x, mask=mask))
+    return found, expected
 
 
 def agree(one, other, tolerance=1e-10):
@@ -89,6 +99,7 @@ def test_every_cell_is_fused_or_told_why_not(name):
 def test_kernels_compute_what_the_loop_computes(name, mask, interpreted):
     fused, loop = pair(name)
     agree(everything(fused, mask=mask), everything(loop, mask=mask))
+    agree(*in_inference(fused, loop, mask))
 
 
 @pytest.mark.parametrize(
@@ -105,6 +116,7 @@ def test_kernels_compute_what_the_loop_computes(name, mask, interpreted):
 def test_forms_of_the_loop(arguments, interpreted):
     fused, loop = pair("lstm", **arguments)
     agree(everything(fused, mask=MASK), everything(loop, mask=MASK))
+    agree(*in_inference(fused, loop, MASK))
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])
@@ -160,9 +172,12 @@ def test_no_kernel_under_xla_nor_in_an_export(tmp_path, monkeypatch):
     layer = recurrent("lstm", return_sequences=True, fused=True)
     x = np.random.default_rng(5).normal(size=(3, 7, 5)).astype("float32")
     train = lambda x: layer(x, training=True)
-    agree([tf.function(train, jit_compile=True)(x)], [layer(x, training=False)], 1e-5)
+    expected = recurrent("lstm", return_sequences=True)(x)
+    agree([tf.function(train, jit_compile=True)(x)], [expected], 1e-5)
+    agree([tf.function(layer, jit_compile=True)(x)], [expected], 1e-5)
     compiled = recurrent("lstm", return_sequences=True, fused=True, jit_compile=True)
-    agree([compiled(x, training=True)], [layer(x, training=False)], 1e-5)
+    agree([compiled(x, training=True)], [expected], 1e-5)
+    agree([compiled(x)], [expected], 1e-5)
     module = tf.Module()
     module.layer, module.train = layer, tf.function(train, input_signature=[tf.TensorSpec(x.shape)])
     tf.saved_model.save(module, tmp_path, options=tf.saved_model.SaveOptions(experimental_custom_gradients=False))
