@@ -54,9 +54,12 @@ class SelfCritical(keras.Model):
             loss = self.compute_loss(None, drawn, scores, sample_weight=rewards - baseline)
             scaled = self.optimizer.scale_loss(loss)
         self.optimizer.apply(tape.gradient(scaled, self.trainable_variables), self.trainable_variables)
-        self._loss_tracker.update_state(loss, sample_weight=tf.shape(references)[0])
         self.mean_reward.update_state(rewards)
         return self.get_metrics_result()
+
+    def get_metrics_result(self):
+        """The reward alone: the loss of a step is no likelihood, and must not be seen beside that of validation."""
+        return {"reward": self.mean_reward.result()}
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
         features, references = x
