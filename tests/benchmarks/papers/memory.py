@@ -162,7 +162,7 @@ def recall(seed, steps=5000):
 # Counting.
 
 MOST = 12  # the largest n in training
-FARTHER = 20  # by which a network is chosen among several
+FARTHER = 40  # by which a network is chosen among several
 FARTHEST = 60  # and in the test
 
 
@@ -220,20 +220,20 @@ def anbn(seed, steps=2000):
     """Stack cells that were trained on a^n b^n up to n = 12 count further; an Elman network does not.
 
     A task of A. Joulin and T. Mikolov, 2015, arXiv:1503.01007. A figure is the largest n, of 60, up to which each
-    symbol from the second b to the end of the string is the most probable one. Of each kind up to five networks are
-    trained, until one is right up to n = 20; the best by that is tested.
+    symbol from the second b to the end of the string is the most probable one. Of each kind up to ten networks are
+    trained, until one is right up to n = 40; the best by that is tested.
     """
-    return count(seed, 2, steps, 5, COUNTERS)
+    return count(seed, 2, steps, 10, COUNTERS)
 
 
 def anbncn(seed, steps=3000):
     """A cell with ten stacks that was trained on a^n b^n c^n up to n = 12 counts further; an Elman network does not.
 
-    As `anbn`, with another letter and up to three networks. The language is not context-free: a single stack, as the
+    As `anbn`, with another letter and up to five networks. The language is not context-free: a single stack, as the
     neural one is, cannot count it.
     """
     several = {name: make for name, make in COUNTERS.items() if name != "neural stack"}
-    return count(seed, 3, steps, 3, several)
+    return count(seed, 3, steps, 5, several)
 
 
 # Brackets.
