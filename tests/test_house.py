@@ -29,7 +29,7 @@ EXCEPTIONS = {
     "layers/evolution.py": {"cma"},
     "layers/fused/elementary.py": {"numba"},
     "layers/fused/graph.py": {"tensorflow"},
-    "layers/fused/products.py": {"numba"},
+    "layers/fused/products.py": {"llvmlite", "numba"},
     "layers/fused/run.py": {"numba", "scipy", "tensorflow", "threadpoolctl"},
     "data/files.py": {"pyarrow"},
     "data/genomes.py": {"Bio"},

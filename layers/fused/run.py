@@ -186,10 +186,6 @@ def threads():
     return concurrent.futures.ThreadPoolExecutor(cores, "fused")
 
 
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=threads.cache_clear)  # a child has none of the parent's threads
-
-
 def share(run, batch):
     """Calls `run(number, lo, hi)` for each share."""
     with ONE_THREAD_EACH:
@@ -198,10 +194,15 @@ def share(run, batch):
 
 
 class OneThreadEach:
-    """Within: a product of BLAS runs on the thread that asks for it. The last of several to leave ends it."""
+    """Within: a product of BLAS runs on the thread that asks for it. The last of several to leave ends it.
+
+    threadpoolctl lets one Python thread alone change what BLAS does, and ignores the others; TensorFlow calls from any
+    of its threads. So a thread of its own asks for all.
+    """
 
     def __init__(self):
         self.lock, self.within, self.limit = threading.Lock(), 0, None
+        self.thread = concurrent.futures.ThreadPoolExecutor(1, "fused-limit")
 
     @functools.cached_property
     def libraries(self):
@@ -213,17 +214,26 @@ class OneThreadEach:
     def __enter__(self):
         with self.lock:
             if self.within == 0:
-                self.limit = self.libraries.limit(limits=1)
+                self.limit = self.thread.submit(lambda: self.libraries.limit(limits=1).__enter__()).result()
             self.within += 1
 
     def __exit__(self, *_):
         with self.lock:
             self.within -= 1
             if self.within == 0:
-                self.limit.restore_original_limits()
+                self.thread.submit(self.limit.__exit__, None, None, None).result()
 
 
 ONE_THREAD_EACH = OneThreadEach()
+
+
+def forget_threads():
+    threads.cache_clear()
+    ONE_THREAD_EACH.__init__()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=forget_threads)  # a child has none of the parent's threads
 
 
 # Source.

@@ -255,14 +255,30 @@ def test_a_forked_process_and_a_cache_that_cannot_be_written(tmp_path, monkeypat
     assert not folder.is_relative_to(tmp_path) and not folder.exists()
 
 
+def test_blas_runs_on_the_thread_that_asks_and_is_then_as_before():
+    """TensorFlow calls from several threads, whose wishes threadpoolctl would ignore but for the first one's."""
+    threads_of_blas = lambda: [one["num_threads"] for one in run.ONE_THREAD_EACH.libraries.info()]
+    before, found = threads_of_blas(), []
+    callers = [concurrent.futures.ThreadPoolExecutor(1) for _ in range(3)]  # whose threads stay
+    for caller in callers:
+        caller.submit(run.share, lambda *_: found.append(threads_of_blas()), 2).result()
+    assert found == [[1] * len(before)] * 6 and threads_of_blas() == before
+
+
 @pytest.mark.parametrize("shape", [(1, 5, 3), (7, 63, 255), (8, 64, 256), (16, 20, 7), (20, 30, 10)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_products(shape, dtype):
+@pytest.mark.parametrize("compiled", [True, False])
+def test_products(shape, dtype, compiled, monkeypatch):
+    """Compiled, as this processor does them; and by the loops, which not all processors run."""
     rng, (rows, width, columns) = np.random.default_rng(6), shape
     a, b = rng.normal(size=(rows, width)), rng.normal(size=(width, columns))
     found, back = np.empty((rows, columns), dtype), np.empty((rows, width), dtype)
-    products.product(a.astype(dtype), b.astype(dtype), found)
-    products.product_transposed((a @ b).astype(dtype), b.astype(dtype), back)
+    product, transposed = products.product, products.product_transposed
+    if not compiled:
+        monkeypatch.setattr(products, "ROWS", 16)
+        product, transposed = product.py_func, transposed.py_func
+    product(a.astype(dtype), b.astype(dtype), found)
+    transposed((a @ b).astype(dtype), b.astype(dtype), back)
     tolerance = 1e-4 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(found, a @ b, atol=tolerance * width)
     np.testing.assert_allclose(back, a @ b @ b.T, atol=tolerance * width * columns)
