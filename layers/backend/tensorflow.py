@@ -254,7 +254,7 @@ def kernels(step, sequences, dtype, fused, timesteps=None):
 
 def fuses(step, dtype):
     """Whether there may be kernels of a traced step."""
-    return may_call_back() and layers.fused.readable(step, True, dtype) is not None
+    return may_call_back() and layers.fused.readable(step, True, dtype, True) is not None
 
 
 def may_call_back():

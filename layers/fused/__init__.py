@@ -8,8 +8,8 @@ from layers.fused.graph import Unfused
 from layers.fused.run import Kernels
 from layers.fused.step import step_of
 
-LARGEST = 2**17  # numbers in the recurrent matrices: products of larger ones are worth all cores, which the loop gives
-SHORTEST = 50  # timesteps: for fewer, what a call of kernels costs is as much as they save
+LARGEST = 3 * 2**16  # numbers in the recurrent matrices: of larger ones, products are worth all cores, as in the loop
+SHORTEST = 40  # timesteps: for fewer, what a call of kernels costs is as much as they save
 
 
 def kernels(traced, sequences, dtype, fused, timesteps=None):
@@ -26,7 +26,7 @@ def kernels(traced, sequences, dtype, fused, timesteps=None):
     return step and Kernels(step, dtype)
 
 
-def readable(traced, sequences, dtype, fused="auto", timesteps=None):
+def readable(traced, sequences, dtype, fused, timesteps=None):
     """The step as rows, a `Step`, that kernels may run; else None."""
     numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(traced.arguments, traced.products, strict=True))
     if fused == "auto" and (numbers > LARGEST or (timesteps or SHORTEST) < SHORTEST):
