@@ -65,7 +65,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
         fused: Whether kernels made of the cell's `step` run on a CPU, not the loop: True, False or "auto", which leaves
-            inference, recurrent matrices of more than 2^17 numbers and sequences of fewer than 50 timesteps to the
+            inference, recurrent matrices of more than 3 x 2^16 numbers and sequences of fewer than 40 timesteps to the
             loop. Numbers and gradients are the same up to rounding. Kernels need TensorFlow and the packages of
             `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
             XLA (`jit_compile=True` here or in `compile`, and what Keras's "auto" makes of it) the loop runs.
