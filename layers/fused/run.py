@@ -81,7 +81,7 @@ class Kernels:
         """The carry's last tensors, and those that the backward pass needs: `{name: tensor}`."""
         given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
         timesteps, batch = x.shape[:2]
-        wanted = {name: (timesteps and timesteps + 1, batch, self.widths[name]) for name in self.carry}
+        wanted = {name: (one_more(timesteps), batch, self.widths[name]) for name in self.carry}
         wanted |= {name: (timesteps, batch, self.widths[name]) for name in (*self.kept, *self.saved)}
         kept = call(self.compute, given, ["input", *named("first", carry), *self.forward.parameters], wanted)
         return [kept[name][-1] for name in self.carry], kept
@@ -93,7 +93,7 @@ class Kernels:
         wanted = {f"last_{index}": (batch, self.widths[name]) for index, name in enumerate(self.carry)}
         if self.output is not None:
             *_, width = wanted.pop(f"last_{self.output}")
-            wanted[f"carry_{self.output}"] = (timesteps and timesteps + 1, batch, width)
+            wanted[f"carry_{self.output}"] = (one_more(timesteps), batch, width)
         found = call(self.compute_alone, given, ["input", *named("first", carry), *self.inference.parameters], wanted)
         last = [found[name] if name in found else found[f"carry_{self.output}"][-1] for name in named("last", carry)]
         return [x[1:] for name, x in found.items() if name.startswith("carry")], last
@@ -155,6 +155,10 @@ class Kernels:
 
         share(run, batch)
         return found | {name: functools.reduce(np.add, total) for name, total in totals.items()}
+
+
+def one_more(timesteps):
+    return None if timesteps is None else timesteps + 1
 
 
 def given_to_both(x, extras, weights, constants, columns):

@@ -139,6 +139,17 @@ def test_the_same_bits_whatever_the_number_of_threads(monkeypatch):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.parametrize("shape", [(0, 4, 2), (3, 0, 2)], ids=["rows", "timesteps"])
+@pytest.mark.parametrize("training", [True, False])
+def test_none_of(shape, training, interpreted):
+    fused, loop = pair("lstm")
+    carry = states(loop, shape[0])
+    for layer in (tf.function(layer) for layer in (fused, loop)):
+        outputs, *last = layer(np.zeros(shape), initial_state=carry, training=training)
+        assert outputs.shape == (*shape[:2], 3)
+        agree(last, carry)
+
+
 def test_second_derivatives(interpreted):
     def penalty(layer, x):
         with tf.GradientTape() as tape:
