@@ -7,11 +7,17 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.backend import backend
 from layers.saving import Extensible
 from layers.tracing import traced
 
 # The function that the driver applies to a candidate before it enters the carry, or None.
 WAY_IN = contextvars.ContextVar("WAY_IN", default=None)
+
+
+def plus_bias(x, bias):
+    """`x + bias`, for x `(..., width)` and a bias `(width,)`, whose gradient is summed over all rows quickly."""
+    return backend.plus_bias(x, ops.convert_to_tensor(bias))
 
 
 @contextlib.contextmanager
@@ -200,7 +206,7 @@ class Cell(Extensible, keras.layers.Layer):
     def project(self, inputs):
         """W x + b for one timestep or for many: (..., features) -> (..., gates * units)."""
         x = ops.matmul(inputs, self.kernel)
-        return x if self.bias is None else x + self.bias
+        return x if self.bias is None else plus_bias(x, self.bias)
 
     def projected_width(self, features):
         """Width of the result of `project` for inputs of that many features; the cell must be built."""

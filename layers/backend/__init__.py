@@ -1,8 +1,8 @@
 """The backend functions of the loop over time; no other file but those of `fused` calls a backend.
 
 `backend` is the module `tensorflow` or `jax`, whichever Keras runs on. Both have `scan`, `stacked`, `vjp`,
-`with_gradient`, `choice`, `product` with `factor`, `known_product`, `cut`, `portions`, `value`, `expect`, `compiled`,
-`traced_once`, `kernels`, `fuses` and `under_xla`; `vendor_has` and `VENDOR_MASKS` are for `vendor.py`.
+`with_gradient`, `choice`, `product` with `factor`, `plus_bias`, `known_product`, `cut`, `portions`, `value`, `expect`,
+`compiled`, `traced_once`, `kernels`, `fuses` and `under_xla`; `vendor_has` and `VENDOR_MASKS` are for `vendor.py`.
 """
 
 import importlib

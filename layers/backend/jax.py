@@ -32,6 +32,10 @@ def choice(condition, one, other, arguments):
     return ops.cond(condition, lambda: one(*arguments), lambda: other(*arguments))
 
 
+def plus_bias(x, bias):
+    return x + bias
+
+
 def value(x):
     return ops.convert_to_tensor(x)
 

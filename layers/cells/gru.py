@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, plus_bias
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -60,7 +60,7 @@ class GRUCell(Cell):
         x = ops.matmul(inputs, self.kernel)
         if self.bias is None:
             return x
-        return x + (self.bias[0] if self.reset_after else self.bias)
+        return plus_bias(x, self.bias[0] if self.reset_after else self.bias)
 
     def step(self, x, carry, recur):
         (h,) = carry
