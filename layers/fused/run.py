@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from layers.fused.kernel import Backward, Forward
+from layers.fused.memory import MEMORY
 from layers.fused.step import named
 
 HEAD = """import math
@@ -119,7 +120,9 @@ class Kernels:
 
     def compute(self, arrays):
         timesteps, batch = arrays["input"].shape[:2]
-        found = {name: empty((timesteps, batch, self.widths[name]), self.dtype) for name in (*self.kept, *self.saved)}
+        found = {
+            name: MEMORY.empty((timesteps, batch, self.widths[name]), self.dtype) for name in (*self.kept, *self.saved)
+        }
         found |= {name: self.begun(name, arrays) for name in self.carry}
         known = {**arrays, **found, **self.tables}
         share(lambda number, lo, hi: self.module.forward(lo, hi, *(known[n] for n in self.forward.parameters)), batch)
@@ -127,7 +130,7 @@ class Kernels:
 
     def compute_alone(self, arrays):
         batch = arrays["input"].shape[1]
-        found = {f"last_{i}": empty((batch, self.widths[name]), self.dtype) for i, name in enumerate(self.carry)}
+        found = {f"last_{i}": MEMORY.empty((batch, self.widths[name]), self.dtype) for i, name in enumerate(self.carry)}
         if self.output is not None:
             del found[f"last_{self.output}"]
             found[f"carry_{self.output}"] = self.begun(f"carry_{self.output}", arrays)
@@ -138,14 +141,17 @@ class Kernels:
     def begun(self, name, arrays):
         """An array for a tensor of the carry at all timesteps, of which the first is there."""
         timesteps, batch = arrays["input"].shape[:2]
-        found = empty((timesteps + 1, batch, self.widths[name]), self.dtype)
+        found = MEMORY.empty((timesteps + 1, batch, self.widths[name]), self.dtype)
         found[0] = arrays[name.replace("carry", "first")]
         return found
 
     def compute_gradients(self, arrays):
         timesteps, batch = arrays["carry_0"].shape[0] - 1, arrays["carry_0"].shape[1]
-        found = {name.replace("carry", "d_first"): empty((batch, self.widths[name]), self.dtype) for name in self.carry}
-        found["d_input"] = empty((timesteps, batch, self.widths["input"]), self.dtype)
+        found = {
+            name.replace("carry", "d_first"): MEMORY.empty((batch, self.widths[name]), self.dtype)
+            for name in self.carry
+        }
+        found["d_input"] = MEMORY.empty((timesteps, batch, self.widths["input"]), self.dtype)
         totals = {name: np.zeros((len(shares(batch)), *arrays[name[2:]].shape), self.dtype) for name in self.sums}
         known = {**arrays, **found, **self.tables}
 
@@ -164,14 +170,6 @@ def one_more(timesteps):
 def given_to_both(x, extras, weights, constants, columns):
     rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
     return {"input": x, **named("extra", extras), **rows, **named("fixed", constants), **named("columns", columns)}
-
-
-def empty(shape, dtype):
-    """An array that TensorFlow takes without a copy: its address is a multiple of 64."""
-    size = int(np.prod(shape)) * np.dtype(dtype).itemsize
-    raw = np.empty(size + 64, np.uint8)
-    begin = -raw.ctypes.data % 64
-    return raw[begin : begin + size].view(dtype).reshape(shape)
 
 
 # Threads.

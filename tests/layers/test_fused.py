@@ -22,7 +22,7 @@ pytest.importorskip("numba")
 import tensorflow as tf
 
 from layers import fused as kernels_of
-from layers.fused import elementary, products, run
+from layers.fused import elementary, memory, products, run
 
 SHAPE = (3, 4, 2)
 MASK = np.array([[1, 1, 1, 0], [0, 1, 0, 1], [1, 1, 1, 1]], bool)
@@ -222,6 +222,30 @@ def test_without_numba(monkeypatch):
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
     monkeypatch.setattr(run.Kernels, "compute", None)
     agree(everything(fused), everything(loop))
+
+
+def test_memory_is_used_again_when_no_view_of_it_is_left():
+    some = memory.Memory()
+    first = some.empty((300, 200), "float32")
+    address, view = first.ctypes.data, first[10:]
+    del first
+    other = some.empty((300, 200), "float32")
+    assert other.ctypes.data != address and not other.ctypes.data % memory.ALIGNED
+    del view
+    assert some.empty((300, 200), "float32").ctypes.data == address
+    some.empty((30_000, 20), "float32")  # sizes have changed
+    assert len(some.free) == 1
+
+
+def test_results_that_are_kept_stay_as_they_are():
+    shape = 16, 60, 20
+    fused, _ = pair("elman", 32, shape, "float32")
+    several = np.random.default_rng(8).normal(size=(5, *shape)).astype("float32")
+    train = tf.function(lambda x: fused(x, training=True))
+    copies = [[np.array(part) for part in train(x)] for x in several]
+    for kept, copied in zip([train(x) for x in several], copies, strict=True):
+        for one, other in zip(kept, copied, strict=True):
+            np.testing.assert_array_equal(one, other)
 
 
 def test_layers_do_not_leak(interpreted, monkeypatch):
