@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, plus_bias
 from layers.cells.lstm import LSTMCell
 
 
@@ -55,7 +55,7 @@ class LayerNormLSTMCell(LSTMCell):
 
     def project(self, inputs):
         x = normalized(ops.matmul(inputs, self.kernel), self.gains[0])
-        return x if self.bias is None else x + self.bias
+        return x if self.bias is None else plus_bias(x, self.bias)
 
     def step(self, x, carry, recur):
         return super().step(x, carry, lambda h: normalized(recur(h), self.gains[1]))
@@ -109,7 +109,7 @@ class LayerNormGRUCell(Cell):
 
     def project(self, inputs):
         x = self.normalized_parts(ops.matmul(inputs, self.kernel), self.gains[0])
-        return x if self.bias is None else x + self.bias
+        return x if self.bias is None else plus_bias(x, self.bias)
 
     def normalized_parts(self, x, gains):
         """z and r are normalised together, the candidate by itself."""

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, plus_bias
 from layers.cells.layernorm import normalized
 
 
@@ -54,7 +54,7 @@ class LiGRUCell(Cell):
         z, h = self.split(ops.matmul(inputs, self.kernel))
         gain_z, gain_h = self.gain[: self.units], self.gain[self.units :]
         x = ops.concatenate([normalized(z, gain_z), normalized(h, gain_h)], axis=-1)
-        return x if self.bias is None else x + self.bias
+        return x if self.bias is None else plus_bias(x, self.bias)
 
     def step(self, x, carry, recur):
         (h,) = carry

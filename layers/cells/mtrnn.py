@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, plus_bias
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -63,7 +63,7 @@ class MTRNNCell(Cell):
     def project(self, inputs):
         x = ops.matmul(inputs, self.kernel)
         x = ops.concatenate([x, ops.zeros_like(x[..., :1]) * ops.ones((self.slow_units,), x.dtype)], axis=-1)
-        return x if self.bias is None else x + self.bias
+        return x if self.bias is None else plus_bias(x, self.bias)
 
     def step(self, x, carry, recur):
         (u,) = carry

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, plus_bias
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -58,7 +58,7 @@ class RMLPCell(Cell):
 
     def project(self, inputs):
         x = ops.matmul(inputs, self.kernel)
-        return x if self.bias is None else x + self.bias[: self.units]
+        return x if self.bias is None else plus_bias(x, self.bias[: self.units])
 
     def step(self, x, carry, recur):
         new = []
