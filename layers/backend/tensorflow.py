@@ -4,8 +4,10 @@ import contextlib
 import contextvars
 import dataclasses
 import functools
+import importlib.util
 import itertools
 import math
+import os
 
 import tensorflow as tf
 from keras import ops
@@ -14,7 +16,6 @@ from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import save_context
 from tensorflow.python.util import _pywrap_util_port as tensorflow_port
 
-import layers.fused
 from layers.backend.written import first_values, joined
 
 PORTIONS = 2  # half-batches, each on half of the cores; on two cores, four quarter-batches are not faster
@@ -252,19 +253,33 @@ def stacked(held):
 
 def kernels(step, sequences, dtype, fused, timesteps=None):
     """The kernels of a traced step, see `layers.fused.kernels`, or None where the loop over time runs."""
-    if not fused or not may_call_back():
-        return None
-    return layers.fused.kernels(step, sequences, dtype, fused, timesteps)
+    return _fused().kernels(step, sequences, dtype, fused, timesteps) if fused and may_be_fused() else None
 
 
 def fuses(step, dtype):
     """Whether there may be kernels of a traced step."""
-    return may_call_back() and layers.fused.readable(step, True, dtype, True) is not None
+    return may_be_fused() and _fused().readable(step, True, dtype, True) is not None
 
 
-def may_call_back():
-    """Whether a graph may call Python here: not under XLA, not in a file, and on a GPU it does not pay."""
-    return not (under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"))
+def _fused():
+    import layers.fused  # of those who need it: it takes longer than the rest of `layers.backend`
+
+    return layers.fused
+
+
+def may_be_fused():
+    """Whether kernels can be made and a graph may call them: not under XLA, not in a file; on a GPU it does not pay.
+
+    NUMBA_DISABLE_JIT=1, a variable of numba's own, says that it must not compile.
+    """
+    if under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"):
+        return False
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
+
+
+@functools.cache
+def installed(*names):
+    return all(importlib.util.find_spec(name) for name in names)
 
 
 def vjp(f, arguments):

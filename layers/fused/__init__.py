@@ -1,9 +1,5 @@
 """Kernels made of a cell's step, and the rule that says where they run."""
 
-import functools
-import importlib.util
-import os
-
 from layers.fused.graph import Unfused
 from layers.fused.run import Kernels
 from layers.fused.step import step_of
@@ -31,19 +27,9 @@ def readable(traced, sequences, dtype, fused, timesteps=None):
     numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(traced.arguments, traced.products, strict=True))
     if fused == "auto" and (numbers > LARGEST or (timesteps or SHORTEST) < SHORTEST):
         return None
-    if dtype not in ("float32", "float64") or not has_numba():
+    if dtype not in ("float32", "float64"):
         return None
     try:
         return step_of(traced, sequences)
     except Unfused:
         return None
-
-
-def has_numba():
-    """Whether numba may compile; its own variable NUMBA_DISABLE_JIT=1 says that it must not."""
-    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
-
-
-@functools.cache
-def installed(*names):
-    return all(importlib.util.find_spec(name) for name in names)
