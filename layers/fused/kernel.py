@@ -70,6 +70,7 @@ class Forward:
             written, and of the carry only the output of each timestep. None: there is a backward pass.
 
     Attributes:
+        name: Its name in the source.
         source: Its text.
         parameters: The names of the arrays that it takes.
         homes: (node, place) of a kept lane -> the loop that computes it.
@@ -79,6 +80,7 @@ class Forward:
 
     def __init__(self, step, saved=(), read=None):
         self.step, self.saved, self.keep, self.count = step, saved, read is None, 0
+        self.name = "forward" if self.keep else "infer"
         self.read = set() if read is None else read
         self.arrays, self.homes, self.kept = {}, {}, {}
         lines, count = [], len(step.arguments)
@@ -105,7 +107,7 @@ class Forward:
         self.parameters = sorted({"input", *given, *saved} - {f"carry_{i}" for i in short})
         self.source = "\n".join(
             [
-                f"def {'forward' if self.keep else 'infer'}(lo, hi, {', '.join(self.parameters)}):",
+                f"def {self.name}(lo, hi, {', '.join(self.parameters)}):",
                 "    m = hi - lo",
                 *indented(f"{name} = np.empty((m, {widths[name]}), input.dtype)" for name in own),
                 *indented(f"carry_{i} = np.empty((2, m, {widths[f'carry_{i}']}), input.dtype)" for i in short),
@@ -159,12 +161,13 @@ class Backward:
     """The backward kernel.
 
     Attributes:
+        name: Its name in the source.
         source: Its text.
         parameters: The names of the arrays that it takes.
     """
 
     def __init__(self, step, forward):
-        self.step, self.homes, self.kept = step, forward.homes, forward.kept
+        self.name, self.step, self.homes, self.kept = "backward", step, forward.homes, forward.kept
         self.count, self.arrays, self.known, self.written, self.clear = 0, {}, {}, {}, {}
         lines, count = [], len(step.arguments)
         for stage in reversed(range(count + 1)):
@@ -297,7 +300,7 @@ class Backward:
         self.parameters = sorted({*(name for name in self.arrays if name not in own), *outside})
         swap = ", ".join(f"d_next_{i}" for i in carries), ", ".join(f"d_carry_{i}" for i in carries)
         return [
-            f"def backward(lo, hi, {', '.join(self.parameters)}):",
+            f"def {self.name}(lo, hi, {', '.join(self.parameters)}):",
             *indented(["m = hi - lo", *buffers, "end = d_input.shape[0]", "while end > 0:"]),
             f"        begin = max(0, end - {BLOCK})",
             "        for t in range(end - 1, begin - 1, -1):",

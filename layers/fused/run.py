@@ -76,26 +76,18 @@ class Kernels:
     def module(self):
         return compiled(self.source)
 
-    # In graphs.
+    # In graphs, where a number of timesteps or the batch may be None.
 
     def run(self, x, extras, carry, weights, constants, columns):
         """The carry's last tensors, and those that the backward pass needs: `{name: tensor}`."""
         given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
-        timesteps, batch = x.shape[:2]
-        wanted = {name: (one_more(timesteps), batch, self.widths[name]) for name in self.carry}
-        wanted |= {name: (timesteps, batch, self.widths[name]) for name in (*self.kept, *self.saved)}
-        kept = call(self.compute, given, ["input", *named("first", carry), *self.forward.parameters], wanted)
+        kept = self.call(self.forward, given, self.shapes_forward, ["input", *named("first", carry)])
         return [kept[name][-1] for name in self.carry], kept
 
     def infer(self, x, extras, carry, weights, constants, columns):
         """The outputs, in a list, none if only the last is asked for, and the carry's last tensors."""
         given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
-        timesteps, batch = x.shape[:2]
-        wanted = {f"last_{index}": (batch, self.widths[name]) for index, name in enumerate(self.carry)}
-        if self.output is not None:
-            *_, width = wanted.pop(f"last_{self.output}")
-            wanted[f"carry_{self.output}"] = (one_more(timesteps), batch, width)
-        found = call(self.compute_alone, given, ["input", *named("first", carry), *self.inference.parameters], wanted)
+        found = self.call(self.inference, given, self.shapes_inference, ["input", *named("first", carry)])
         last = [found[name] if name in found else found[f"carry_{self.output}"][-1] for name in named("last", carry)]
         return [x[1:] for name, x in found.items() if name.startswith("carry")], last
 
@@ -103,68 +95,80 @@ class Kernels:
         """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices."""
         given = given_to_both(x, extras, weights, constants, columns) | kept | named("d_last", d_carry)
         given |= dict(zip(["d_output"], d_outputs, strict=False))
-        firsts = {f"d_first_{index}": d.shape for index, d in enumerate(d_carry)}
-        wanted = {"d_input": x.shape, **firsts, **{name: given[name[2:]].shape for name in self.sums}}
-        used = [*self.backward.parameters, "carry_0", *(name[2:] for name in self.sums)]
-        found = call(self.compute_gradients, given, used, wanted)
+        also = ["carry_0", *(name.removeprefix("d_") for name in self.sums)]
+        found = self.call(self.backward, given, self.shapes_backward, also)
         d_weights = [found.get(f"d_weight_{index}") for index in range(len(weights))]
         d_weights = [d if d is None else tf.reshape(d, one.shape) for d, one in zip(d_weights, weights, strict=True)]
-        return (
-            found["d_input"],
-            [found[name] for name in firsts],
-            d_weights,
-            [found[f"d_{n}"] for n in named("columns", columns)],
-        )
+        firsts = [found[name.replace("carry", "d_first")] for name in self.carry]
+        return found["d_input"], firsts, d_weights, [found[f"d_{name}"] for name in named("columns", columns)]
 
-    # With arrays, `{name: array}` in and out.
+    # The shapes of what a kernel writes, from those of what it gets: `{name: shape}`.
 
-    def compute(self, arrays):
-        timesteps, batch = arrays["input"].shape[:2]
-        found = {
-            name: MEMORY.empty((timesteps, batch, self.widths[name]), self.dtype) for name in (*self.kept, *self.saved)
-        }
-        found |= {name: self.begun(name, arrays) for name in self.carry}
-        known = {**arrays, **found, **self.tables}
-        share(lambda number, lo, hi: self.module.forward(lo, hi, *(known[n] for n in self.forward.parameters)), batch)
-        return found
+    def shapes_forward(self, shapes):
+        timesteps, batch, _ = shapes["input"]
+        found = {name: (added(timesteps, 1), batch, self.widths[name]) for name in self.carry}
+        return found | {name: (timesteps, batch, self.widths[name]) for name in (*self.kept, *self.saved)}
 
-    def compute_alone(self, arrays):
-        batch = arrays["input"].shape[1]
-        found = {f"last_{i}": MEMORY.empty((batch, self.widths[name]), self.dtype) for i, name in enumerate(self.carry)}
+    def shapes_inference(self, shapes):
+        timesteps, batch, _ = shapes["input"]
+        found = {name.replace("carry", "last"): (batch, self.widths[name]) for name in self.carry}
         if self.output is not None:
-            del found[f"last_{self.output}"]
-            found[f"carry_{self.output}"] = self.begun(f"carry_{self.output}", arrays)
-        known = {**arrays, **found, **self.tables}
-        share(lambda number, lo, hi: self.module.infer(lo, hi, *(known[n] for n in self.inference.parameters)), batch)
+            _, width = found.pop(f"last_{self.output}")
+            found[f"carry_{self.output}"] = (added(timesteps, 1), batch, width)
         return found
 
-    def begun(self, name, arrays):
-        """An array for a tensor of the carry at all timesteps, of which the first is there."""
-        timesteps, batch = arrays["input"].shape[:2]
-        found = MEMORY.empty((timesteps + 1, batch, self.widths[name]), self.dtype)
-        found[0] = arrays[name.replace("carry", "first")]
-        return found
+    def shapes_backward(self, shapes):
+        timesteps, batch, _ = shapes["carry_0"]
+        found = {name.replace("carry", "d_first"): (batch, self.widths[name]) for name in self.carry}
+        found["d_input"] = added(timesteps, -1), batch, self.widths["input"]
+        return found | {name: shapes[name.removeprefix("d_")] for name in self.sums}
 
-    def compute_gradients(self, arrays):
-        timesteps, batch = arrays["carry_0"].shape[0] - 1, arrays["carry_0"].shape[1]
-        found = {
-            name.replace("carry", "d_first"): MEMORY.empty((batch, self.widths[name]), self.dtype)
-            for name in self.carry
-        }
-        found["d_input"] = MEMORY.empty((timesteps, batch, self.widths["input"]), self.dtype)
-        totals = {name: np.zeros((len(shares(batch)), *arrays[name[2:]].shape), self.dtype) for name in self.sums}
-        known = {**arrays, **found, **self.tables}
+    def call(self, kernel, given, shapes, also):
+        """Calls a kernel.
+
+        Args:
+            kernel: A `Forward` or a `Backward`.
+            given: `{name: tensor}`.
+            shapes: One of the functions above.
+            also: Names of tensors that are needed beside the parameters of the kernel; the batch is the first's.
+
+        Returns:
+            `{name: tensor}`.
+        """
+        given = {name: tensor for name, tensor in given.items() if name in {*kernel.parameters, *also}}
+        wanted = shapes({name: tensor.shape for name, tensor in given.items()})
+
+        def run(*arrays):
+            found = self.compute(kernel, dict(zip(given, arrays, strict=True)), shapes, also[0])
+            return [found[name] for name in wanted]
+
+        dtypes = [given[also[0]].dtype] * len(wanted)
+        results = tf.numpy_function(run, list(given.values()), dtypes, stateful=False)
+        results = results if isinstance(results, list | tuple) else [results]  # eagerly, one is not in a list
+        for tensor, shape in zip(results, wanted.values(), strict=True):
+            tensor.set_shape(shape)
+        return dict(zip(wanted, results, strict=True))
+
+    def compute(self, kernel, given, shapes, first):
+        """The same with arrays."""
+        sizes, batch = shapes({name: array.shape for name, array in given.items()}), given[first].shape[1]
+        found = {name: MEMORY.empty(size, self.dtype) for name, size in sizes.items() if name not in self.sums}
+        for name in found.keys() & {*self.carry}:
+            found[name][0] = given[name.replace("carry", "first")]
+        # Each share has sums of its own, which are added in a fixed order.
+        sums = {name: np.zeros((len(shares(batch)), *sizes[name]), self.dtype) for name in self.sums if name in sizes}
+        function = getattr(self.module, kernel.name)
 
         def run(number, lo, hi):
-            given = known | {name: total[number] for name, total in totals.items()}
-            self.module.backward(lo, hi, *(given[name] for name in self.backward.parameters))
+            known = {**self.tables, **given, **found, **{name: parts[number] for name, parts in sums.items()}}
+            function(lo, hi, *(known[name] for name in kernel.parameters))
 
         share(run, batch)
-        return found | {name: functools.reduce(np.add, total) for name, total in totals.items()}
+        return found | {name: functools.reduce(np.add, parts) for name, parts in sums.items()}
 
 
-def one_more(timesteps):
-    return None if timesteps is None else timesteps + 1
+def added(timesteps, number):
+    return None if timesteps is None else timesteps + number
 
 
 def given_to_both(x, extras, weights, constants, columns):
@@ -275,22 +279,3 @@ def folder():
 @functools.cache
 def temporary():
     return tempfile.TemporaryDirectory(prefix="unroll-fused-")  # which is removed when the process ends
-
-
-# In TensorFlow's graphs.
-
-
-def call(function, given, used, wanted):
-    """Calls `function` of the arrays that are used: `{name: tensor}` in, `{name: tensor}` of the shapes wanted out."""
-    names = [name for name in given if name in used]
-
-    def run(*arrays):
-        found = function(dict(zip(names, arrays, strict=True)))
-        return [found[name] for name in wanted]
-
-    dtypes = [given[names[0]].dtype] * len(wanted)
-    results = tf.numpy_function(run, [given[name] for name in names], dtypes, stateful=False)
-    results = results if isinstance(results, list | tuple) else [results]  # eagerly, one is not in a list
-    for tensor, shape in zip(results, wanted.values(), strict=True):
-        tensor.set_shape(shape)
-    return dict(zip(wanted, results, strict=True))
