@@ -96,7 +96,7 @@ class Forward:
             if stage < count:
                 argument = f"argument_{stage}" if direct is None else self.rows(direct)
                 product = f"product_{stage}"
-                lines.append(f"product({argument}, columns_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
+                lines.append(f"product({argument}, packed_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
                 self.arrays |= {f"columns_{stage}": None, product: None}
         widths = step.widths | {f"kept_{number}": node.width for node, number in self.kept.items()}
         short = [i for i in range(len(step.carry)) if not self.whole(i)]
@@ -109,6 +109,7 @@ class Forward:
             [
                 f"def {self.name}(lo, hi, {', '.join(self.parameters)}):",
                 "    m = hi - lo",
+                *indented(f"packed_{stage} = packed(columns_{stage})" for stage in range(count)),
                 *indented(f"{name} = np.empty((m, {widths[name]}), input.dtype)" for name in own),
                 *indented(f"carry_{i} = np.empty((2, m, {widths[f'carry_{i}']}), input.dtype)" for i in short),
                 *indented(f"carry_{i}[0] = first_{i}[lo:hi]" for i in short),
@@ -173,7 +174,7 @@ class Backward:
         for stage in reversed(range(count + 1)):
             if stage < count:
                 self.arrays[f"d_product_{stage}"] = None
-                lines.append(f"product_transposed(d_product_{stage}[q : q + m], columns_{stage}, d_argument_{stage})")
+                lines.append(f"product(d_product_{stage}[q : q + m], packed_{stage}, d_argument_{stage})")
             for length, roots in reversed(step.loops(stage).items()):
                 body = Body(self, stage, length)
                 self.chain(body, roots)
@@ -285,6 +286,7 @@ class Backward:
             buffers.append(f"d_carry_{i} = np.empty_like(d_next_{i})")
         for k in products:
             rows, columns = step.widths[f"argument_{k}"], step.widths[f"product_{k}"]
+            buffers.append(f"packed_{k} = packed(columns_{k}.T)")
             buffers.append(f"d_product_{k} = np.empty(({BLOCK} * m, {columns}), {dtype})")
             buffers.append(f"hidden_{k} = np.empty(({BLOCK} * m, {rows}), {dtype})")
             buffers.append(f"d_argument_{k} = np.empty((m, {rows}), {dtype})")

@@ -27,7 +27,7 @@ from layers.fused.elementary import exp_{bits} as exp
 from layers.fused.elementary import sigmoid_{bits} as sigmoid
 from layers.fused.elementary import softplus_{bits} as softplus
 from layers.fused.elementary import tanh_{bits} as tanh
-from layers.fused.products import product, product_transposed
+from layers.fused.products import packed, product
 
 how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "arcp", "nsz", "reassoc"}})
 

@@ -300,23 +300,30 @@ def test_blas_runs_on_the_thread_that_asks_and_is_then_as_before():
     assert found == [[1] * len(before)] * 6 and threads_of_blas() == before
 
 
-@pytest.mark.parametrize("shape", [(1, 5, 3), (7, 63, 255), (8, 64, 256), (16, 20, 7), (20, 30, 10)])
+@pytest.mark.parametrize("shape", [(1, 5, 3), (2, 1, 16), (7, 63, 255), (8, 64, 256), (19, 20, 33), (20, 30, 10)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("compiled", [True, False])
-def test_products(shape, dtype, compiled, monkeypatch):
-    """Compiled, as this processor does them; and by the loops, which not all processors run."""
+def test_products(shape, dtype):
+    """With a matrix and with its transpose, where tiles fit and where they do not; nothing beside is written."""
     rng, (rows, width, columns) = np.random.default_rng(6), shape
     a, b = rng.normal(size=(rows, width)), rng.normal(size=(width, columns))
-    found, back = np.empty((rows, columns), dtype), np.empty((rows, width), dtype)
-    product, transposed = products.product, products.product_transposed
-    if not compiled:
-        monkeypatch.setattr(products, "ROWS", 16)
-        product, transposed = product.py_func, transposed.py_func
-    product(a.astype(dtype), b.astype(dtype), found)
-    transposed((a @ b).astype(dtype), b.astype(dtype), back)
-    tolerance = 1e-4 if dtype == "float32" else 1e-12
-    np.testing.assert_allclose(found, a @ b, atol=tolerance * width)
-    np.testing.assert_allclose(back, a @ b @ b.T, atol=tolerance * width * columns)
+    found, back = (np.full((rows + 2, count), 7, dtype) for count in (columns, width))
+    products.product(a.astype(dtype), products.packed(b.astype(dtype)), found[1:-1])
+    products.product((a @ b).astype(dtype), products.packed(b.astype(dtype).T), back[1:-1])
+    assert all((one[[0, -1]] == 7).all() for one in (found, back))
+    tolerance = 1e-6 if dtype == "float32" else 1e-14
+    np.testing.assert_allclose(found[1:-1], a @ b, atol=tolerance * width)
+    np.testing.assert_allclose(back[1:-1], a @ b @ b.T, atol=tolerance * width * columns)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_do_not_depend_on_the_rows_beside(dtype):
+    rng = np.random.default_rng(7)
+    a, b = rng.normal(size=(7, 40)).astype(dtype), products.packed(rng.normal(size=(40, 70)).astype(dtype))
+    whole, alone = np.empty((7, 70), dtype), np.empty((1, 70), dtype)
+    products.product(a, b, whole)
+    for row in range(7):
+        products.product(a[row : row + 1], b, alone)
+        np.testing.assert_array_equal(alone[0], whole[row])
 
 
 def test_elementary_functions():
