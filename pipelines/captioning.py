@@ -43,21 +43,21 @@ from pipelines.evaluation.cider import CiderD
 @dataclasses.dataclass
 class Config(Written):
     images: str = ""
-    """folder of the images; else that of the table, or the folder images beside it"""
+    """folder of the images; else beside the table"""
     image_column: str = "image"
     """column of the images' names"""
     caption_column: str = "caption"
     """column of the captions"""
     encoder: str = "small"
-    """what sees the image: small, which is trained with the rest; a .keras file; or a model of keras.applications"""
+    """small, which is trained with the rest; a .keras file; or the name of a model of keras.applications"""
     weights: str = "imagenet"
     """weights of a model of keras.applications: imagenet, none or a file"""
     size: int | None = None
     """height and width of the images in pixels; else what the encoder takes"""
     fit: Literal["pad", "crop", "squeeze"] = "pad"
     """how an image becomes a square: with grey at two sides, without its ends, or distorted"""
-    augment: int = 0
-    """random views of each training image beside itself: cut, and every second one mirrored"""
+    augment: int | None = None
+    """random views of each training image, half of them mirrored; else 4 if self-critical, or 0"""
     mirror: bool = True
     """whether views may be mirrored; not if captions say what is left and what is right"""
     captions: int | None = None
@@ -73,11 +73,11 @@ class Config(Written):
     spread: float = 0.0
     """how much attention to a part of the image that is not 1 in sum over all words is punished: lambda of Xu et al."""
     fine_tune: int = 0
-    """epochs in which the encoder is trained too, after the others"""
+    """epochs afterwards that train the encoder too"""
     fine_tune_rate: float = 1e-4
     """largest learning rate of these"""
     self_critical: int = 0
-    """epochs of self-critical training on CIDEr-D, after the others"""
+    """epochs afterwards with CIDEr-D as a reward"""
     self_critical_rate: float = 1e-4
     """largest learning rate of these"""
     # Shared settings with other defaults for captioning.
@@ -90,7 +90,7 @@ class Config(Written):
     length_penalty: float | None = None
     """how much long captions are favoured: alpha of Wu et al. 2016; else 1, and 2 after self-critical training"""
     attention: Literal["additive", "normalized", "dot", "scaled", "general", "none"] = "general"
-    """how the decoder attends to the grid of the image; none: it gets only its initial state from the image"""
+    """how the decoder attends to the grid; none: not at all"""
     feeding: Literal["context", "attentional", "none"] = "none"
     """what attention feeds to the decoder's cell: the context for the previous state (Xu), the attentional output of
     the previous timestep (Luong), or none: faster, as attention runs after the decoder's recurrent levels"""
@@ -106,7 +106,7 @@ class Config(Written):
     }
     HELP: ClassVar = {
         "data": ("images", "image_column", "caption_column"),
-        "network": ("encoder", "fit", "attention", "dropout", "beam"),
+        "network": ("encoder", "attention", "beam"),
         "training": ("augment", "fine_tune", "self_critical"),
     }
 
@@ -133,6 +133,7 @@ TRAINED = {
         "ema": 0.998,
     },
 }
+VIEWS = 4  # of each image in self-critical training, which otherwise learns the images by heart
 AT_MOST = 10  # captions of an image to train on, unless `captions` says more
 
 
@@ -143,7 +144,8 @@ def choose(config, splits):
         images, most = images + len(some), max(most, *(text.count(b"\n") + 1 for text in some))
     if pathlib.Path(config.encoder).is_file():
         config = dataclasses.replace(config, encoder=str(pathlib.Path(config.encoder).resolve()))
-    config = dataclasses.replace(config, captions=config.captions or min(most, AT_MOST))
+    augment = config.augment if config.augment is not None else VIEWS * (config.self_critical > 0)
+    config = dataclasses.replace(config, captions=config.captions or min(most, AT_MOST), augment=augment)
     return chosen_by_size(config, SMALL if config.encoder == "small" else TRAINED, images, "images")
 
 

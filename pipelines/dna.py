@@ -66,7 +66,7 @@ class Config(Network):
     pooling: Literal["auto", "flat", "last", "mean", "max", "mean-max", "attention"] = "auto"
     """how timesteps become one vector; auto: flat, place by place, for sequences of one length, else mean-max"""
     linear: bool = True
-    """whether logistic regressions over k-mers and, for sequences of one length, over places vote too"""
+    """whether linear paths over k-mers and places vote too"""
     crf: bool = True
     """with labels at each base, whether transitions between them are learnt"""
     balanced: bool = False
@@ -78,7 +78,7 @@ class Config(Network):
     max_length: int = 20_000
     """bases read of a sequence"""
     dropout: float = 0.4
-    """share of the features dropped before and after the recurrent levels"""
+    """share dropped before and after the recurrent levels"""
     # Shared settings with other defaults for DNA.
     units: int = 32
     """width of the carry, in each direction"""
@@ -93,7 +93,7 @@ class Config(Network):
     }
     HELP: ClassVar = {
         "data": ("kind", "sequence_column", "label_column", "labels", "reference"),
-        "network": ("strand", "filters", "width", "pool", "linear", "dropout"),
+        "network": ("strand", "filters", "linear", "dropout"),
     }
 
 

@@ -66,7 +66,7 @@ class Training:
     patience: int = 3
     """epochs without improvement before it stops; 0: never"""
     folds: int = 0
-    """folds of a cross-validation over the training data, 3 or more; 0: none"""
+    """folds of a cross-validation, 3 or more; 0: none"""
     baselines: bool = True
     """whether baselines are evaluated on the same data"""
     mixed_precision: Literal["none", "bfloat16", "float16"] = "none"

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from conftest import LEAST, typed
 
-from pipelines import ner, sentiment, translation
+from pipelines import captioning, dna, ner, sentiment, translation
 from pipelines.engine import command
 from pipelines.engine.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
 from pipelines.engine.settings import ranges
@@ -83,12 +83,22 @@ def test_a_setting_out_of_its_range_is_named(tmp_path, capsys, flags, message):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize(
-    "config", [ner.Config, sentiment.Config, translation.Config], ids=lambda config: config.__module__
-)
-def test_every_number_among_the_settings_has_a_range(config):
-    numbers = {one.name for one in dataclasses.fields(config) if {one.type, *typing.get_args(one.type)} & {int, float}}
-    assert numbers == set(ranges(config))
+TASKS = [one.TASK for one in (captioning, dna, ner, sentiment, translation)]
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_every_number_among_the_settings_has_a_range(task):
+    fields = dataclasses.fields(task.config)
+    numbers = {one.name for one in fields if {one.type, *typing.get_args(one.type)} & {int, float}}
+    assert numbers == set(ranges(task.config))
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
+def test_the_help_fits_a_terminal(task, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert command.run(task, ["train", "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 45 and max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize("arguments", [["train", "--unit", "3"], ["train", "--units", "x"], ["predict", "--cell", "a"]])
