@@ -144,7 +144,8 @@ def windows(name, sequence, width, step, both=False):
 
     Returns:
         An iterator of (region, letters); a region is "chr1:101-181", from 1 and with its end, and with `both` followed
-        by the strand: "(+)" or "(-)". A sequence that is shorter than `width` is one window.
+        by the strand: "(+)" or "(-)". A sequence that is shorter than `width` is one window. Where the name is itself
+        a region, see `region`, the windows are places of its chromosome, in their order there.
 
     Raises:
         ValueError: if `width` or `step` is out of its range.
@@ -152,17 +153,44 @@ def windows(name, sequence, width, step, both=False):
     Example:
         >>> list(windows("chr1", "ACGTT", 4, 3))
         [('chr1:1-4', 'ACGT'), ('chr1:2-5', 'CGTT')]
+        >>> list(windows("chr1:101-105(-)", "ACGTT", 4, 3, both=True))[:2]
+        [('chr1:101-104(-)', 'CGTT'), ('chr1:101-104(+)', 'AACG')]
     """
     check_windows(width, step)
+    chromosome, offset, end, strand = region(name, len(sequence))
     last = max(len(sequence) - width, 0)
-    for start in itertools.chain(range(0, last, step), [last]):
+    starts = itertools.chain(range(0, last, step), [last])
+    for start in starts if strand != "-" else reversed(list(starts)):
         letters = sequence[start : start + width]
-        region = f"{name}:{start + 1}-{start + len(letters)}"
+        first = offset + start if strand != "-" else end - start - len(letters)
+        place = f"{chromosome}:{first + 1}-{first + len(letters)}"
         if both:
-            yield f"{region}(+)", letters
-            yield f"{region}(-)", reverse_complement(letters)
+            yield f"{place}({'-' if strand == '-' else '+'})", letters
+            yield f"{place}({'+' if strand == '-' else '-'})", reverse_complement(letters)
         else:
-            yield region, letters
+            yield f"{place}({strand})" if strand != "." else place, letters
+
+
+def region(name, length):
+    """`(chromosome, start, end, strand)` of a sequence's name, with `start` from 0 and `end` not included.
+
+    A region is written as samtools does, from 1 and with its last base, `chr1:101-181(-)`, with or without the strand,
+    or as bedtools does, from 0: the number of bases says which. Another name is that of a whole sequence.
+
+    Example:
+        >>> region("chr1:101-181(-)", 81), region("chr1:100-181", 81), region("plasmid", 50)
+        (('chr1', 100, 181, '-'), ('chr1', 100, 181, '.'), ('plasmid', 0, 50, '.'))
+    """
+    found = _REGION.fullmatch(name)
+    if found:
+        start, end = int(found["first"]), int(found["last"])
+        start -= end - start != length
+        if start >= 0 and end - start == length:
+            return found["chromosome"], start, end, found["strand"] or "."
+    return name, 0, length, "."
+
+
+_REGION = re.compile(r"(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(?:\((?P<strand>[-+.])\))?")
 
 
 def in_windows(named, width, step, both):
@@ -451,8 +479,13 @@ def _around(path, sequence, variant, width):
     if sequence[at:after] != variant.reference:
         expected = f"expected the letters of the reference at this position, {sequence[at:after]}"
         raise error_at(path, f"{expected}, received {variant.reference}; is this another reference?", variant.line)
-    start = max(0, min(at - (width - len(variant.reference)) // 2, len(sequence) - width))
-    changed = sequence[start:at] + variant.alternative + sequence[after : after + width]
+    inserted = len(variant.alternative) - len(variant.reference)
+    longer = max(len(variant.reference), len(variant.alternative))
+    start = max(0, min(at - (width - longer) // 2, len(sequence) - width))
+    # Near the right end the window of the alternative begins elsewhere, so that it is as wide and holds all of it.
+    begin = max(0, min(start, len(sequence) + inserted - width))
+    begin = max(begin, at + len(variant.alternative) - width)
+    changed = sequence[begin:at] + variant.alternative + sequence[after : after + width]
     return sequence[start : start + width], changed[:width]
 
 

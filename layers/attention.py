@@ -91,8 +91,10 @@ class Attention(Extensible, keras.layers.Layer):
         ask = lambda name=None: by_sentence(query if name is None else recur(query, name))
         before = by_sentence(before) if self.feeds_back else None
         padding = ops.expand_dims(padding, 1)  # (batch, 1, timesteps)
-        scores = self.score(ask, keys, before) + padding
-        weights = self.weights_of(scores, ask, before, padding)
+        dtype = keras.backend.result_type(padding.dtype, "float32")  # FAR is beyond the range of float16
+        padding = ops.cast(padding, dtype)
+        scores = ops.cast(self.score(ask, keys, before), dtype) + padding
+        weights = ops.cast(self.weights_of(scores, ask, before, padding), memory.dtype)
         return by_row(ops.matmul(weights, memory)), by_row(weights)
 
     def call(self, query, memory, mask=None, return_attention_scores=False):
@@ -100,7 +102,8 @@ class Attention(Extensible, keras.layers.Layer):
             raise ValueError(f"{type(self).__name__} feeds its weights back: run it in an AttentionCell.")
         mask = mask[1] if isinstance(mask, (list, tuple)) else mask
         rows = ops.reshape(ops.cast(query, self.compute_dtype), (-1, query.shape[-1]))
-        constants = [ops.cast(x, self.compute_dtype) for x in self.constants_of(memory, mask)]
+        *constants, padding = self.constants_of(memory, mask)
+        constants = [*(ops.cast(x, self.compute_dtype) for x in constants), padding]
         context, weights = self.read(rows, self.product, None, *constants, queries=ops.shape(query)[1])
         by_query = lambda x: ops.reshape(x, (*ops.shape(query)[:2], ops.shape(x)[-1]))
         return [by_query(context), by_query(weights)] if return_attention_scores else by_query(context)
@@ -244,8 +247,9 @@ class MultiplicativeAttention(Attention):
             return ops.softmax(scores, axis=-1)
         hidden = ops.tanh(ask("position_kernel"))
         share = ops.sigmoid(ops.matmul(hidden, ops.cast(self.position_scale, hidden.dtype)))  # (batch, queries, 1)
-        last = ops.sum(ops.cast(padding == 0, scores.dtype), axis=-1, keepdims=True) - 1
-        off = ops.arange(ops.shape(scores)[-1], dtype=scores.dtype) - last * share
+        place = ops.cumsum(ops.cast(padding == 0, "int32"), axis=-1) - 1  # among those that are no padding
+        place = ops.cast(place, scores.dtype)
+        off = place - place[:, :, -1:] * ops.cast(share, scores.dtype)
         near = ops.softmax(ops.where(ops.abs(off) <= self.window, scores, scores + FAR), axis=-1)
         return near * ops.exp(-2 * ops.square(off / self.window))
 

@@ -160,12 +160,18 @@ class Hopfield(Extensible, keras.layers.Layer):
         return ops.while_loop(going_on, update, (states, zero, zero))[0]
 
     def _all_at_once(self, states, couplings):
+        def settled(states, before, last):
+            same = lambda other: ops.all(states == other, axis=-1, keepdims=True)
+            return ops.logical_or(same(before), same(last))
+
         def update(states, before, last, step):
-            return signs(ops.matmul(states, couplings), states), states, before, step + 1
+            # What has settled, or goes to and fro, stays: an answer does not depend on those beside it.
+            stays = settled(states, before, last)
+            new = ops.where(stays, states, signs(ops.matmul(states, couplings), states))
+            return new, ops.where(stays, before, states), ops.where(stays, last, before), step + 1
 
         def going_on(states, before, last, step):
-            settled = ops.logical_or(ops.all(states == before, axis=-1), ops.all(states == last, axis=-1))
-            return ops.logical_and(ops.logical_not(ops.all(settled)), step < self.sweeps)
+            return ops.logical_and(ops.logical_not(ops.all(settled(states, before, last))), step < self.sweeps)
 
         nowhere = ops.full_like(states, 2)
         return ops.while_loop(going_on, update, (states, nowhere, nowhere, ops.zeros((), "int32")))[0]

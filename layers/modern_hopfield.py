@@ -5,6 +5,7 @@ import numpy as np
 from keras import ops
 
 from layers import arguments
+from layers.masked import lowest
 from layers.saving import Extensible
 
 
@@ -89,7 +90,7 @@ class ModernHopfield(Extensible, keras.layers.Layer):
         """β X^T ξ, `(..., capacity)`; the lowest number where no pattern is stored."""
         scores = self.inverse_temperature * ops.matmul(states, ops.transpose(self.patterns))
         stored = ops.arange(self.capacity) < self.count
-        return ops.where(stored, scores, ops.cast(-3e4, scores.dtype))  # within float16
+        return ops.where(stored, scores, ops.cast(lowest(keras.backend.standardize_dtype(scores.dtype)), scores.dtype))
 
     def energy(self, states):
         """E of each state, `(..., features)` -> `(...)`; patterns must be stored."""

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from layers.masked import lowest
 from layers.saving import Extensible
 
 
@@ -53,15 +54,15 @@ class Pooling(Extensible, keras.layers.Layer):
         real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)
         if padded:  # 0 times NaN at padding would be NaN
             sequence = ops.where(real > 0, sequence, ops.cast(0, sequence.dtype))
-        lowest = ops.cast(-3e4, sequence.dtype)  # within float16
+        least = ops.cast(lowest(keras.backend.standardize_dtype(sequence.dtype)), sequence.dtype)
         pooled = []
         if self.how in ("mean", "mean-max"):
             pooled.append(ops.sum(sequence * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1))
         if self.how in ("max", "mean-max"):
-            pooled.append(ops.max(ops.where(real > 0, sequence, lowest), axis=1))
+            pooled.append(ops.max(ops.where(real > 0, sequence, least), axis=1))
         if self.how == "attention":
             scores = ops.matmul(ops.tanh(ops.matmul(sequence, self.kernel)), self.query)
-            weights = ops.softmax(ops.where(real > 0, scores, lowest), axis=1)
+            weights = ops.softmax(ops.where(real > 0, scores, least), axis=1)
             pooled.append(ops.sum(weights * sequence, axis=1))
         return pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1)
 

@@ -74,10 +74,11 @@ class TermProfile(Extensible, keras.layers.Layer):
         return ops.cast(ops.concatenate(found, axis=1), "int32")
 
     def call(self, numbers):
-        counts = ops.cast(self.counts(numbers), self.compute_dtype)
-        v = ops.where(counts > 0, 1 + ops.log(ops.maximum(counts, 1)), 0) * ops.cast(self.idf, self.compute_dtype)
+        dtype = keras.backend.result_type(self.compute_dtype, "float32")  # sums of squares leave the range of float16
+        counts = ops.cast(self.counts(numbers), dtype)
+        v = ops.where(counts > 0, 1 + ops.log(ops.maximum(counts, 1)), 0) * ops.cast(self.idf, dtype)
         length = ops.sqrt(ops.sum(ops.square(v), axis=1, keepdims=True))
-        return v / ops.maximum(length, 1e-6)
+        return ops.cast(v / ops.maximum(length, 1e-6), self.compute_dtype)
 
     def compute_output_shape(self, shapes):
         return (shapes[0][0], self.features)

@@ -226,6 +226,8 @@ class Recurrent(Extensible, keras.layers.Layer):
         if self.stateful:
             sequence = self._of_held_size(sequence)
         if mask is not None:  # values at padding must not enter a product: 0 times NaN is NaN, in gradients too
+            if mask.shape[0] == 1:  # one row for all
+                mask = ops.broadcast_to(mask, ops.shape(sequence)[:2])
             real = ops.expand_dims(ops.cast(mask, "bool"), 2)
             sequence = ops.where(real, sequence, ops.cast(0, sequence.dtype))
         cell, (batch, timesteps) = self.cell, ops.shape(sequence)[:2]
@@ -284,7 +286,7 @@ class Recurrent(Extensible, keras.layers.Layer):
 
     def _initial_carry(self, initial_state, batch, constants):
         """The carry to begin with, and whether it is all zeros."""
-        cell, dtype = self.cell, self.cell.state_dtype
+        cell, dtype, static = self.cell, self.cell.state_dtype, batch if isinstance(batch, int) else None
         given = keras.tree.flatten(initial_state) if initial_state is not None else self.states
         carry = [] if given is None else [ops.convert_to_tensor(x) for x in given]
         if given is not None and len(carry) not in (cell.least_states, len(cell.carry)):
@@ -300,7 +302,13 @@ class Recurrent(Extensible, keras.layers.Layer):
                     f"Recurrent: `initial_state` must have width {size} for {type(cell).__name__}'s {name}. "
                     f"Received: shape={tuple(state.shape)}."
                 )
-        carry = [ops.cast(state, dtype) for state in carry]
+            if None not in (state.shape[0], static) and state.shape[0] not in (1, static):
+                raise ValueError(
+                    f"Recurrent: `initial_state` must have {static} rows, as the sequence, or one for all. "
+                    f"Received: shape={tuple(state.shape)} for {name}."
+                )
+        every = lambda x: ops.broadcast_to(x, (batch, *ops.shape(x)[1:])) if x.shape[0] == 1 else x
+        carry = [every(ops.cast(state, dtype)) for state in carry]
         if self.output_index == len(carry):
             carry.append(ops.zeros((batch, cell.output_size), dtype=dtype))
         return carry, given is None and type(cell).initial_carry is Cell.initial_carry

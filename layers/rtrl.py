@@ -115,7 +115,7 @@ class RealTimeLearning:
             p = np.einsum("lk,blij->bkij", recurrent, p, optimize=True)
             p[:, diagonal, diagonal] += z[:, None]
             p *= self.slope(y)[:, :, None, None]
-            error = np.nan_to_num(d[:, t] - y[:, : cell.outputs])
+            error = np.where(np.isnan(d[:, t]), 0, d[:, t] - y[:, : cell.outputs])
             gradient = -np.einsum("bk,bkij->ji", error, p[:, : cell.outputs])
             gradients = np.split(gradient, [features, features + units][: 1 + cell.use_bias])
             gradients = [one.reshape(weight.shape) for one, weight in zip(gradients, weights, strict=True)]

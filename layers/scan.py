@@ -62,7 +62,7 @@ class Scan(Extensible, keras.layers.Layer):
 
     def call(self, sequence, mask):
         real = ops.cast(ops.expand_dims(mask, -1), self.compute_dtype)
-        s = self.fits(sequence * real) * real
+        s = self.fits(ops.where(real > 0, sequence, ops.zeros_like(sequence))) * real  # 0 times NaN would be NaN
         if self.pool == 1:
             return s, mask
         s, real = (ops.pad(one, [[0, 0], [0, self.pool - 1], [0, 0]]) for one in (s, real))

@@ -22,6 +22,7 @@ PORTIONS = 2  # half-batches, each on half of the cores; on two cores, four quar
 VENDOR_MASKS = True  # whether a GPU vendor's kernel takes right padding
 # Set while a gradient is traced: TensorFlow does not know then whether XLA will compile it.
 FOR_XLA = contextvars.ContextVar("FOR_XLA", default=False)
+PLAIN = contextvars.ContextVar("PLAIN", default=False)  # whether gradients are plain, see `_plain_gradients`
 
 
 def vendor_has(cell):
@@ -258,7 +259,7 @@ def kernels(step, sequences, dtype, fused, timesteps=None):
 
 def fuses(step, dtype):
     """Whether there may be kernels of a traced step."""
-    return may_be_fused() and _fused().readable(step, True, dtype, True) is not None
+    return may_be_fused() and _fused().kernels(step, True, dtype, True) is not None
 
 
 def _fused():
@@ -376,11 +377,22 @@ def _with_second_gradient(pull, again, arguments, gradients):
 
 @contextlib.contextmanager
 def _plain_gradients():
-    """Within: TensorFlow assumes that batches of unknown size in one timestep have the same size.
+    """Within, in this thread: TensorFlow assumes that batches of unknown size in one timestep have the same size.
 
     Otherwise the gradient of every sum and product computes, each time it runs, which axes were broadcast: seven more
     operations. With the batch unknown, as in `fit`, a training step of an LSTM of 64 took twice as long.
     """
+    _know_plain_gradients()
+    token = PLAIN.set(True)
+    try:
+        yield
+    finally:
+        PLAIN.reset(token)
+
+
+@functools.cache
+def _know_plain_gradients():
+    """Puts functions that ask `PLAIN` in the place of TensorFlow's gradients, once: other threads may take some now."""
 
     def equal(*tensors):
         shapes = [x.shape.as_list() if x.shape.rank else [] for x in tensors]
@@ -397,15 +409,9 @@ def _plain_gradients():
         "SelectV2": lambda c, x, y, d: equal(x, y, d) and (None, *chosen(c, d)),
     }
     known = getattr(getattr(tensorflow_ops, "gradient_registry", None), "_registry", {})  # private: may disappear
-    usual = {name: dict(known[name]) for name in plain if name in known}
 
-    def gradient(name):
-        return lambda op, d: plain[name](*op.inputs, d) or usual[name]["type"](op, d)
+    def gradient(plain, usual):
+        return lambda op, d: (PLAIN.get() and plain(*op.inputs, d)) or usual(op, d)
 
-    for name in usual:
-        known[name]["type"] = gradient(name)
-    try:
-        yield
-    finally:
-        for name in usual:
-            known[name].update(usual[name])
+    for name in plain.keys() & known.keys():
+        known[name]["type"] = gradient(plain[name], known[name]["type"])

@@ -18,18 +18,13 @@ def kernels(traced, sequences, dtype, fused, timesteps=None):
         fused: True: wherever it can be; "auto": not where measurements show no gain.
         timesteps: Their number, or None where the graph does not know it.
     """
-    step = readable(traced, sequences, dtype, fused, timesteps)
-    return step and Kernels(step, dtype)
-
-
-def readable(traced, sequences, dtype, fused, timesteps=None):
-    """The step as rows, a `Step`, that kernels may run; else None."""
     numbers = sum(a.shape[-1] * b.shape[-1] for a, b in zip(traced.arguments, traced.products, strict=True))
     if fused == "auto" and (numbers > LARGEST or (timesteps or SHORTEST) < SHORTEST):
         return None
-    if dtype not in ("float32", "float64"):
+    tensors = [traced.input, *traced.extras, *traced.carry, *traced.weights, *traced.constants]
+    if dtype not in ("float32", "float64") or any(x.dtype != dtype for x in tensors):
         return None
     try:
-        return step_of(traced, sequences)
+        return Kernels(step_of(traced, sequences), dtype)
     except Unfused:
         return None

@@ -1,8 +1,10 @@
 """Writes the source of a step's kernels: one loop forward, and one backward by the chain rule on the same graph."""
 
+import math
+
 import numpy as np
 
-from layers.fused.graph import Lane
+from layers.fused.graph import Lane, Unfused
 from layers.fused.rules import KEPT, RULES, depends
 from layers.fused.step import array_of
 
@@ -38,7 +40,8 @@ class Body:
 
     def loaded(self, lane):
         if lane.node.kind == "number":
-            return f"F({lane.node.value!r})"
+            value = lane.node.value
+            return f"F({value!r})" if math.isfinite(value) else f"F({'-' * (value < 0)}np.{abs(value)!r})"
         return self.name(self.element(array_of(lane.node), lane.place, lane.moves))
 
     def source(self):
@@ -82,7 +85,7 @@ class Forward:
         self.step, self.saved, self.keep, self.count = step, saved, read is None, 0
         self.name = "forward" if self.keep else "infer"
         self.read = set() if read is None else read
-        self.arrays, self.homes, self.kept = {}, {}, {}
+        self.arrays, self.homes, self.kept, self.lengths = {}, {}, {}, {}
         lines, count = [], len(step.arguments)
         for stage in range(count + 1):
             direct = step.direct(stage) if stage < count else None
@@ -140,6 +143,12 @@ class Forward:
         if node.kind not in KEPT or not lane.moves:
             return body.computed(lane)
         name = f"kept_{self.kept.setdefault(node, len(self.kept))}"
+        lengths = self.lengths.setdefault(node, {})  # place -> length of the part that begins there
+        if lengths.setdefault(lane.place, body.length) != body.length or any(
+            lane.place < place < lane.place + body.length or place < lane.place < place + length
+            for place, length in lengths.items()
+        ):
+            raise Unfused("parts of a row that overlap are read")  # each is computed, and has a gradient, of its own
         if self.homes.setdefault((node, lane.place), body.home) != body.home:
             self.read.add(name)
             return body.name(body.element(name, lane.place))

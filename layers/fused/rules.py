@@ -9,9 +9,16 @@ RULES = {
     "neg": ("-{0}", ("-{g}",)),
     "square": ("{0} * {0}", ("F(2) * {g} * {0}",)),
     "abs": ("abs({0})", ("{g} if {0} > F(0) else (-{g} if {0} < F(0) else F(0))",)),
-    "maximum": ("{0} if {0} >= {1} else {1}", ("{g} if {0} >= {1} else F(0)", "F(0) if {0} >= {1} else {g}")),
-    "minimum": ("{0} if {0} <= {1} else {1}", ("{g} if {0} <= {1} else F(0)", "F(0) if {0} <= {1} else {g}")),
-    "relu": ("{0} if {0} > F(0) else F(0)", ("{g} if {0} > F(0) else F(0)",)),
+    # Of NaN they are NaN.
+    "maximum": (
+        "{1} if {1} > {0} or {1} != {1} else {0}",
+        ("F(0) if {1} > {0} or {1} != {1} else {g}", "{g} if {1} > {0} or {1} != {1} else F(0)"),
+    ),
+    "minimum": (
+        "{1} if {1} < {0} or {1} != {1} else {0}",
+        ("F(0) if {1} < {0} or {1} != {1} else {g}", "{g} if {1} < {0} or {1} != {1} else F(0)"),
+    ),
+    "relu": ("F(0) if {0} <= F(0) else {0}", ("F(0) if {0} <= F(0) else {g}",)),
     "where": ("{1} if {0} else {2}", (None, "{g} if {0} else F(0)", "F(0) if {0} else {g}")),
     "identity": ("{0}", ("{g}",)),
     "stop": ("{0}", (None,)),

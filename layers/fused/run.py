@@ -45,6 +45,7 @@ how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "
 """
 
 
+TIMED = ("input", "extra", "carry", "kept", "product", "d_output")  # arrays whose first axis is time
 HERE = pathlib.Path(__file__).parent
 
 
@@ -152,6 +153,10 @@ class Kernels:
     def compute(self, kernel, given, shapes, first):
         """The same with arrays."""
         sizes, batch = shapes({name: array.shape for name, array in given.items()}), given[first].shape[1]
+        for name, array in given.items():  # a kernel would read beyond the end
+            rows = array.shape[1 if name.startswith(TIMED) else 0]
+            if name.startswith(("fixed", "first", "d_last", *TIMED)) and rows != batch:
+                raise ValueError(f"expected {batch} rows of `{name}` in a kernel, received {rows}")
         found = {name: MEMORY.empty(size, self.dtype) for name, size in sizes.items() if name not in self.sums}
         for name in found.keys() & {*self.carry}:
             found[name][0] = given[name.replace("carry", "first")]
@@ -164,7 +169,8 @@ class Kernels:
             function(lo, hi, *(known[name] for name in kernel.parameters))
 
         share(run, batch)
-        return found | {name: functools.reduce(np.add, parts) for name, parts in sums.items()}
+        nothing = {name: np.zeros(sizes[name], self.dtype) for name in sums}
+        return found | {name: functools.reduce(np.add, parts, nothing[name]) for name, parts in sums.items()}
 
 
 def added(timesteps, number):

@@ -15,6 +15,7 @@ from data.files import InputError
 CONFIG, VOCABULARIES, WEIGHTS = "config.json", "vocabularies.json", "model.weights.h5"
 CHECKPOINT, METRICS, HISTORY = "checkpoint.npz", "metrics.json", "history.csv"
 PREPARED, STAGES, TENSORBOARD = "prepared", "stages", "tensorboard"  # folders
+REPLACED = ".replaced"  # an empty file in a run that was moved away for a new one
 
 
 class RunFolder:
@@ -41,6 +42,11 @@ class RunFolder:
         """The folder that holds the run to be replaced until this one is finished."""
         return self.path.with_name(self.path.name + ".previous")
 
+    @property
+    def replaces(self):
+        """Whether a run was moved to `previous`; a folder of that name without the mark is the user's own."""
+        return (self.previous / REPLACED).is_file()
+
     def begin(self, config, vocabularies, overwrite):
         """Makes the folder; an old run in it is moved to `previous` until this one is finished.
 
@@ -49,9 +55,12 @@ class RunFolder:
         """
         self.check_free(overwrite)
         if self.path.exists() and any(self.path.iterdir()):
-            if self.previous.exists():  # the run in the folder was never finished; the one that it was to replace stays
+            if self.replaces and not self.has(METRICS):  # the one that it was to replace stays
                 shutil.rmtree(self.path)
             else:
+                if self.replaces:
+                    shutil.rmtree(self.previous)
+                (self.path / REPLACED).touch()
                 self.path.rename(self.previous)
         self.path.mkdir(parents=True, exist_ok=True)
         self.write_json(VOCABULARIES, vocabularies)
@@ -68,8 +77,9 @@ class RunFolder:
             yield
         except BaseException:
             shutil.rmtree(self.path)
-            if self.previous.exists():
+            if self.replaces:
                 self.previous.rename(self.path)
+                (self.path / REPLACED).unlink()
             raise
 
     def check_free(self, overwrite):
@@ -85,16 +95,23 @@ class RunFolder:
                     self,
                     f"holds {state}; add --resume to go on with it, --overwrite to replace it or choose another --run.",
                 )
+            if self.previous.exists() and not self.replaces:
+                raise InputError(
+                    self.previous,
+                    "expected no such folder, as a run that is replaced is moved there, received one; move it away or "
+                    "choose another --run.",
+                )
         parent = next(parent for parent in [self.path, *self.path.absolute().parents] if parent.exists())
         if not os.access(parent, os.W_OK | os.X_OK) or not parent.is_dir():
             raise InputError(self, f"expected a place to write the run, received {parent}, which cannot be written.")
 
     def finish(self):
         """Deletes what a complete run does not need: checkpoints, prepared data and the run that it replaces."""
-        for checkpoint in (self.path / CHECKPOINT, *self.path.glob(f"{STAGES}/*/{CHECKPOINT}")):
-            checkpoint.unlink(missing_ok=True)
+        for name in (CHECKPOINT, f".*.{CHECKPOINT}"):  # also those that were being written when a run was killed
+            for checkpoint in (*self.path.glob(name), *self.path.glob(f"{STAGES}/*/{name}")):
+                checkpoint.unlink(missing_ok=True)
         shutil.rmtree(self.path / PREPARED, ignore_errors=True)
-        if self.previous.exists():
+        if self.replaces:
             shutil.rmtree(self.previous)
 
     def write(self, name, write):

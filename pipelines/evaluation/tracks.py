@@ -3,28 +3,24 @@
 import itertools
 import re
 
+from data import genomes
 from data.files import InputError
 from data.transforms import dna
 
 BACKGROUND = "N.-0"  # labels of bases that no line of a BED file is written for
 
-_REGION = re.compile(r"(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(?:\((?P<strand>[-+.])\))?")
-
 
 def region(name, length):
     """`(chromosome, start, end, strand)` of an answer's name, with `start` from 0 and `end` not included.
 
-    A region is written as samtools does, from 1 and with its last base, `chr1:101-181(-)`, with or without the strand.
-    Another name is that of a whole sequence of `length` bases.
+    The name is read by `data.genomes.region`.
 
     Example:
-        >>> region("chr1:101-181(-)", 81), region("HLA:A*01:1-9", 9), region("plasmid", 50)
-        (('chr1', 100, 181, '-'), ('HLA:A*01', 0, 9, '.'), ('plasmid', 0, 50, '.'))
+        >>> region("plasmid 1", 50)
+        ('plasmid_1', 0, 50, '.')
     """
-    found = _REGION.fullmatch(name)
-    if found and 1 <= int(found["first"]) <= int(found["last"]):
-        return _column(found["chromosome"]), int(found["first"]) - 1, int(found["last"]), found["strand"] or "."
-    return _column(name), 0, length, "."
+    chromosome, *place = genomes.region(name, length)
+    return _column(chromosome), *place
 
 
 def _column(text):
