@@ -12,7 +12,7 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 
 from data.files import Form, InputError
-from data.genomes import cut, read_bed, read_fasta, read_variants, windows
+from data.genomes import alleles, cut, read_bed, read_fasta, read_variants, region, windows
 
 GENOME, INTERVALS, VARIANTS = (f"tests/fixtures/{name}" for name in ("genome.fa", "intervals.bed", "variants.vcf"))
 
@@ -97,8 +97,8 @@ def test_ten_million_bases_are_read_quickly_in_one_line_and_in_many(tmp_path):
 def test_windows_hold_every_base_and_end_where_the_sequence_ends(width, step):
     for record in read_fasta(GENOME):
         own = []
-        for region, letters in windows(record.name, record.sequence, width, step):
-            name, _, place = region.rpartition(":")
+        for named, letters in windows(record.name, record.sequence, width, step):
+            name, _, place = named.rpartition(":")
             start, end = map(int, place.split("-"))
             own.append((start - 1, end, letters))
             assert name == record.name
@@ -237,3 +237,36 @@ def test_a_wrong_row_of_parquet_is_named_by_its_number(tmp_path):
     rows = {"chromosome": ["1", "1"], "position": [5, -5], "reference": ["A", "A"], "alternative": ["C", "C"]}
     pd.DataFrame(rows).to_parquet(tmp_path / "a.parquet")
     assert ": row 2: expected a position of 1 or more, received -5" in error_of(read_variants, tmp_path / "a.parquet")
+
+
+@pytest.mark.parametrize(("strand", "both"), [("+", False), ("-", False), ("-", True), (".", True)])
+def test_windows_over_an_interval_are_places_of_its_chromosome(tmp_path, strand, both):
+    """Cut out of the genome by their names, they have the same letters."""
+    rng = np.random.default_rng(5)
+    genome = "".join(rng.choice(list("ACGT"), 400))
+    interval = genome[100:307] if strand != "-" else str(Seq(genome[100:307]).reverse_complement())
+    name = "chr1:101-307" + (f"({strand})" if strand != "." else "")
+    found, begun = list(windows(name, interval, 50, 30, both=both)), []
+    for place, letters in found:
+        chromosome, start, end, side = region(place, 50)
+        there = genome[start:end]
+        assert (chromosome, letters) == ("chr1", str(Seq(there).reverse_complement()) if side == "-" else there)
+        begun.append(start)
+    assert begun == sorted(begun) and (min(begun), max(begun)) == (100, 257)
+
+
+@pytest.mark.parametrize("width", [9, 12, 40])
+@pytest.mark.parametrize("change", ["G>GATTACAC", "ATTACA>A", "A>T"])
+@pytest.mark.parametrize("place", [0, 3, 30, "last"])
+def test_the_window_of_an_alternative_holds_all_of_it(tmp_path, width, change, place):
+    """It is as wide as that of the reference, a stretch of the changed sequence, and the variant is in it."""
+    before, after = change.split(">")
+    filler = "".join(np.random.default_rng(6).choice(list("ACGT"), 60 - len(before)))
+    place = len(filler) if place == "last" else place
+    genome, changed = (filler[:place] + one + filler[place:] for one in (before, after))
+    (tmp_path / "genome.fa").write_text(f">chr1\n{genome}\n")
+    (tmp_path / "v.csv").write_text(f"chromosome,position,reference,alternative\nchr1,{place + 1},{before},{after}\n")
+    ((_, one, other),) = alleles(tmp_path / "v.csv", tmp_path / "genome.fa", width)
+    assert len(one) == len(other) == width and one in genome and other in changed
+    assert any(genome.startswith(one, begin) for begin in range(place + len(before) - width, place + 1) if begin >= 0)
+    assert any(changed.startswith(other, begin) for begin in range(place + len(after) - width, place + 1) if begin >= 0)

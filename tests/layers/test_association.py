@@ -243,3 +243,18 @@ def test_wrong_arguments_and_patterns_are_named():
     for make, message in cases:
         with pytest.raises(ValueError, match=message):
             make()
+
+
+def test_an_answer_does_not_depend_on_those_beside_it():
+    """Some states go to and fro for ever, while others settle."""
+    layer = memory(random_signs(6, 20), updates="synchronous")
+    states = random_signs(50, 20, seed=2)
+    together = ops.convert_to_numpy(layer(states))
+    alone = np.concatenate([ops.convert_to_numpy(layer(state[None])) for state in states])
+    np.testing.assert_array_equal(together, alone)
+
+
+def test_places_without_a_pattern_never_answer():
+    layer = ModernHopfield(3, capacity=5, beta=8.0)
+    layer.store(np.full((1, 3), 100.0))
+    np.testing.assert_allclose(layer(np.full((1, 3), -100.0)), np.full((1, 3), 100.0))

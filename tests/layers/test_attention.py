@@ -324,3 +324,22 @@ def test_under_xla_it_is_the_same(name, monkeypatch):
 def test_wrong_arguments_are_named(make, message):
     with pytest.raises(ValueError, match=message.replace("[", r"\[")):
         make()
+
+
+def test_local_attention_looks_among_the_real_places_wherever_padding_is():
+    rng = np.random.default_rng(8)
+    attention, query, real = MultiplicativeAttention(window=2), rng.normal(size=(1, 3, 4)), rng.normal(size=(1, 6, 5))
+    expected = attention(query, real)
+    for places in (range(4, 10), (0, 2, 3, 5, 8, 9)):
+        memory, mask = rng.normal(size=(1, 10, 5)), np.zeros((1, 10), bool)
+        memory[:, list(places)], mask[:, list(places)] = real, True
+        np.testing.assert_allclose(attention(query, memory, mask=[None, mask]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("made", [lambda **how: AdditiveAttention(6, **how), MultiplicativeAttention])
+def test_a_row_that_is_all_padding_is_no_nan_in_16_bits(made):
+    rng = np.random.default_rng(9)
+    query, memory, mask = rng.normal(size=(2, 3, 4)), rng.normal(size=(2, 7, 4)), np.ones((2, 7), bool)
+    mask[1] = False
+    found = made(dtype="mixed_float16")(query, memory, mask=[None, mask])
+    assert np.isfinite(ops.convert_to_numpy(found)).all()

@@ -14,7 +14,7 @@ import pytest
 from cells import MAKERS, TENSORFLOW, filled, recurrent, results_and_gradients, states
 from keras import ops
 
-from layers import CELLS, ElmanCell, GRUCell, LSTMCell, Recurrent, stack
+from layers import CELLS, Cell, ElmanCell, GRUCell, LSTMCell, Recurrent, stack
 
 if not TENSORFLOW:
     pytest.skip("kernels run in TensorFlow", allow_module_level=True)
@@ -353,3 +353,62 @@ def test_the_source_for_an_lstm(monkeypatch):
     monkeypatch.setattr(run.Kernels, "__init__", noted)
     Recurrent(LSTMCell(3), fused=True, return_sequences=True)(np.ones((2, 4, 2), "float32"), training=True)
     assert found[0] == golden.read_text(encoding="utf-8")
+
+
+class Parts(Cell):
+    """A cell of one's own that reads parts of a row that overlap, and infinity."""
+
+    gates = ("a", "b")
+
+    def step(self, x, carry, recur):
+        (h,) = carry
+        a, b = self.split(x)
+        t = ops.tanh(a + b * h)
+        p = recur(ops.concatenate([t[:, :3], b[:, 3:]], -1), "a")
+        h = ops.sin(t * p + ops.sigmoid(ops.where(b > 0, b, -np.inf)) + recur(ops.concatenate([t[:, 2:]] * 2, -1), "b"))
+        return h, (h,)
+
+
+class Infinite(Cell):
+    gates = ("a",)
+
+    def step(self, x, carry, recur):
+        z = x + recur(carry[0], "a")
+        h = ops.sigmoid(ops.where(z > 0, z, -np.inf)) + ops.relu(z)
+        return h, (h,)
+
+
+@pytest.mark.parametrize("cell", [Parts, Infinite])
+def test_cells_of_one_s_own(cell):
+    x, found = np.random.default_rng(2).normal(size=(3, 5, 2)), []
+    for fused in (True, False):
+        layer = filled(Recurrent(cell(4, dtype="float64"), fused=fused, dtype="float64"), x.shape)
+        run = lambda layer, x: ((y := layer(x, training=True)), ops.sum(ops.sin(y)))[::-1]
+        outputs, gradients = results_and_gradients(layer, run, x)
+        found.append([*outputs, *gradients])
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-10)
+
+
+def test_a_mask_and_a_state_of_one_row_are_those_of_all_rows():
+    x, mask, state = np.random.default_rng(3).normal(size=(3, 5, 2)), MASK[:1, [0, 1, 2, 2, 3]], np.full((1, 4), 0.3)
+    for fused in (True, False):
+        layer = filled(Recurrent(GRUCell(4, dtype="float64"), fused=fused, dtype="float64"), x.shape)
+        found = layer(x, initial_state=[state], mask=mask, training=True)
+        given = {"initial_state": [np.repeat(state, 3, 0)], "mask": np.repeat(mask, 3, 0)}
+        np.testing.assert_array_equal(found, layer(x, training=True, **given))
+        with pytest.raises(ValueError, match="initial_state"):
+            layer(x, initial_state=[np.zeros((2, 4))], training=True)
+
+
+def test_nan_stays_nan():
+    """A loss of NaN ends a training; kernels must not turn it into 0."""
+    layer = Recurrent(ElmanCell(3, activation="relu"), fused=True)
+    assert np.isnan(layer(np.full((2, 3, 2), np.nan, "float32"), training=True)).all()
+
+
+def test_no_rows():
+    layer = filled(Recurrent(ElmanCell(3), fused=True), SHAPE)
+    with tf.GradientTape() as tape:
+        found = ops.sum(layer(np.zeros((0, 4, 2), "float32"), training=True))
+    assert all((gradient.numpy() == 0).all() for gradient in tape.gradient(found, layer.trainable_variables))

@@ -118,3 +118,11 @@ def test_wrong_arguments_of_a_profile_are_named(wrong):
 def test_numbers_of_too_few_kinds_are_refused():
     with pytest.raises(ValueError, match="zip"):
         TermProfile(SIZES)(some(8)[:2])
+
+
+def test_a_long_profile_in_16_bits():
+    """The sum of its squares is beyond the range of float16."""
+    numbers = [np.arange(IGNORED, 2_500)[None]]
+    layer = TermProfile([2_500], ignored=IGNORED, dtype="mixed_float16")
+    layer.adapt([numbers])
+    assert abs(np.linalg.norm(ops.convert_to_numpy(layer(numbers)).astype("float64")) - 1) < 1e-2

@@ -68,3 +68,9 @@ def test_wrong_arguments_of_real_time_learning_are_named():
         RealTimeLearning(FullyRecurrentCell(3)).gradients(np.ones((1, 5, 2)), np.ones((1, 5, 2)))
     with pytest.raises(ValueError, match="`learning_rate` must be at least 0. Received: learning_rate=-1"):
         RealTimeLearning(FullyRecurrentCell(3)).learn(np.ones((1, 5, 2)), np.ones((1, 5, 3)), -1)
+
+
+def test_a_network_that_diverges_says_so():
+    cell = FullyRecurrentCell(2, activation="linear")
+    losses, _ = RealTimeLearning(cell).gradients(np.full((1, 3, 2), np.nan), np.zeros((1, 3, 2)))
+    assert np.isnan(losses).all()

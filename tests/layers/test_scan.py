@@ -88,3 +88,9 @@ def test_motifs_begin_as_the_seed_says():
 def test_wrong_arguments_of_a_scan_are_named(name, value):
     with pytest.raises(ValueError, match=f"Scan: `{name}` must be a positive integer. Received: {name}={value!r}"):
         Scan(**{"filters": 2, "width": 3, "pool": 1, name: value})
+
+
+def test_what_stands_at_padding_does_not_matter_not_even_nan(x):
+    layer = filled(Scan(4, 3, 2), SHAPE)
+    padded = np.where(MASK[:, :, None], x, np.nan)
+    np.testing.assert_array_equal(layer(padded, MASK)[0], layer(np.where(MASK[:, :, None], x, 0), MASK)[0])

@@ -106,3 +106,29 @@ def test_a_damaged_configuration_is_named(folder, text, message):
     (folder / CONFIG).write_bytes(text.encode("utf-8", errors="surrogateescape"))
     with pytest.raises(InputError, match=message):
         folder.read_config(Config)
+
+
+def test_a_folder_of_the_user_s_own_beside_a_run_is_left_alone(folder):
+    """Only runs that were moved away for a new one are deleted."""
+    folder.write_json(METRICS, {})
+    folder.previous.mkdir()
+    (folder.previous / "notes.txt").write_text("mine")
+    folder.finish()
+    with pytest.raises(InputError, match="move it away"):
+        folder.begin(Config(), {}, overwrite=True)
+    assert (folder.previous / "notes.txt").is_file() and folder.has(METRICS)
+
+
+def test_a_finished_run_whose_predecessor_was_not_yet_deleted_is_kept(folder):
+    """A process may be killed between the last file of a run and the deletion of the one before."""
+    folder.write_json(METRICS, {"run": 1})
+    folder.begin(Config(), {}, overwrite=True)
+    folder.write_json(METRICS, {"run": 2})
+    with pytest.raises(KeyboardInterrupt), folder.begun(Begun(), {}, resumed=False):
+        raise KeyboardInterrupt
+    assert folder.read_json(METRICS) == {"run": 2} and not folder.replaces
+
+
+@dataclasses.dataclass
+class Begun(Config):
+    overwrite: bool = True
