@@ -34,6 +34,7 @@ from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended, next_token
 from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.self_critical import SelfCritical, as_targets
+from pipelines.engine.settings import Evaluate
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import captioning as describing
@@ -450,6 +451,14 @@ class Ask(Search):
     """Captions of images."""
 
 
+@dataclasses.dataclass
+class Measure(Evaluate):
+    """Metrics on a table of images and captions."""
+
+    images: str = ""
+    """folder of the images; else beside the table"""
+
+
 def labelled(path, config, vocabularies):
     checked(path, config)
     return captions.load(path, **reading(config))
@@ -481,6 +490,7 @@ TASK = Task(
     choose=choose,
     stages=stages,
     predict=Ask,
+    evaluate=Measure,
     inputs=read,
     about=ABOUT,
 )

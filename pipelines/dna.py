@@ -30,7 +30,7 @@ from data.transforms.labels import Labels
 from layers import CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfile, Vote
 from pipelines.engine.command import main
 from pipelines.engine.loading import splits_of, use_logistic
-from pipelines.engine.settings import Network
+from pipelines.engine.settings import Evaluate, Network
 from pipelines.engine.task import About, Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import classification, genomic
@@ -226,8 +226,18 @@ def adapt(linear, both_strands, train):
 def groups(config, examples):
     """The cluster of similar sequences that each example belongs to, and its label."""
     texts, labels = zip(*examples.as_numpy_iterator(), strict=True)
-    found = similar.clusters([text.decode() for text in texts], threshold=config.similar)
+    found = similar.clusters([text.decode().replace("U", "T") for text in texts], threshold=config.similar)
     return found, np.array(labels) if config.kind == "one" else None
+
+
+@dataclasses.dataclass
+class Measure(Evaluate):
+    """Metrics on labelled sequences."""
+
+    labels: str = ""
+    """table with the columns id and label, for FASTA without labels in its headers"""
+    reference: str | None = None
+    """FASTA file that the intervals of a BED file refer to"""
 
 
 ABOUT = About(
@@ -253,6 +263,7 @@ TASK = Task(
     evaluation,
     labelled,
     predict=genomic.Windows,
+    evaluate=Measure,
     inputs=genomic.asked,
     choose=choose,
     groups=groups,

@@ -19,7 +19,7 @@ from data.files import InputError
 from pipelines.engine import card, help, verbs, window, writing
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.settings import Demo, Evaluate, Export, ranges
+from pipelines.engine.settings import Demo, Export, ranges
 from pipelines.engine.task import Verb
 from pipelines.engine.training import Interrupted, say
 
@@ -45,7 +45,7 @@ def run(task, arguments):
     """As `main`, but returns the exit status instead of exiting."""
     known = {
         "train": Verb(task.config, _train),
-        "evaluate": Verb(Evaluate, _evaluate),
+        "evaluate": Verb(task.evaluate, _evaluate),
         "predict": Verb(task.predict, _predict),
         "export": Verb(Export, _export),
         "demo": Verb(Demo, _demo),
@@ -118,8 +118,9 @@ def _parsed(task, kind, program, arguments):
         check(vars(flags), ranges(kind))
         if flags.data and flags.dataset:
             raise InputError("--data", "expected either --data or --dataset, received both.")
-        if not flags.data and flags.validation_data:
-            raise InputError("--validation-data", "expected --data to train on beside it, received none.")
+        for name in ("validation_data", "test_data"):
+            if getattr(flags, name) and not flags.data:
+                raise InputError(flag(name), "expected --data to train on beside it, received none.")
     return flags
 
 

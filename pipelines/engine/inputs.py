@@ -84,7 +84,8 @@ def numbers(columns=()):
 def _read(flags, config, read, suffixes):
     given = [(path, "predict") for path in flags.inputs] + [(path, "--input") for path in flags.input]
     for argument, flag in given:
-        listed = (line.strip() for line in sys.stdin) if argument == "-" else [argument]
+        lines = (line.strip() for line in sys.stdin) if argument == "-" else [argument]
+        listed = filter(None, lines) if argument == "-" else lines
         for path in paths(listed, flag, suffixes):
             try:
                 yield path, read(path)
@@ -125,6 +126,8 @@ def paths(given, flag, suffixes=None):
         InputError: if there is no such file, or no file in a folder.
     """
     for name in given:
+        if not name:
+            raise InputError(flag, "expected a file, a folder or a pattern, received an empty name.")
         path = pathlib.Path(name)
         if name == "-" or path.is_file():
             yield name

@@ -18,7 +18,7 @@ import tensorflow as tf
 
 from data import batching
 from pipelines.engine import inputs
-from pipelines.engine.settings import Predict
+from pipelines.engine.settings import Evaluate, Predict
 
 
 @dataclasses.dataclass
@@ -209,6 +209,7 @@ class Task:
             last one is the run's.
         predict: A dataclass that extends `settings.Predict` by flags of this task; a flag with the name of a setting
             replaces that setting of the run.
+        evaluate: Likewise a dataclass that extends `settings.Evaluate`.
         inputs: `(flags, config)` -> iterator of (name or None, raw input): the inputs of `predict`. See `inputs.py`.
         groups: `(config, examples) -> (group of each example, its label or None)`, NumPy arrays: in cross-validation
             the examples of a group are in one fold, and labels are spread over the folds.
@@ -227,6 +228,7 @@ class Task:
     choose: Callable | None = None
     stages: Callable | None = None
     predict: type = Predict
+    evaluate: type = Evaluate
     inputs: Callable = inputs.texts
     groups: Callable | None = None
     writers: dict[str, Callable] = dataclasses.field(default_factory=dict)

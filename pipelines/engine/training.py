@@ -24,6 +24,15 @@ class Interrupted(Exception):
     """Ctrl-C was pressed; a checkpoint has been written."""
 
 
+@contextlib.contextmanager
+def interrupted_as(folder):
+    """Within: an interrupted stage or fold names the run that it belongs to, which is the one to resume."""
+    try:
+        yield
+    except Interrupted:
+        raise Interrupted(folder) from None
+
+
 def fit(parts, config, folder, train, validation):
     """Trains until the last epoch, or until validation has not improved for `config.patience` epochs.
 

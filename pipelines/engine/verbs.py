@@ -14,7 +14,7 @@ from data.files import InputError
 from pipelines.engine import card, exporting, folds
 from pipelines.engine.folder import CHECKPOINT, CONFIG, METRICS, PREPARED, STAGES, VOCABULARIES, WEIGHTS, RunFolder
 from pipelines.engine.optimizer import optimizer
-from pipelines.engine.training import Progress, fit, in_order, repeatable, say, share_cores
+from pipelines.engine.training import Progress, fit, in_order, interrupted_as, repeatable, say, share_cores
 
 AT_ONCE = 1024  # raw inputs that are answered at a time
 
@@ -51,7 +51,8 @@ def train(task, config, splits=None):
         place = folder if name == last else RunFolder(folder / STAGES / name)
         with contextlib.nullcontext() if parts else folder.begun(config, vocabularies, resumed):
             parts, data = ready(task, stage, vocabularies, (parts, data), splits, folder, place, resumed)
-        history = fit(parts, stage, place, data["train"], data["validation"])
+        with interrupted_as(folder):
+            history = fit(parts, stage, place, data["train"], data["validation"])
         seconds += sum(row["seconds"] for row in history)
         if name in earlier:
             found[name] = evaluation.evaluate(parts, data["validation"], splits["validation"])
@@ -62,7 +63,8 @@ def train(task, config, splits=None):
     if config.baselines:
         metrics["baselines"] = evaluation.baselines(parts, data, splits)
     if config.folds:
-        metrics["folds"] = folds.cross_validated(task, config, *divided, train)
+        with interrupted_as(folder):
+            metrics["folds"] = folds.cross_validated(task, config, *divided, train)
     if whole:
         evaluation.plot_run(parts, folder, history, metrics["validation"], splits)
     folder.write_text("README.md", card.of_run(task, config, metrics))

@@ -355,3 +355,26 @@ def test_the_reward_is_cider_of_the_training_captions(parts, captioner):
 
     np.testing.assert_allclose(found, CiderD(ids).scores(ids[:5, 0], ids[:5]), rtol=1e-5)
     assert found.numpy().min() > 1
+
+
+def test_evaluation_looks_for_images_beside_its_own_table(captioner, photos, tmp_path, capsys):
+    """And not where those of the training data are."""
+    run = tmp_path / "run"
+    shutil.copytree(captioner, run)
+    config = json.loads((run / "config.json").read_text()) | {"images": str(photos.parent)}
+    (run / "config.json").write_text(json.dumps(config))
+    table = tmp_path / "table" / "captions.csv"
+    table.parent.mkdir()
+    shutil.copy(photos, table)
+    given = ["evaluate", "--run", str(run), "--data", str(table), "--json"]
+    assert command.run(captioning.TASK, given) == 2
+    assert "captions.csv" in capsys.readouterr().err
+    assert command.run(captioning.TASK, [*given, "--images", str(photos.parent)]) == 0
+
+
+def test_an_empty_name_is_no_folder(captioner, capsys, monkeypatch):
+    assert command.run(captioning.TASK, ["predict", "--run", str(captioner), ""]) == 2
+    assert "an empty name" in capsys.readouterr().err
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n\n"))
+    assert command.run(captioning.TASK, ["predict", "--run", str(captioner), "-"]) == 0
+    assert capsys.readouterr().out == ""

@@ -13,7 +13,7 @@ import pytest
 from conftest import LEAST, typed
 
 from pipelines import captioning, dna, ner, sentiment, translation
-from pipelines.engine import command
+from pipelines.engine import command, training
 from pipelines.engine.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
 from pipelines.engine.settings import ranges
 
@@ -275,3 +275,14 @@ def test_a_public_set_is_trained_on_by_name(tmp_path, no_pictures, monkeypatch):
     arguments = ["--dataset", "tiny_reviews", *LEAST, "--epochs", "1", "--run", str(tmp_path / "run")]
     assert command.run(sentiment.TASK, arguments) == 0
     assert json.loads((tmp_path / "run" / METRICS).read_text())["validation"]["labels"] == ["no", "yes"]
+
+
+@pytest.mark.parametrize("name", ["--validation-data", "--test-data"])
+def test_a_file_beside_none_to_train_on_is_named(name, tmp_path, capsys):
+    expected = f"{name}: expected --data to train on beside it, received none."
+    assert told(capsys, "train", name, REVIEWS, "--run", tmp_path / "run") == expected
+
+
+def test_an_interrupted_stage_names_the_whole_run():
+    with pytest.raises(training.Interrupted, match="^whole$"), training.interrupted_as("whole"):
+        raise training.Interrupted("whole/stages/one")
