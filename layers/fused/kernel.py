@@ -143,8 +143,8 @@ class Forward:
         if node.kind not in KEPT or not lane.moves:
             return body.computed(lane)
         name = f"kept_{self.kept.setdefault(node, len(self.kept))}"
-        lengths = self.lengths.setdefault(node, {})  # place -> length of the part that begins there
-        if lengths.setdefault(lane.place, body.length) != body.length or any(
+        lengths = self.lengths.setdefault(node, {})  # place -> length of the part that was computed there
+        if body.length > lengths.setdefault(lane.place, body.length) or any(
             lane.place < place < lane.place + body.length or place < lane.place < place + length
             for place, length in lengths.items()
         ):
