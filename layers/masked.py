@@ -1,6 +1,10 @@
 """Numbers in place of what is masked."""
 
+import keras
+from keras import ops
 
-def lowest(dtype):
-    """A finite number that no other of this precision is below, or hardly any: those of 32 bits end at -3.4e38."""
-    return -65504.0 if dtype == "float16" else -3e38
+
+def lowest(x):
+    """A finite number of a tensor's precision that hardly any other is below: those of 32 bits end at -3.4e38."""
+    half = keras.backend.standardize_dtype(x.dtype) == "float16"
+    return ops.cast(-65504.0 if half else -3e38, x.dtype)

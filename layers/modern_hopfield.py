@@ -90,7 +90,7 @@ class ModernHopfield(Extensible, keras.layers.Layer):
         """β X^T ξ, `(..., capacity)`; the lowest number where no pattern is stored."""
         scores = self.inverse_temperature * ops.matmul(states, ops.transpose(self.patterns))
         stored = ops.arange(self.capacity) < self.count
-        return ops.where(stored, scores, ops.cast(lowest(keras.backend.standardize_dtype(scores.dtype)), scores.dtype))
+        return ops.where(stored, scores, lowest(scores))
 
     def energy(self, states):
         """E of each state, `(..., features)` -> `(...)`; patterns must be stored."""

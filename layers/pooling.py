@@ -54,7 +54,7 @@ class Pooling(Extensible, keras.layers.Layer):
         real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)
         if padded:  # 0 times NaN at padding would be NaN
             sequence = ops.where(real > 0, sequence, ops.cast(0, sequence.dtype))
-        least = ops.cast(lowest(keras.backend.standardize_dtype(sequence.dtype)), sequence.dtype)
+        least = lowest(sequence)
         pooled = []
         if self.how in ("mean", "mean-max"):
             pooled.append(ops.sum(sequence * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1))

@@ -84,8 +84,7 @@ def numbers(columns=()):
 def _read(flags, config, read, suffixes):
     given = [(path, "predict") for path in flags.inputs] + [(path, "--input") for path in flags.input]
     for argument, flag in given:
-        lines = (line.strip() for line in sys.stdin) if argument == "-" else [argument]
-        listed = filter(None, lines) if argument == "-" else lines
+        listed = filter(None, map(str.strip, sys.stdin)) if argument == "-" else [argument]
         for path in paths(listed, flag, suffixes):
             try:
                 yield path, read(path)
