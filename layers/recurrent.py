@@ -226,9 +226,10 @@ class Recurrent(Extensible, keras.layers.Layer):
         if self.stateful:
             sequence = self._of_held_size(sequence)
         if mask is not None:  # values at padding must not enter a product: 0 times NaN is NaN, in gradients too
+            mask = ops.cast(mask, "bool")  # it may be a list
             if mask.shape[0] == 1:  # one row for all
                 mask = ops.broadcast_to(mask, ops.shape(sequence)[:2])
-            real = ops.expand_dims(ops.cast(mask, "bool"), 2)
+            real = ops.expand_dims(mask, 2)
             sequence = ops.where(real, sequence, ops.cast(0, sequence.dtype))
         cell, (batch, timesteps) = self.cell, ops.shape(sequence)[:2]
         given = [] if constants is None else keras.tree.flatten(constants)
