@@ -139,7 +139,7 @@ class Program:
     def _trace(self, columns, inputs, extras, carry, fused):
         def probe(inputs, extras, carry, weights, constants):
             projected = self.project(inputs, weights)
-            step = traced_step(self.step, columns, self.dtype, projected, extras, carry, weights, constants)
+            step = traced_step(self.step, columns, self.dtype, inputs, projected, extras, carry, weights, constants)
             self.calls = step.calls
             self.kernels = backend.kernels(step, self.return_sequences, self.dtype, fused, sequence.shape[0])
             return step.output, step.products, projected
@@ -301,7 +301,8 @@ class Program:
         return into_recur, d_x, d_carry, d_products, d_own
 
     def _forward_fused(self, sequences, carry, weights, constants, columns, keep):
-        given = self._project(sequences[0], weights), sequences[1:], carry, weights, constants, columns
+        x = sequences[0] if self.kernels.project else self._project(sequences[0], weights)
+        given = x, sequences[1:], carry, weights, constants, columns
         if not keep:
             outputs, last = self.kernels.infer(*given)
             return [*outputs, *last], None
@@ -311,10 +312,14 @@ class Program:
 
     def _backward_fused(self, sequences, carry, weights, constants, columns, kept, gradients):
         d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
+        always = sequences[1:], weights, constants, columns, kept, d_outputs, d_carry
+        if self.kernels.project:
+            d_inputs, d_carry, d_weights, d_columns = self.kernels.pull(sequences[0], *always)
+            d_weights = [or_zeros(d, weight) for d, weight in zip(d_weights, weights, strict=True)]
+            return self._in_order(d_inputs, sequences, d_carry, d_weights, d_columns)
         project = lambda inputs, *weights: ([self._project(inputs, weights)], None)
         (x,), _, pull_projection = backend.vjp(project, [sequences[0], *weights])
-        given = x, sequences[1:], weights, constants, columns
-        d_x, d_carry, d_own, d_columns = self.kernels.pull(*given, kept, d_outputs, d_carry)
+        d_x, d_carry, d_own, d_columns = self.kernels.pull(x, *always)
         d_inputs, *d_weights = pull_projection([d_x])
         d_weights = [plus(or_zeros(d, weight), own) for d, own, weight in zip(d_weights, d_own, weights, strict=True)]
         return self._in_order(or_zeros(d_inputs, sequences[0]), sequences, d_carry, d_weights, d_columns)

@@ -40,7 +40,7 @@ def look_at_a_step(cell, features, constants=()):
         carry = [ops.cast(state, dtype) for state in cell.initial_carry(ops.shape(inputs)[0], *constants)]
         with updates(through), cell.bound(weights, dtype):
             x = cell.project(inputs)
-            step = traced_step(step, columns, dtype, x, [], carry, [*weights, *constants], [])
+            step = traced_step(step, columns, dtype, inputs, x, [], carry, [*weights, *constants], [])
         same = [index for index, state in enumerate(step.new) if state is step.output]
         if not same:  # the loop carries the output too
             carry, new = [*carry, ops.zeros_like(step.output)], [*step.new, step.output]

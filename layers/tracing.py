@@ -11,7 +11,8 @@ class TracedStep:
     """The symbolic tensors of one timestep.
 
     Attributes:
-        input: What `step` gets of the input, `(batch, width)`.
+        unprojected: The input of one timestep, `(batch, features)`.
+        input: What `step` gets of it, `(batch, width)`.
         extras: List of `(batch, ...)` tensors that it gets for this timestep.
         carry: List of `(batch, ...)`, the carry before it.
         weights: List of tensors that it may read.
@@ -23,6 +24,7 @@ class TracedStep:
         output: Its output.
     """
 
+    unprojected: object
     input: object
     extras: list
     carry: list
@@ -42,7 +44,7 @@ def traced_step(step, columns, dtype, *given):
         step: `(x, extras, carry, recur, weights, constants) -> (output, carry)`, see `loop.unroll`.
         columns: `(gates, weights) -> (width, columns)`, a matrix.
         dtype: Of the matrix products.
-        *given: The first fields of the result, from `input` to `constants`.
+        *given: The first fields of the result, from `unprojected` to `constants`.
     """
     found = TracedStep(*given)
 

@@ -275,7 +275,7 @@ def may_be_fused():
     """
     if under_xla() or save_context.in_save_context() or tf.config.list_logical_devices("GPU"):
         return False
-    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba", "scipy", "threadpoolctl")
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0") and installed("numba")
 
 
 @functools.cache

@@ -9,10 +9,10 @@ import tensorflow as tf
 OPERATIONS = {
     **{name: name.lower() for name in ("Tanh", "Sigmoid", "Relu", "Exp", "Log", "Softplus", "Sqrt", "Rsqrt", "Square")},
     **{name: name.lower() for name in ("Sin", "Cos", "Abs", "Neg", "Sub", "Mul", "Maximum", "Minimum", "Round")},
-    **{"AddV2": "add", "RealDiv": "divide", "FloorMod": "modulo", "SelectV2": "where", "StopGradient": "stop"},
+    **{"AddV2": "add", "BiasAdd": "add", "RealDiv": "divide", "FloorMod": "modulo", "SelectV2": "where"},
     **{"Greater": "greater", "GreaterEqual": "greater_equal", "Less": "less", "LessEqual": "less_equal"},
     **{"Equal": "equal", "NotEqual": "not_equal", "LogicalAnd": "both", "LogicalOr": "either", "LogicalNot": "no"},
-    **{"Cast": "cast", "Identity": "identity", "ZerosLike": "zero", "OnesLike": "one"},
+    **{"Cast": "cast", "Identity": "identity", "StopGradient": "stop", "ZerosLike": "zero", "OnesLike": "one"},
 }
 AXES = dict.fromkeys(("split_dim", "squeeze_dims", "dim"), "axis")  # names in graphs, and those of `tf.raw_ops`
 MOVES = ("Split", "SplitV", "StridedSlice", "ConcatV2", "Reshape", "ExpandDims", "Squeeze")
@@ -150,6 +150,34 @@ def read(tensors, leaves, batched, tables):
         return Row(np.asarray(nodes[found], object), np.asarray(where[found]))
 
     return [row(x) for x in tensors]
+
+
+def products_of(tensor, factors):
+    """The products with a matrix that a tensor is computed from, in order: `[(result, argument, matrix)]`.
+
+    Args:
+        tensor: A tensor of the traced graph.
+        factors: ids of the tensors that are searched for as arguments and matrices.
+    """
+    found, seen, left = [], set(), [tensor]
+    while left:
+        op = left.pop().op
+        if op in seen:
+            continue
+        seen.add(op)
+        given = [same_as(x) for x in op.inputs]
+        plain = op.type == "MatMul" and not (op.get_attr("transpose_a") or op.get_attr("transpose_b"))
+        if plain and all(id(x) in factors for x in given):
+            found.append((op.outputs[0], *given))
+        left += op.inputs
+    return found
+
+
+def same_as(tensor):
+    """The tensor that this one repeats."""
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
 
 
 def run_eagerly(op, inputs):

@@ -97,7 +97,11 @@ class Forward:
                         body.lines.append(f"{body.element(name, begin)} = {found}")
                     lines += body.source()
             if stage < count:
-                argument = f"argument_{stage}" if direct is None else self.rows(direct)
+                argument = direct or f"argument_{stage}"
+                if argument == "input":
+                    argument = "input[t][lo:hi]"
+                elif direct:
+                    argument = self.rows(int(direct.removeprefix("carry_")))
                 product = f"product_{stage}"
                 lines.append(f"product({argument}, packed_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
                 self.arrays |= {f"columns_{stage}": None, product: None}
@@ -299,9 +303,9 @@ class Backward:
             buffers.append(f"d_product_{k} = np.empty(({BLOCK} * m, {columns}), {dtype})")
             buffers.append(f"hidden_{k} = np.empty(({BLOCK} * m, {rows}), {dtype})")
             buffers.append(f"d_argument_{k} = np.empty((m, {rows}), {dtype})")
-            buffers.append(f"part_{k} = np.empty(({rows}, {columns}), {dtype})")
-            ended.append(f"np.dot(hidden_{k}[: (end - begin) * m].T, d_product_{k}[: (end - begin) * m], part_{k})")
-            ended.append(f"d_columns_{k} += part_{k}")
+            buffers.append(f"panels_{k} = panels({BLOCK} * m, {columns}, d_input)")
+            ended.append(f"pack(d_product_{k}[: (end - begin) * m], panels_{k})")
+            ended.append(f"add_product(hidden_{k}[: (end - begin) * m], panels_{k}, d_columns_{k})")
         for node, number in self.kept.items():
             if f"d_kept_{number}" in self.written:
                 buffers.append(f"d_kept_{number} = np.empty((m, {node.width}), {dtype})")

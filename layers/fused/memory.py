@@ -1,5 +1,6 @@
 """Arrays whose memory is used again: pages that the system gives anew at each step cost a fifth of its time."""
 
+import math
 import threading
 import weakref
 
@@ -17,7 +18,7 @@ class Memory:
 
     def empty(self, shape, dtype):
         """An array without values."""
-        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         block = self.block(size + ALIGNED) if size > SMALL else np.empty(size + ALIGNED, np.uint8)
         found = np.frombuffer(memoryview(block), np.uint8, size, -block.ctypes.data % ALIGNED)
         if size > SMALL:

@@ -1,9 +1,9 @@
-"""Products of a few rows with one matrix, again and again: the matrix is copied once, in the order in which it is read.
+"""Products of matrices on one thread, of which the second is laid out in the order in which it is read.
 
 BLAS copies a large matrix at each call. On one core with AVX2, 16 x 128 times 128 x 512 took OpenBLAS 37 microseconds
 and takes `product` 27; 8 x 64 times 64 x 256 took 6.0 and takes 3.8.
 
-Each number is summed up in the order of the columns of `a`, whatever the number of rows.
+Each number is summed up in the order of the rows of the second matrix, whatever the number of rows of the first.
 """
 
 import llvmlite.binding
@@ -20,32 +20,67 @@ how = njit(nogil=True, error_model="numpy")
 
 
 @how
+def panels(k, n, like):
+    """Room for a matrix `(k, n)` of an array's dtype as panels of columns, `(panels, k, columns)`."""
+    columns = BYTES // like.itemsize
+    return np.empty(((n + columns - 1) // columns, k, columns), like.dtype)
+
+
+@how
+def pack(b, to):
+    """Lays a matrix out in `panels`, which may be those of more rows; behind the last column there are zeros."""
+    columns = BYTES // b.itemsize  # which the compiler knows
+    for p in range(len(to)):
+        wide = min(columns, b.shape[1] - p * columns)
+        for i in range(len(b)):
+            if wide == columns:
+                for j in range(columns):
+                    to[p, i, j] = b[i, p * columns + j]
+            else:
+                to[p, i, :wide] = b[i, p * columns :]
+                to[p, i, wide:] = 0
+
+
+@how
 def packed(b):
-    """A matrix `(k, n)` as panels of columns, `(panels, k, columns)`; behind the last column there are zeros."""
-    k, n = b.shape
-    columns = BYTES // b.itemsize
-    found = np.zeros(((n + columns - 1) // columns, k, columns), b.dtype)
-    for p in range(len(found)):
-        for i in range(k):
-            for j in range(min(columns, n - p * columns)):
-                found[p, i, j] = b[i, p * columns + j]
+    """A matrix `(k, n)` in panels of its own."""
+    found = panels(*b.shape, b)
+    pack(b, found)
     return found
 
 
 @how
 def product(a, b, c):
     """c = a b, of `(m, k)`, `packed(b)` and `(m, n)`."""
-    m, columns = len(a), b.shape[2]
+    columns = b.shape[2]
     beside = np.empty((ROWS, columns), c.dtype)  # the tile at the right edge may be wider than `c`
     for p in range(len(b)):
         first = p * columns
         wide = min(columns, c.shape[1] - first)
-        for r in range(0, m, ROWS):
-            high = min(ROWS, m - r)
+        for r in range(0, len(c), ROWS):
+            high = min(ROWS, len(c) - r)
             if wide == columns:
                 tile(high, a, r, b[p], c, r, first)
             else:
                 tile(high, a, r, b[p], beside, 0, 0)
+                c[r : r + high, first:] = beside[:high, :wide]
+
+
+@how
+def add_product(a, b, c):
+    """c += aᵀ b, of `(k, m)`, `packed(b)` and `(m, n)`."""
+    columns = b.shape[2]
+    beside = np.zeros((ROWS, columns), c.dtype)
+    for p in range(len(b)):
+        first = p * columns
+        wide = min(columns, c.shape[1] - first)
+        for r in range(0, len(c), ROWS):
+            high = min(ROWS, len(c) - r)
+            if wide == columns:
+                add_tile(high, a, r, b[p], c, r, first)
+            else:
+                beside[:high, :wide] = c[r : r + high, first:]
+                add_tile(high, a, r, b[p], beside, 0, 0)
                 c[r : r + high, first:] = beside[:high, :wide]
 
 
@@ -62,8 +97,26 @@ def tile(rows, a, row, panel, c, to, column):
         tile_1(a, row, panel, c, to, column)
 
 
-def tile_of(rows):
-    """A tile in LLVM's own language: its sums stay in vector registers, which loops in Python cannot promise."""
+@how
+def add_tile(rows, a, column_of_a, panel, c, to, column):
+    """`rows` columns of `a` times a panel; added to `c`."""
+    if rows == 4:
+        add_tile_4(a, column_of_a, panel, c, to, column)
+    elif rows == 3:
+        add_tile_3(a, column_of_a, panel, c, to, column)
+    elif rows == 2:
+        add_tile_2(a, column_of_a, panel, c, to, column)
+    else:
+        add_tile_1(a, column_of_a, panel, c, to, column)
+
+
+def tile_of(rows, adds):
+    """A tile in LLVM's own language: its sums stay in vector registers, which loops in Python cannot promise.
+
+    Args:
+        rows: Of the result, 1 to 4.
+        adds: Whether `a` is transposed, and the product is added to what is there.
+    """
 
     def code(context, builder, signature, arguments):
         _, row, _, _, to, column = arguments
@@ -75,7 +128,7 @@ def tile_of(rows):
         vector = ir.VectorType(context.get_value_type(signature.args[0].dtype), lanes)
         integer = lambda value: ir.Constant(context.get_value_type(types.intp), value)
         plus = lambda x, value: builder.add(x, integer(value))
-        width = lambda array: cgutils.unpack_tuple(builder, array.shape)[1]
+        height, width = (lambda array, axis=axis: cgutils.unpack_tuple(builder, array.shape)[axis] for axis in (0, 1))
         number = lambda array, place: builder.gep(array.data, [place])
         vectors = lambda array, place: [
             builder.bitcast(number(array, plus(place, half * lanes)), vector.as_pointer()) for half in (0, 1)
@@ -83,24 +136,27 @@ def tile_of(rows):
         spread = ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
         nothing = ir.Constant(vector, ir.Undefined)
 
-        sums = [
-            [cgutils.alloca_once_value(builder, ir.Constant(vector, [0.0] * lanes)) for _ in (0, 1)]
-            for _ in range(rows)
-        ]
-        starts = [builder.mul(plus(row, r), width(a)) for r in range(rows)]
-        with cgutils.for_range(builder, width(a)) as loop:
+        places = [vectors(c, builder.add(builder.mul(plus(to, r), width(c)), column)) for r in range(rows)]
+        zeros = ir.Constant(vector, [0.0] * lanes)
+        begin = lambda place: builder.load(place, align=size) if adds else zeros
+        sums = [[cgutils.alloca_once_value(builder, begin(place)) for place in pair] for pair in places]
+        if adds:
+            starts, step, count = [plus(row, r) for r in range(rows)], width(a), height(a)
+        else:
+            starts, step, count = [builder.mul(plus(row, r), width(a)) for r in range(rows)], integer(1), width(a)
+        with cgutils.for_range(builder, count) as loop:
+            past = builder.mul(loop.index, step)
             both = [builder.load(x, align=size) for x in vectors(panel, builder.mul(loop.index, integer(2 * lanes)))]
             for start, row_sums in zip(starts, sums, strict=True):
-                value = builder.load(number(a, builder.add(start, loop.index)))
+                value = builder.load(number(a, builder.add(start, past)))
                 value = builder.shuffle_vector(
                     builder.insert_element(nothing, value, ir.Constant(ir.IntType(32), 0)), nothing, spread
                 )
                 for x, held in zip(both, row_sums, strict=True):
                     more = builder.fmul(value, x, flags=("contract",))  # with the sum, one instruction
                     builder.store(builder.fadd(builder.load(held), more, flags=("contract",)), held)
-        for r, row_sums in enumerate(sums):
-            place = builder.add(builder.mul(plus(to, r), width(c)), column)
-            for target, held in zip(vectors(c, place), row_sums, strict=True):
+        for pair, row_sums in zip(places, sums, strict=True):
+            for target, held in zip(pair, row_sums, strict=True):
                 builder.store(builder.load(held), target, align=size)
         return context.get_dummy_value()
 
@@ -111,4 +167,5 @@ def tile_of(rows):
     return tile
 
 
-tile_1, tile_2, tile_3, tile_4 = (tile_of(rows) for rows in (1, 2, 3, 4))
+tile_1, tile_2, tile_3, tile_4 = (tile_of(rows, False) for rows in (1, 2, 3, 4))
+add_tile_1, add_tile_2, add_tile_3, add_tile_4 = (tile_of(rows, True) for rows in (1, 2, 3, 4))

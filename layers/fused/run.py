@@ -8,7 +8,6 @@ import os
 import pathlib
 import sys
 import tempfile
-import threading
 
 import numpy as np
 import tensorflow as tf
@@ -27,7 +26,7 @@ from layers.fused.elementary import exp_{bits} as exp
 from layers.fused.elementary import sigmoid_{bits} as sigmoid
 from layers.fused.elementary import softplus_{bits} as softplus
 from layers.fused.elementary import tanh_{bits} as tanh
-from layers.fused.products import packed, product
+from layers.fused.products import add_product, pack, packed, panels, product
 
 how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "arcp", "nsz", "reassoc"}})
 
@@ -55,9 +54,10 @@ class Kernels:
     Args:
         step: A `Step`.
         dtype: "float32" or "float64".
+        project: Whether they project the input: else `x` below is what the step gets of it.
     """
 
-    def __init__(self, step, dtype):
+    def __init__(self, step, dtype, project):
         forward = Forward(step)
         self.backward = Backward(step, forward)
         self.saved = [name for name in self.backward.parameters if name.startswith("product")]
@@ -67,7 +67,8 @@ class Kernels:
         self.sums = [name for name in self.backward.parameters if name.startswith(("d_weight", "d_columns"))]
         self.carry = [f"carry_{index}" for index in range(len(step.carry))]
         self.widths = step.widths | {f"kept_{number}": node.width for node, number in forward.kept.items()}
-        self.output, self.dtype = step.output, dtype
+        self.output, self.dtype, self.matrices = step.output, dtype, step.matrices
+        self.project = project
         self.tables = {name: np.asarray(values, dtype) for name, values in step.tables.items()}
         bits = 32 if dtype == "float32" else 64
         sources = {name: getattr(self, name).source for name in ("forward", "backward", "inference")}
@@ -81,27 +82,35 @@ class Kernels:
 
     def run(self, x, extras, carry, weights, constants, columns):
         """The carry's last tensors, and those that the backward pass needs: `{name: tensor}`."""
-        given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
+        given = self.given_to_both(x, extras, weights, constants, columns) | named("first", carry)
         kept = self.call(self.forward, given, self.shapes_forward, ["input", *named("first", carry)])
         return [kept[name][-1] for name in self.carry], kept
 
     def infer(self, x, extras, carry, weights, constants, columns):
         """The outputs, in a list, none if only the last is asked for, and the carry's last tensors."""
-        given = given_to_both(x, extras, weights, constants, columns) | named("first", carry)
+        given = self.given_to_both(x, extras, weights, constants, columns) | named("first", carry)
         found = self.call(self.inference, given, self.shapes_inference, ["input", *named("first", carry)])
         last = [found[name] if name in found else found[f"carry_{self.output}"][-1] for name in named("last", carry)]
         return [x[1:] for name, x in found.items() if name.startswith("carry")], last
 
     def pull(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
         """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices."""
-        given = given_to_both(x, extras, weights, constants, columns) | kept | named("d_last", d_carry)
+        given = self.given_to_both(x, extras, weights, constants, columns) | kept | named("d_last", d_carry)
         given |= dict(zip(["d_output"], d_outputs, strict=False))
         also = ["carry_0", *(name.removeprefix("d_") for name in self.sums)]
         found = self.call(self.backward, given, self.shapes_backward, also)
         d_weights = [found.get(f"d_weight_{index}") for index in range(len(weights))]
         d_weights = [d if d is None else tf.reshape(d, one.shape) for d, one in zip(d_weights, weights, strict=True)]
-        firsts = [found[name.replace("carry", "d_first")] for name in self.carry]
-        return found["d_input"], firsts, d_weights, [found[f"d_{name}"] for name in named("columns", columns)]
+        d_columns = [found[f"d_columns_{number}"] for number in range(len(self.matrices) + len(columns))]
+        for index in self.matrices:
+            d, known = d_columns.pop(0), d_weights[index]
+            d_weights[index] = d if known is None else known + d
+        return found["d_input"], [found[name.replace("carry", "d_first")] for name in self.carry], d_weights, d_columns
+
+    def given_to_both(self, x, extras, weights, constants, columns):
+        rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
+        columns = named("columns", [*(weights[index] for index in self.matrices), *columns])
+        return {"input": x, **named("extra", extras), **rows, **named("fixed", constants), **columns}
 
     # The shapes of what a kernel writes, from those of what it gets: `{name: shape}`.
 
@@ -161,25 +170,23 @@ class Kernels:
         for name in found.keys() & {*self.carry}:
             found[name][0] = given[name.replace("carry", "first")]
         # Each share has sums of its own, which are added in a fixed order.
-        sums = {name: np.zeros((len(shares(batch)), *sizes[name]), self.dtype) for name in self.sums if name in sizes}
+        count, names = len(shares(batch)), [name for name in self.sums if name in sizes]
+        sums = {name: MEMORY.empty((count, *sizes[name]), self.dtype) for name in names}
         function = getattr(self.module, kernel.name)
 
         def run(number, lo, hi):
+            for parts in sums.values():
+                parts[number] = 0
             known = {**self.tables, **given, **found, **{name: parts[number] for name, parts in sums.items()}}
             function(lo, hi, *(known[name] for name in kernel.parameters))
 
         share(run, batch)
-        nothing = {name: np.zeros(sizes[name], self.dtype) for name in sums}
-        return found | {name: functools.reduce(np.add, parts, nothing[name]) for name, parts in sums.items()}
+        total = lambda parts: np.sum(parts, axis=0, out=MEMORY.empty(parts.shape[1:], self.dtype))
+        return found | {name: total(parts) for name, parts in sums.items()}
 
 
 def added(timesteps, number):
     return None if timesteps is None else timesteps + number
-
-
-def given_to_both(x, extras, weights, constants, columns):
-    rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
-    return {"input": x, **named("extra", extras), **rows, **named("fixed", constants), **named("columns", columns)}
 
 
 # Threads.
@@ -200,52 +207,12 @@ def threads():
 
 def share(run, batch):
     """Calls `run(number, lo, hi)` for each share."""
-    with ONE_THREAD_EACH:
-        for one in [threads().submit(run, number, lo, hi) for number, (lo, hi) in enumerate(shares(batch))]:
-            one.result()
-
-
-class OneThreadEach:
-    """Within: a product of BLAS runs on the thread that asks for it. The last of several to leave ends it.
-
-    threadpoolctl lets one Python thread alone change what BLAS does, and ignores the others; TensorFlow calls from any
-    of its threads. So a thread of its own asks for all.
-    """
-
-    def __init__(self):
-        self.lock, self.within, self.limit = threading.Lock(), 0, None
-        self.thread = concurrent.futures.ThreadPoolExecutor(1, "fused-limit")
-
-    @functools.cached_property
-    def libraries(self):
-        import scipy.linalg.cython_blas  # noqa: F401, the library that numba multiplies with
-        from threadpoolctl import ThreadpoolController
-
-        return ThreadpoolController().select(user_api="blas")
-
-    def __enter__(self):
-        with self.lock:
-            if self.within == 0:
-                self.limit = self.thread.submit(lambda: self.libraries.limit(limits=1).__enter__()).result()
-            self.within += 1
-
-    def __exit__(self, *_):
-        with self.lock:
-            self.within -= 1
-            if self.within == 0:
-                self.thread.submit(self.limit.__exit__, None, None, None).result()
-
-
-ONE_THREAD_EACH = OneThreadEach()
-
-
-def forget_threads():
-    threads.cache_clear()
-    ONE_THREAD_EACH.__init__()
+    for one in [threads().submit(run, number, lo, hi) for number, (lo, hi) in enumerate(shares(batch))]:
+        one.result()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=forget_threads)  # a child has none of the parent's threads
+    os.register_at_fork(after_in_child=threads.cache_clear)  # a child has none of the parent's threads
 
 
 # Source.

@@ -24,6 +24,7 @@ from tests.benchmarks import buckets
 SIZES = [(32, 200, 128, 128), (64, 50, 256, 512), (16, 1000, 64, 64), (128, 30, 100, 100)]
 ONE_AT_A_TIME = (1, 200, 128, 256)
 KERAS = ("tf", "xla")
+PAUSE = 0.05  # seconds before a step, in which the threads of the side before stop asking for more work
 
 
 @dataclasses.dataclass(frozen=True)
@@ -379,6 +380,7 @@ def measured(case, sides, rounds):
     for _ in range(rounds):
         for side in sides:
             if side.name in found:
+                time.sleep(PAUSE)
                 found[side.name]["seconds"].append(side.ask("go")["seconds"])
     for side in sides:
         if side.name in found:
