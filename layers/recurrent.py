@@ -65,8 +65,8 @@ class Recurrent(Extensible, keras.layers.Layer):
             takes up to 1.5 times as long. Use it for thousands of timesteps. None keeps everything.
         parallel: Whether a cell whose carry enters linearly (`LinearCell`) is run over all timesteps at once.
         fused: Whether kernels made of the cell's `step` run on a CPU, not the loop: True, False or "auto", which leaves
-            inference and short sequences (fewer than 10 timesteps of an LSTM, 30 of an Elman network) to the loop. Numbers
-            and gradients are the same up to rounding. Kernels need TensorFlow and numba, the extra
+            inference and short sequences (fewer than 10 timesteps of an LSTM, 30 of an Elman network) to the loop.
+            Numbers and gradients are the same up to rounding. Kernels need TensorFlow and numba, the extra
             `unroll[fused]`; for steps that are not element by element between their products, with `window`, and under
             XLA (`jit_compile=True` here or in `compile`, and what Keras's "auto" makes of it) the loop runs.
         zoneout: Share of the carry's units that keep their last value at a timestep, in [0, 1]: in training at random;

@@ -37,8 +37,8 @@ def pack(b, to):
                 for j in range(columns):
                     to[p, i, j] = b[i, p * columns + j]
             else:
-                to[p, i, :wide] = b[i, p * columns :]
-                to[p, i, wide:] = 0
+                for j in range(columns):
+                    to[p, i, j] = b[i, p * columns + j] if j < wide else 0
 
 
 @how
@@ -63,7 +63,9 @@ def product(a, b, c):
                 tile(high, a, r, b[p], c, r, first)
             else:
                 tile(high, a, r, b[p], beside, 0, 0)
-                c[r : r + high, first:] = beside[:high, :wide]
+                for i in range(high):
+                    for j in range(wide):
+                        c[r + i, first + j] = beside[i, j]
 
 
 @how
@@ -79,9 +81,13 @@ def add_product(a, b, c):
             if wide == columns:
                 add_tile(high, a, r, b[p], c, r, first)
             else:
-                beside[:high, :wide] = c[r : r + high, first:]
+                for i in range(high):
+                    for j in range(wide):
+                        beside[i, j] = 0
                 add_tile(high, a, r, b[p], beside, 0, 0)
-                c[r : r + high, first:] = beside[:high, :wide]
+                for i in range(high):
+                    for j in range(wide):
+                        c[r + i, first + j] += beside[i, j]
 
 
 @how
