@@ -31,13 +31,15 @@ POOL = 50  # batches whose examples are sorted by the lengths of their targets, 
 MEASURED = 200_000  # examples from whose lengths the boundaries are computed, at most
 
 
-def held_out(examples, *, share, seed):
+def held_out(examples, *, share, seed, labels=None):
     """Splits a data set in two: the held-out part is chosen by the position of each example and the seed.
 
     Args:
         examples: `tf.data.Dataset`, of any elements, in a fixed order.
         share: Share held out, in (0, 1), approximately.
         seed: An integer; the same seed holds out the same examples.
+        labels: Maps the second component of an element, as NumPy has it, to the labels in it: an example with a label
+            that no kept one has is kept too. The examples are then read once.
 
     Returns:
         `(kept, held out)`, both in the order of `examples`.
@@ -48,8 +50,11 @@ def held_out(examples, *, share, seed):
         1000
     """
 
-    def held(place, example):
+    def drawn(place):
         return tf.strings.to_hash_bucket_strong(tf.strings.as_string(place), 1000, [seed, 0]) < round(1000 * share)
+
+    def held(place, example):
+        return drawn(place) if not only else drawn(place) & tf.reduce_all(place != only)
 
     def kept(place, example):
         return tf.logical_not(held(place, example))
@@ -58,6 +63,19 @@ def held_out(examples, *, share, seed):
         return example
 
     numbered = examples.enumerate()
+    only = []  # places of drawn examples that are kept, as they alone have a label
+    if labels:
+        seen, waiting = set(), []
+        pairs = numbered.map(lambda place, example: (place, drawn(place), example[1]))
+        for place, is_drawn, label in pairs.as_numpy_iterator():
+            if is_drawn:
+                waiting.append((place, set(labels(label))))
+            else:
+                seen.update(labels(label))
+        for place, names in waiting:
+            if not names <= seen:
+                only.append(place)
+                seen |= names
     return numbered.filter(kept).map(alone), numbered.filter(held).map(alone)
 
 

@@ -99,7 +99,11 @@ class Config(Network):
 
 def load(config):
     opened = lambda path: sequences.load(path, **reading(config))
-    return splits_of(config, sequences, functools.partial(check, config), opened)
+    return splits_of(config, sequences, functools.partial(check, config), opened, labels=labels_of)
+
+
+def labels_of(config, label):
+    return sequences.singles(label.decode(), config.kind)
 
 
 def check(config, path, known):
@@ -267,6 +271,7 @@ TASK = Task(
     inputs=genomic.asked,
     choose=choose,
     groups=groups,
+    labels=labels_of,
     verbs={"variants": genomic.VARIANTS},
     about=ABOUT,
 )

@@ -90,7 +90,12 @@ def load(config):
         check=lambda path, known: checked(path, config, known),
         load=lambda path: entities.load(path, **reading(config)),
         public=public,
+        labels=labels_of,
     )
+
+
+def labels_of(config, label):
+    return [name.decode() for _, _, name in label.tolist()]
 
 
 def reading(config):
@@ -253,7 +258,7 @@ ABOUT = About(
 )
 
 
-TASK = Task("ner", Config, load, vocabularies, build, tagging, labelled, about=ABOUT)
+TASK = Task("ner", Config, load, vocabularies, build, tagging, labelled, labels=labels_of, about=ABOUT)
 
 if __name__ == "__main__":
     main(TASK)

@@ -79,6 +79,7 @@ def load(config):
         reviews,
         check=lambda path, known: reviews.check(path, **reading(config), known=known),
         load=lambda path: reviews.load(path, **reading(config)),
+        labels=labels_of,
     )
     return {split: found if split == "train" else decided(found, config) for split, found in splits.items()}
 
@@ -91,6 +92,10 @@ def reading(config):
 def decided(examples, config):
     """The examples with a class: those without the neutral label."""
     return examples.filter(lambda text, label: label != config.neutral) if config.neutral else examples
+
+
+def labels_of(config, label):
+    return [label.decode()]
 
 
 def vocabularies(config, train):
@@ -206,6 +211,7 @@ TASK = Task(
     classification,
     labelled,
     inputs=functools.partial(inputs.texts, column="text_column"),
+    labels=labels_of,
     about=ABOUT,
 )
 

@@ -1,5 +1,6 @@
 """Cross-validation: each example of the training data is tested once, by a run that has not seen it."""
 
+import collections
 import dataclasses
 import shutil
 
@@ -41,7 +42,32 @@ def divided(task, config, splits):
     if config.folds < LEAST or config.folds > different:
         wanted = f"expected 0, or {LEAST} to {different:,}, the groups of similar examples"
         raise InputError("--folds", f"{wanted}, received {config.folds}.")
-    return examples, similar.folds(groups, config.folds, config.seed, labels)
+    place = similar.folds(groups, config.folds, config.seed, labels)
+    if task.labels:
+        names = lambda label: task.labels(config, label)
+        check_labels(place, [set(names(label)) for label in examples.map(lambda raw, label: label).as_numpy_iterator()])
+    return examples, place
+
+
+def check_labels(place, labels):
+    """InputError if a fold would train without a label that its run is validated or tested on.
+
+    Args:
+        place: `(examples,)`, the fold of each example.
+        labels: The set of labels of each example.
+    """
+    folds = collections.defaultdict(set)  # label -> the folds that it is in
+    for fold, names in zip(place.tolist(), labels, strict=True):
+        for name in names:
+            folds[name].add(fold)
+    count = max(place) + 1
+    for name, found in sorted(folds.items()):
+        if any(found <= {fold, (fold + 1) % count} for fold in range(count)):
+            raise InputError(
+                "--folds",
+                f"expected every label among the examples that train in each fold, received {name!r} in too few groups "
+                f"of similar examples. Give more examples of it, leave them out, or name them as another label.",
+            )
 
 
 def cross_validated(task, config, examples, place, train):

@@ -1,6 +1,7 @@
 """Functions that the tasks' `load` and `adapt` share: splits of a configuration, weights set before training."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from data.transforms.words import load_vectors
 from pipelines.engine.training import say
 
 
-def splits_of(config, source, check, load, public=None, within=None):
+def splits_of(config, source, check, load, public=None, within=None, labels=None):
     """The examples that the configuration names: the user's files, a public set, or the built-in data.
 
     Args:
@@ -22,6 +23,7 @@ def splits_of(config, source, check, load, public=None, within=None):
         public: `(name, split) -> tf.data.Dataset`; None uses the module's.
         within: `path -> {split: tf.data.Dataset}` of a file that says which example is in which split; empty for other
             files. The files of `validation_data` and `test_data` take the place of its splits.
+        labels: `(config, label of an example) -> names` of the labels in it, none of which is then held out alone.
 
     Returns:
         `{"train": ..., "validation": ..., perhaps "test": ...}`; without validation data, training data is held out.
@@ -43,7 +45,10 @@ def splits_of(config, source, check, load, public=None, within=None):
     else:
         splits = {split: source.built_in(split) for split in source.SPLITS}
     if "validation" not in splits:
-        splits["train"], splits["validation"] = batching.held_out(splits["train"], share=0.1, seed=config.seed)
+        names = labels and functools.partial(labels, config)
+        splits["train"], splits["validation"] = batching.held_out(
+            splits["train"], share=0.1, seed=config.seed, labels=names
+        )
     return splits
 
 

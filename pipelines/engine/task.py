@@ -213,6 +213,8 @@ class Task:
         inputs: `(flags, config)` -> iterator of (name or None, raw input): the inputs of `predict`. See `inputs.py`.
         groups: `(config, examples) -> (group of each example, its label or None)`, NumPy arrays: in cross-validation
             the examples of a group are in one fold, and labels are spread over the folds.
+        labels: `(config, label of an example) -> names`, if labels are of a fixed set: those in it. Each is then in the
+            training data of a run that holds examples out, and of each fold.
         writers: Suffix -> `(parts, answers, path)`, which writes answers to a file in a format of this task.
         verbs: Name -> `Verb`.
         about: What people are told of the task, an `About`.
@@ -231,6 +233,7 @@ class Task:
     evaluate: type = Evaluate
     inputs: Callable = inputs.texts
     groups: Callable | None = None
+    labels: Callable | None = None
     writers: dict[str, Callable] = dataclasses.field(default_factory=dict)
     verbs: dict[str, Verb] = dataclasses.field(default_factory=dict)
     about: About = dataclasses.field(default_factory=About)

@@ -19,6 +19,7 @@ from data.batching import (
     cached,
     count,
     dense,
+    held_out,
     padding_share,
     prepared,
     prepared_splits,
@@ -572,3 +573,17 @@ def test_the_note_is_written_last(tmp_path, monkeypatch):
     cached(made("ids", "class"), 100, tmp_path)
     assert [path.name for path in order[-1]] == ["train.0.bin", "train.1.bin", "train.2.bin", "train.writing"]
     assert json.loads((tmp_path / "train.writing").read_text())["arrays"][2] == ["int32", NUMBER]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_label_is_held_out_alone(seed):
+    """Of those with a label of their own the first is kept, and the others are held out as they were drawn."""
+    texts = [str(place) for place in range(300)]
+    usual = held_out(tf.data.Dataset.from_tensor_slices((texts, texts)), share=0.1, seed=seed)
+    drawn = [text.decode() for text, _ in usual[1].as_numpy_iterator()]
+    names = [f"{'rare' * (text in drawn[:3])},common" for text in texts]
+    examples = tf.data.Dataset.from_tensor_slices((texts, names))
+    labels = lambda label: label.decode().split(",")
+    kept, held = held_out(examples, share=0.1, seed=seed, labels=labels)
+    assert [text.decode() for text, _ in held.as_numpy_iterator()] == drawn[1:]
+    assert sorted(int(text) for text, _ in kept.concatenate(held).as_numpy_iterator()) == list(range(300))

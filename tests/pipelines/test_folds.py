@@ -38,7 +38,7 @@ def trained(tmp_path, groups=None, given=None, count=3, **settings):
         return {"test": {"examples": len(found["test"]), "accuracy": len(calls) / 10}}
 
     config = Training(folds=count, run=str(tmp_path / "run"), **{"data": "x", **settings})
-    task = types.SimpleNamespace(groups=groups and (lambda config, examples: groups(examples)))
+    task = types.SimpleNamespace(groups=groups and (lambda config, examples: groups(examples)), labels=None)
     divided = folds.divided(task, config, given or splits())
     return folds.cross_validated(task, config, *divided, train), calls
 
@@ -111,6 +111,17 @@ def test_folds_out_of_range_name_the_flag(count, different, tmp_path):
         trained(tmp_path, groups, count=count)
     assert str(raised.value) == message
     assert not (tmp_path / "run").exists()
+
+
+def test_a_label_that_a_fold_cannot_learn_is_refused():
+    place = np.array([0, 1, 2, 3, 0, 1, 2])
+    check = lambda *names: folds.check_labels(place, [set(name) for name in names])
+    check("a", "a", "a", "b", "b", "b", "")
+    check("a", "", "ab", "b", "b", "", "")  # of folds 0 and 2: no run tests one of them and validates on the other
+    with pytest.raises(InputError, match="--folds: expected every label .* received 'c' in too few groups"):
+        check("a", "a", "a", "a", "ac", "ac", "a")
+    with pytest.raises(InputError, match="received 'c'"):
+        check("ac", "a", "a", "ac", "a", "a", "a")  # the last fold validates on the first
 
 
 def test_a_summary_is_the_weighted_mean_with_student_s_interval():
