@@ -32,7 +32,7 @@ from layers.decode import greedy, sample
 from pipelines.engine import inputs
 from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended, next_token
-from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
+from pipelines.engine.loading import check_words, chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.self_critical import SelfCritical, as_targets
 from pipelines.engine.settings import Evaluate
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
@@ -208,6 +208,7 @@ def vocabularies(config, train):
     lines = tf.data.Dataset.from_tensor_slices(tf.constant([line for text in texts for line in text.split("\n")]))
     if config.tokens == "words":
         words = sentences.learn(lines, config.vocabulary, minimum=config.minimum_count)
+        check_words(words)
     else:
         words = learn_pieces(lines, config.vocabulary)
     encoder = "" if config.encoder == "small" else image_encoder.fingerprint(encoder_of(config)[0])
@@ -461,7 +462,12 @@ class Measure(Evaluate):
 
 def labelled(path, config, vocabularies):
     checked(path, config)
-    return captions.load(path, **reading(config))
+    there = captions.splits(path, form=config.form)
+    if not there:
+        return captions.load(path, **reading(config))
+    split = there[-1]  # "test", if there is one
+    say(f"{path}: the images of its split {split}")
+    return captions.load(path, **reading(config), split=split)
 
 
 ABOUT = About(

@@ -107,7 +107,10 @@ def labels_of(config, label):
 
 
 def check(config, path, known):
-    return sequences.check(path, **reading(config), known=known, most=config.length)
+    most = {"most": config.length}
+    if config.kind == "positions":
+        most = {"most": config.max_length, "why": "see --max-length, as labels at each base are not cut"}
+    return sequences.check(path, **reading(config), known=known, **most)
 
 
 def labelled(path, config, vocabularies):

@@ -27,7 +27,7 @@ from data.transforms.words import PADDING, UNKNOWN, located
 from layers import CRF, CRFLoss, WordDropout, along
 from layers.crf import best_tags
 from pipelines.engine.command import main
-from pipelines.engine.loading import splits_of, use_vectors
+from pipelines.engine.loading import check_words, splits_of, use_vectors
 from pipelines.engine.settings import Words
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
@@ -149,6 +149,7 @@ def vocabularies(config, train):
     if not labels:
         raise InputError(config.data or config.dataset, "expected entities in the training data, received none.")
     words, letters = spelling.learn(train.map(lambda text, table: text), config.vocabulary, config.minimum_count)
+    check_words(words)
     return {
         "labels": labels,
         "words": words,

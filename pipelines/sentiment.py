@@ -24,7 +24,7 @@ from data.transforms.words import FIRST_WORD, PADDING, UNKNOWN, Tokenizer, learn
 from layers import NaiveBayesBag, Pooling, Sentences, Vote, WordDropout, hierarchical
 from pipelines.engine import inputs
 from pipelines.engine.command import main
-from pipelines.engine.loading import splits_of, use_vectors
+from pipelines.engine.loading import check_words, splits_of, use_vectors
 from pipelines.engine.settings import Words
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.evaluation import classification
@@ -110,6 +110,7 @@ def vocabularies(config, train):
         raise InputError(config.data or config.dataset, f"expected two or more different labels, received {found}.")
     texts = train.map(lambda text, label: text)
     words = learn_words(texts, config.vocabulary, lower=config.lower, minimum=config.minimum_count)
+    check_words(words)
     return {"labels": labels, "words": words}
 
 

@@ -28,6 +28,7 @@ def check(
     *,
     known=None,
     most=None,
+    why="the length of all training sequences",
     form=None,
     sequence_column="sequence",
     label_column="label",
@@ -40,7 +41,8 @@ def check(
     Args:
         path: The file or folder.
         known: The labels that may occur: those of the training data; None allows any.
-        most: Bases that a sequence may have: the length of all training sequences; None or 0 allows any.
+        most: Bases that a sequence may have; None or 0 allows any.
+        why: The reason, for the error.
         form, sequence_column, label_column, labels, reference, kind: As for `load`.
 
     Returns:
@@ -62,7 +64,7 @@ def check(
             expected = ", ".join(map(repr, known))
             raise error_at(file, f"expected a label of the training data ({expected}), received {unknown!r}.", line)
         if most and len(sequence) > most:
-            expected = f"expected at most {most} bases, the length of all training sequences"
+            expected = f"expected at most {most} bases, {why}"
             raise error_at(file, f"{expected}, received {len(sequence)}.", line)
         counts.update(found)
         rows += 1

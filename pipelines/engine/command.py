@@ -115,12 +115,12 @@ def _parsed(task, kind, program, arguments):
             raise InputError("--resume", "expected either --resume or --overwrite, received both.")
         if flags.resume:
             flags = _resumed(flags, program, arguments)
-        check(vars(flags), ranges(kind))
         if flags.data and flags.dataset:
             raise InputError("--data", "expected either --data or --dataset, received both.")
         for name in ("validation_data", "test_data"):
             if getattr(flags, name) and not flags.data:
                 raise InputError(flag(name), "expected --data to train on beside it, received none.")
+    check(vars(flags), ranges(kind))
     return flags
 
 
@@ -203,16 +203,24 @@ def _predict(task, flags):
     if not flags.inputs and not flags.input:
         raise InputError("predict", "expected inputs as arguments, or --input FILE, or --input - for standard input.")
     if flags.to:
-        writing.writer_of(task, flags.to)  # reports an unknown suffix before anything is read
+        writing.writer_of(writing.writers(task), flags.to)  # reports an unknown suffix before anything is read
     config, _, parts = verbs.restored(task, flags.run, **replaced(task, flags))
     found = verbs.answers(task, parts, task.inputs(flags, config))
-    show(task, parts, found, flags, task.evaluation.format_answers)
+    show(writing.writers(task), parts, found, flags, task.evaluation.format_answers)
 
 
-def show(task, parts, found, flags, format_answers):
-    """Writes answers to the file of `--to`, or prints them, as JSON or as lines of `format_answers`."""
+def show(writers, parts, found, flags, format_answers):
+    """Writes answers to the file of `--to`, or prints them, as JSON or as lines of `format_answers`.
+
+    Args:
+        writers: Suffix -> writer of these answers, see `writing.writers`.
+        parts: The task's `Parts`.
+        found: Iterator of dictionaries.
+        flags: An `Answers`.
+        format_answers: `(parts, answers, colours)` -> lines.
+    """
     if flags.to:
-        count = writing.write(task, parts, found, flags.to)
+        count = writing.write(writers, parts, found, flags.to)
         say(f"{flags.to}: {count:,} answers")
     elif flags.json:
         for answer in found:
@@ -235,5 +243,4 @@ def _export(task, flags):
 
 
 def _demo(task, flags):
-    check(vars(flags), ranges(Demo))
     window.demo(task, flags)

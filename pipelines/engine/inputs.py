@@ -39,16 +39,19 @@ def texts(flags, config, column=None):
 
 
 def read(flags, check, named):
-    """The arguments of the command line, and what a reader finds in the files of `--input`.
+    """The arguments, the lines of standard input (`--input -`), and what a reader finds in the files of `--input`.
 
     Args:
         flags: A `settings.Predict`.
-        check: Maps an argument to a raw input; raises InputError.
+        check: Maps an argument or a line to a raw input; raises InputError.
         named: Maps the path of a file to an iterator of (name, raw input).
     """
     yield from ((None, check(text)) for text in flags.inputs)
     for path in paths(flags.input, "--input"):
-        yield from named(path)
+        if path == "-":
+            yield from ((None, check(line)) for line in map(str.strip, sys.stdin) if line)
+        else:
+            yield from named(path)
 
 
 def is_table(path):

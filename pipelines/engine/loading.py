@@ -71,6 +71,13 @@ def chosen_by_size(config, table, size, noun):
     return dataclasses.replace(config, **chosen)
 
 
+def check_words(words):
+    """Raises InputError for an empty vocabulary."""
+    if not words:
+        wanted = "expected a number of times that some word of the training data occurs"
+        raise InputError("--minimum-count", f"{wanted}, received one that leaves no word.")
+
+
 def learn_pieces(texts, size):
     """The pieces of `data.transforms.subwords.learn`; a vocabulary that the texts do not allow is an InputError."""
     try:

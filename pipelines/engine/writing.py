@@ -11,14 +11,14 @@ from data.files import InputError
 from pipelines.engine.training import Progress
 
 
-def write(task, parts, answers, path):
+def write(writers, parts, answers, path):
     """Writes answers to a file in the format of its suffix; returns how many there were.
 
     `.jsonl` and `.csv` are written while the answers are computed; other formats keep all answers in memory.
 
     Args:
-        task: A `Task`; its writers and those of its evaluation are used too.
-        parts: Its `Parts`.
+        writers: Suffix -> writer: the result of `writers`, or `TABLES`.
+        parts: The task's `Parts`.
         answers: Iterator of dictionaries.
         path: The file.
 
@@ -26,7 +26,7 @@ def write(task, parts, answers, path):
         InputError: if there is no writer for the suffix, or if the file cannot be written.
     """
     path = pathlib.Path(path)
-    writer = writer_of(task, path)
+    writer = writer_of(writers, path)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")
     counted = itertools.count()
     try:
@@ -50,16 +50,15 @@ def told(numbered, path):
 
 def writers(task):
     """Suffix -> writer of answers, of all formats that a task has."""
-    return {".jsonl": jsonl, ".csv": table, ".html": page, **task.evaluation.WRITERS, **task.writers}
+    return {**TABLES, **task.evaluation.WRITERS, **task.writers}
 
 
-def writer_of(task, path):
-    known = writers(task)
+def writer_of(writers, path):
     suffix = pathlib.Path(path).suffix.lower()
-    if suffix not in known:
-        kinds = ", ".join(sorted(known))
+    if suffix not in writers:
+        kinds = ", ".join(sorted(writers))
         raise InputError(path, f"expected a file that ends in one of {kinds}, received {suffix or 'no suffix'!r}.")
-    return known[suffix]
+    return writers[suffix]
 
 
 def jsonl(parts, answers, path):
@@ -115,3 +114,6 @@ def cell(value):
 
 def shown(value):
     return f"{value:.4f}" if isinstance(value, float) else value
+
+
+TABLES = {".jsonl": jsonl, ".csv": table, ".html": page}  # formats of all answers

@@ -3,12 +3,13 @@
 import collections
 import dataclasses
 import functools
+from typing import ClassVar
 
 import numpy as np
 
 from data import genomes
 from data.files import InputError
-from pipelines.engine import command, inputs, verbs
+from pipelines.engine import command, inputs, verbs, writing
 from pipelines.engine.settings import Answers, Predict
 from pipelines.engine.task import Verb
 from pipelines.engine.training import say
@@ -29,15 +30,25 @@ class Windows(Predict):
     reference: str | None = None
     """FASTA file that the intervals of a BED file refer to"""
 
+    RANGES: ClassVar = dict.fromkeys(("window", "step"), (0, None))
+
 
 def asked(flags, config):
     """The sequences of `predict`, or windows over longer ones: on both strands, if the network reads one."""
-    width = flags.window or config.length
+    width = width_of(flags, config)
     settings = {"form": config.form, "sequence_column": config.sequence_column, "reference": config.reference}
     check = functools.partial(genomes.checked, "predict", None)
     found = inputs.read(flags, check, functools.partial(genomes.named, **settings))
     step = flags.step or -(-width // 2)
     return genomes.in_windows(found, width, step, both=config.strand == "one") if width else found
+
+
+def width_of(flags, config):
+    """Bases of a window; 0 for whole sequences."""
+    if config.length and flags.window > config.length:
+        wanted = f"expected at most {config.length}, the length of the sequences of training"
+        raise InputError("--window", f"{wanted}, which the network reads place by place; received {flags.window}.")
+    return flags.window or config.length
 
 
 @dataclasses.dataclass
@@ -53,6 +64,8 @@ class Variants(Answers):
     signal: str | None = None
     """the label whose log odds are compared; else as in training"""
 
+    RANGES: ClassVar = {"window": (0, None)}
+
 
 def variants(task, flags):
     """Writes or prints the effect of each variant of a file."""
@@ -65,9 +78,11 @@ def variants(task, flags):
     if config.signal and config.signal not in parts.extras.constants["labels"]:
         labels = ", ".join(parts.extras.constants["labels"])
         raise InputError("--signal", f"expected one of the labels {labels}, received {config.signal!r}.")
-    skipped, width = collections.Counter(), flags.window or config.length or WIDTH
+    if flags.to:
+        writing.writer_of(writing.TABLES, flags.to)  # reports an unknown suffix before anything is read
+    skipped, width = collections.Counter(), width_of(flags, config) or WIDTH
     found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
-    command.show(task, parts, effects(parts, found), flags, format_effects)
+    command.show(writing.TABLES, parts, effects(parts, found), flags, format_effects)
     if skipped:
         kinds = ", ".join(f"{number:,} of the kind {kind}" for kind, number in skipped.items())
         say(f"{flags.data}: left out, as they have no letters: {kinds}")

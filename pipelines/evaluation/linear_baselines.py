@@ -140,9 +140,10 @@ def _neighbourhoods(rows, labels):
 
 def base_classes(rows, labels):
     """The class of each base of all rows, one after the other, `(bases,)`."""
-    table = np.zeros(256, int)
-    table[[ord(label) for label in labels]] = range(len(labels))
-    return table[np.frombuffer(b"".join(label for _, label in rows), "uint8")]
+    letters = np.array([ord(label) for label in labels])
+    order = np.argsort(letters)
+    found = np.frombuffer(b"".join(label for _, label in rows).decode().encode("utf-32-le"), "uint32")
+    return order[np.searchsorted(letters[order], found)]
 
 
 def _one_hot(windows):

@@ -242,7 +242,7 @@ def _asked(parts, rows):
         found = np.asarray(parts.ask([sequences[row] for row in batch])["probabilities"])
         some = [rows[row] for row in batch]
         if kind == "positions":
-            found = np.concatenate([one[: len(label)] for one, (_, label) in zip(found, some, strict=True)])
+            found = np.concatenate([one[: len(label.decode())] for one, (_, label) in zip(found, some, strict=True)])
             truth.append(linear_baselines.base_classes(some, labels))
         else:
             truth.append(linear_baselines.read(some, labels, kind)[1])

@@ -372,6 +372,19 @@ def test_evaluation_looks_for_images_beside_its_own_table(captioner, photos, tmp
     assert command.run(captioning.TASK, [*given, "--images", str(photos.parent)]) == 0
 
 
+@pytest.mark.parametrize(("there", "expected"), [(("train", "val", "test"), "c"), (("train", "val", "train"), "b")])
+def test_evaluation_takes_the_test_split_of_a_file_with_splits(there, expected, photos, tmp_path, capsys):
+    images = sorted(path.name for path in photos.parent.iterdir() if path.suffix == ".png")[:3]
+    rows = [
+        {"filename": image, "split": split, "sentences": [{"raw": text}]}
+        for image, split, text in zip(images, there, "abc", strict=True)
+    ]
+    (tmp_path / "all.json").write_text(json.dumps({"images": rows, "dataset": "x"}))
+    found = captioning.labelled(str(tmp_path / "all.json"), captioning.Config(images=str(photos.parent)), {})
+    assert [text.decode() for _, text in found.as_numpy_iterator()] == [expected]
+    assert "the images of its split" in capsys.readouterr().err
+
+
 def test_an_empty_name_is_no_folder(captioner, capsys, monkeypatch):
     assert command.run(captioning.TASK, ["predict", "--run", str(captioner), ""]) == 2
     assert "an empty name" in capsys.readouterr().err

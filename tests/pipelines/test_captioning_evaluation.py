@@ -344,10 +344,6 @@ def named(parts, files):
     return iter([{"name": name, **answer} for (name, _), answer in zip(files, found, strict=True)])
 
 
-def task(writers):
-    return types.SimpleNamespace(evaluation=types.SimpleNamespace(WRITERS=writers), writers={})
-
-
 class Page(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()
@@ -364,7 +360,7 @@ class Page(html.parser.HTMLParser):
 
 def test_a_page_shows_small_images_with_all_captions(tmp_path, files):
     parts = network(SAID)
-    count = writing.write(task(captioning.WRITERS), parts, named(parts, files), tmp_path / "page.html")
+    count = writing.write(captioning.WRITERS, parts, named(parts, files), tmp_path / "page.html")
     page = Page()
     page.feed((tmp_path / "page.html").read_text(encoding="utf-8"))
     assert count == 4
@@ -397,7 +393,7 @@ def test_attention_is_light_where_the_network_looks():
 def test_a_picture_of_answers_shows_attention_or_captions(tmp_path, files, attention):
     parts = network(SAID, attention=attention, grid=(2, 4))
     path = tmp_path / "answers.png"
-    writing.write(task(captioning.WRITERS), parts, named(parts, files), path)
+    writing.write(captioning.WRITERS, parts, named(parts, files), path)
     height, width = matplotlib.image.imread(path).shape[:2]
     # Three images that can be read: three rows of panels, or one row of the sheet.
     assert width > 1000 and (height > 400 if attention else 2 * height < width)
@@ -448,5 +444,5 @@ def test_any_text_can_be_below_an_image(tmp_path):
 
 
 def test_a_suffix_without_a_writer_is_named(tmp_path):
-    with pytest.raises(InputError, match=r"expected a file that ends in one of .csv, .html, .jsonl, .png"):
-        writing.write(task(captioning.WRITERS), None, iter([]), tmp_path / "answers.gif")
+    with pytest.raises(InputError, match=r"expected a file that ends in one of .html, .png"):
+        writing.write(captioning.WRITERS, None, iter([]), tmp_path / "answers.gif")

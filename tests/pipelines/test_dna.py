@@ -1,6 +1,7 @@
 """DNA from labelled sequences to an exported model: one label, several, or one at each base."""
 
 import collections
+import io
 import json
 import math
 
@@ -196,7 +197,7 @@ def test_a_label_at_each_base(tmp_path, no_pictures):
     rng, rows = np.random.default_rng(9), []
     for length in rng.integers(8, 20, 60):
         sequence = drawn(rng, length)
-        rows.append((sequence, "".join("E" if base in "CG" else "." for base in sequence)))
+        rows.append((sequence, "".join("é" if base in "CG" else "." for base in sequence)))
     data = written(tmp_path / "a.csv", rows)
     given = ["train", "--data", data, "--run", tmp_path / "run", *LEAST, "--kind", "positions", "--width", "3"]
     assert run(*given, "--epochs", "5", "--batch-size", "8", "--learning-rate", "0.02", "--dropout", "0") == 0
@@ -205,7 +206,7 @@ def test_a_label_at_each_base(tmp_path, no_pictures):
     answers = verbs.predict(dna.TASK, tmp_path / "run", given)
     assert [len(one["labels"]) for one in answers] == [3, 12, 30]
     right = [
-        a == ("E" if b in "CG" else ".") for one in answers for a, b in zip(one["labels"], one["sequence"], strict=True)
+        a == ("é" if b in "CG" else ".") for one in answers for a, b in zip(one["labels"], one["sequence"], strict=True)
     ]
     assert np.mean(right) > 0.9
 
@@ -248,7 +249,26 @@ def test_wrong_input_is_named(aligned, boxes, tmp_path, capsys):
     assert "--pooling: expected another" in said(*given, "--pooling", "flat", "--kind", "several", "--length", "0")
     longer = written(tmp_path / "long.csv", [("A" * 31, "box"), ("C" * 30, "none")])
     assert "long.csv:2: expected at most 30 bases" in said("evaluate", "--run", aligned, "--data", longer)
-    assert "--reference: expected a file" in said("variants", "--run", aligned, "--data", tmp_path / "a.vcf")
+    longer = written(tmp_path / "long.csv", [("A" * 31, "." * 31), ("C" * 30, "E" * 30)])
+    given = ("train", "--data", longer, "--run", tmp_path / "run", "--kind", "positions", "--max-length", "30")
+    assert "long.csv:2: expected at most 30 bases, see --max-length" in said(*given)
+    assert "--window: expected at most 30, the length of the sequences" in said(*predict, "--window", "31", "ACGT")
+    assert "--step: expected a number at least 0, received -1" in said(*predict, "--step", "-1", "ACGT")
+    variants = ("variants", "--run", aligned, "--data", tmp_path / "a.vcf")
+    assert "--reference: expected a file" in said(*variants)
+    (tmp_path / "a.fa").write_text(">c\nACGT\n")
+    variants = (*variants, "--reference", tmp_path / "a.fa")
+    assert "--window: expected a number at least 0" in said(*variants, "--window", "-1")
+    assert "a file that ends in one of .csv, .html, .jsonl, received '.bed'" in said(*variants, "--to", "a.bed")
+
+
+def test_sequences_of_standard_input(aligned, monkeypatch, capsys):
+    monkeypatch.setattr("sys.stdin", io.StringIO("ACGT\n\n acg  \n"))
+    assert run("predict", "--run", aligned, "--input", "-", "--json") == 0
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    expected = verbs.predict(dna.TASK, aligned, ["ACGT", "acg"])
+    assert [one["sequence"] for one in found] == ["ACGT", "acg"]
+    assert [one["probabilities"] for one in found] == [one["probabilities"] for one in expected]
 
 
 def test_the_boxes_of_the_built_in_set_are_where_it_says():

@@ -6,7 +6,8 @@ import pytest
 import scipy.special
 import sklearn.linear_model
 
-from pipelines.engine.loading import use_logistic
+from data.files import InputError
+from pipelines.engine.loading import check_words, use_logistic
 
 FEATURES, STRENGTH = 5, 0.7
 NEAR = 0.01  # probabilities; the solver stops before the reference does
@@ -89,3 +90,9 @@ def test_no_more_than_the_first_examples_are_read(size):
     np.testing.assert_allclose(found, expected, atol=NEAR)
     for more in (52, 120):
         assert np.abs(reference(x[:more], targets[:more]).predict_proba(x) - expected).max() > 5 * NEAR
+
+
+def test_a_vocabulary_without_words_names_the_flag():
+    check_words(["a"])
+    with pytest.raises(InputError, match="--minimum-count: expected a number of times that some word"):
+        check_words([])

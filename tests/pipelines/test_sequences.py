@@ -292,7 +292,7 @@ def test_lines_for_people():
 
 
 def written(parts, found, path):
-    writer = writing.writer_of(TASK, path)
+    writer = writing.writer_of(writing.writers(TASK), path)
     writer(parts, iter(found), path)
     return path.read_text().splitlines()
 
