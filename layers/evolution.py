@@ -133,19 +133,21 @@ def evolve(
 
     strategy = cma.CMAEvolutionStrategy(begin, deviation, options)
     best, loss, history, evaluations, stopped = begin, np.inf, [], 0, "generations"
-    for _ in range(generations):
-        candidates = strategy.ask()
-        losses = losses_of(candidates)
-        evaluations += len(losses)
-        history.append(float(losses.min()))
-        if history[-1] < loss:
-            best, loss = np.array(candidates[losses.argmin()]), history[-1]
-        if target is not None and loss <= target:
-            stopped = "target"
-            break
-        strategy.tell(candidates, np.minimum(losses, 1e100).tolist())  # the library knows no infinity
-        if strategy.stop():
-            stopped = ", ".join(strategy.stop())
-            break
-    assign(best)
+    try:
+        for _ in range(generations):
+            candidates = strategy.ask()
+            losses = losses_of(candidates)
+            evaluations += len(losses)
+            history.append(float(losses.min()))
+            if history[-1] < loss:
+                best, loss = np.array(candidates[losses.argmin()]), history[-1]
+            if target is not None and loss <= target:
+                stopped = "target"
+                break
+            strategy.tell(candidates, np.minimum(losses, 1e100).tolist())  # the library knows no infinity
+            if strategy.stop():
+                stopped = ", ".join(strategy.stop())
+                break
+    finally:
+        assign(best)  # also where the objective raises an error, or the user interrupts
     return Evolved(loss, evaluations, history, stopped)

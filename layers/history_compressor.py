@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.backend import backend
 from layers.cell import Cell
 from layers.recurrent import Recurrent
 from layers.saving import Extensible
@@ -92,6 +93,13 @@ class HistoryCompressor(Extensible, keras.layers.Layer):
     def call(self, symbol_ids, mask=None, training=False):
         symbol_ids = ops.cast(symbol_ids, "int32")
         real = ops.ones_like(symbol_ids, dtype="bool") if mask is None else ops.cast(mask, "bool")
+        known = ops.logical_and(symbol_ids >= 0, symbol_ids < self.symbols)
+        symbol_ids = backend.expect(
+            ops.all(ops.logical_or(known, ops.logical_not(real))),
+            f"HistoryCompressor: `symbol_ids` must be in [0, {self.symbols}).",
+            {"symbol_ids": symbol_ids},
+            symbol_ids,
+        )
         x = ops.one_hot(symbol_ids, self.symbols, dtype=self.compute_dtype)  # (batch, timesteps, symbols)
         a = self.lower(x, mask=mask, training=training)
         log_p = self._log_probabilities(a[:, :-1], self.predict, x[:, 1:])

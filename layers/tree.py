@@ -4,6 +4,7 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.backend import backend
 from layers.saving import Extensible
 
 
@@ -38,7 +39,7 @@ class TreeNetwork(Extensible, keras.layers.Layer):
         `(batch, units)`, the root's output; with `return_nodes` `(batch, nodes, units)`.
 
     Raises:
-        ValueError: if `units` is not a positive integer, or an input has a wrong rank.
+        ValueError: if `units` is not a positive integer, an input has a wrong rank, or a number is none of a node.
     """
 
     carry = ("hidden",)
@@ -110,6 +111,15 @@ class TreeNetwork(Extensible, keras.layers.Layer):
             inputs = ops.where(ops.expand_dims(mask, -1), inputs, ops.cast(0, inputs.dtype))
         children, levels = (ops.cast(numbers, "int32") for numbers in (children, levels))
         (batch, nodes), heights = ops.shape(inputs)[:2], ops.shape(levels)[1]
+        children, levels = (
+            backend.expect(
+                ops.all(ops.logical_and(numbers >= 0, numbers <= nodes)),
+                f"{type(self).__name__}: `{name}` must be numbers of nodes from 1 on, 0 for none.",
+                {"nodes": nodes, name: numbers},
+                numbers,
+            )
+            for name, numbers in (("children", children), ("levels", levels))
+        )
         x = ops.matmul(inputs, self.kernel) + self.bias  # of all nodes at once
         # Node 0 is "no child", whose state stays zero. The trees of a batch stand one after the other.
         states = tuple(

@@ -97,11 +97,7 @@ class Forward:
                         body.lines.append(f"{body.element(name, begin)} = {found}")
                     lines += body.source()
             if stage < count:
-                argument = direct or f"argument_{stage}"
-                if argument == "input":
-                    argument = "input[t][lo:hi]"
-                elif direct:
-                    argument = self.rows(int(direct.removeprefix("carry_")))
+                argument = f"argument_{stage}" if direct is None else self.rows(direct)
                 product = f"product_{stage}"
                 lines.append(f"product({argument}, packed_{stage}, {product + '[t][lo:hi]' * (product in saved)})")
                 self.arrays |= {f"columns_{stage}": None, product: None}
@@ -134,11 +130,11 @@ class Forward:
         """Whether an array is the kernel's own: it holds one timestep of the share."""
         return name.startswith(("argument", "product", "kept")[: 2 if self.keep else 3]) and name not in self.saved
 
-    def rows(self, index, t="t", r=":"):
-        """Rows of the share, all or row `r`, of a tensor of the carry before timestep `t`."""
-        if self.whole(index):
-            return f"carry_{index}[{t}][{'lo:hi' if r == ':' else f'lo + {r}'}]"
-        return f"carry_{index}[{t if t == 't' else f'({t})'} % 2][{r}]"
+    def rows(self, array, t="t", r=":"):
+        """Rows of the share, all or row `r`, of the input or of a tensor of the carry before timestep `t`."""
+        if array == "input" or self.whole(int(array.removeprefix("carry_"))):
+            return f"{array}[{t}][{'lo:hi' if r == ':' else f'lo + {r}'}]"
+        return f"{array}[{t if t == 't' else f'({t})'} % 2][{r}]"
 
     def evaluate(self, body, lane):
         node = lane.node
@@ -165,7 +161,7 @@ class Forward:
         """The row of an array in a loop over r."""
         kind, _, index = array.partition("_")
         if kind in ("next", "carry"):
-            return self.rows(int(index), "t + 1" if kind == "next" else "t", "r")
+            return self.rows(f"carry_{index}", "t + 1" if kind == "next" else "t", "r")
         if kind == "fixed":
             return f"{array}[lo + r]"
         return f"{array}[r]" if self.is_own(array) else f"{array}[t][lo + r]"

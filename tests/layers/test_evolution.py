@@ -71,6 +71,20 @@ def test_candidates_without_a_number_are_worse_than_all():
     assert np.isfinite(found.loss) and found.loss < 1 and flat(layer)[0] <= 0.1
 
 
+def test_an_error_leaves_the_best_weights_so_far():
+    layer, seen = dense(), []
+
+    def objective(layer):
+        if len(seen) == 25:
+            raise KeyboardInterrupt
+        seen.append((bowl(np.ones(8))(layer), flat(layer)))
+        return seen[-1][0]
+
+    with pytest.raises(KeyboardInterrupt):
+        evolve(layer, objective, generations=9)
+    np.testing.assert_array_equal(flat(layer), min(seen[:20], key=lambda one: one[0])[1])  # of two generations
+
+
 def test_a_recurrent_network_is_fitted_to_a_count_of_errors():
     layer = Recurrent(ElmanCell(3), dtype="float32")
     layer.build((None, None, 1))

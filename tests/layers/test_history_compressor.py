@@ -126,3 +126,11 @@ def test_wrong_arguments_of_a_compressor_are_named():
     for given, more, message in cases:
         with pytest.raises(ValueError, match=message):
             HistoryCompressor(*given, **more)
+
+
+def test_ids_that_are_no_symbols_are_named_but_at_padding():
+    layer = HistoryCompressor(ElmanCell(3), ElmanCell(3), symbols=4)
+    ids, mask = np.array([[1, 3, 4]]), np.array([[True, True, False]])
+    layer(ids, mask=mask)
+    with pytest.raises(ValueError, match=r"`symbol_ids` must be in \[0, 4\)"):
+        layer(ids)

@@ -202,3 +202,12 @@ def test_wrong_arguments_of_trees_are_named():
     for make, message in cases:
         with pytest.raises(ValueError, match=message):
             make()
+
+
+@pytest.mark.parametrize(
+    ("children", "levels", "name"), [([2, 4], 1, "children"), ([2, 3], 4, "levels"), ([2, -1], 1, "children")]
+)
+def test_numbers_that_are_none_of_a_node_are_named(children, levels, name):
+    """They would be those of the next tree."""
+    with pytest.raises(ValueError, match=f"`{name}` must be numbers of nodes from 1 on, 0 for none"):
+        RecursiveNetwork(4)(np.ones((1, 3, 2)), np.array([[children, [0, 0], [0, 0]]]), np.array([[[levels]]]))
