@@ -119,7 +119,8 @@ class Decoder(Extensible, keras.layers.Layer):
             Recurrent(cell, return_sequences=True, return_state=self.sums_within and cell is levels[0])
             for cell in levels
         ]
-        self.begin_token, self.tied, self.seed = begin, tied, seed
+        self.begin_token = arguments.positive("Decoder", "begin", begin, most=self.vocabulary - 1, least=0)
+        self.tied, self.seed = tied, seed
         self.dropout = arguments.within("Decoder", "dropout", dropout, 0, 1)
         self.guessing = arguments.within("Decoder", "guessing", guessing, 0, 1)
         self.attends = self.reads_within or attention is not None

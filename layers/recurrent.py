@@ -151,7 +151,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         self.jit_compile = jit_compile
         if fused not in (True, False, "auto"):
             raise ValueError(f"Recurrent: `fused` must be True, False or 'auto'. Received: fused={fused!r}.")
-        self.fused = fused
+        self.fused = fused if fused == "auto" else bool(fused)  # 1 is True
         rates = list(zoneout) if isinstance(zoneout, (list, tuple)) else [zoneout] * len(cell.carry)
         if len(rates) != len(cell.carry) or not all(0 <= rate <= 1 for rate in rates):
             raise ValueError(

@@ -199,6 +199,8 @@ def sixteen_bits():
         (lambda: Decoder(2**24 + 1, [GRUCell(3)], 4), "`vocabulary` must be .* at most 16777216"),
         (lambda: Decoder(5, [], 4), "`levels` must be a list of cells"),
         (lambda: Decoder(5, [GRUCell(3)], 4, guessing=1.5), "`guessing`"),
+        (lambda: Decoder(5, [GRUCell(3)], 4, dropout=None), r"`dropout` must be a number in \[0, 1\)"),
+        (lambda: Decoder(5, [GRUCell(3)], 4, begin=5), "`begin` must be an integer of 0 or more and at most 4"),
         (lambda: Decoder(5, [GRUCell(3)], 4, attention=MonotonicAttention(3)), "`attention` must be .* nothing back"),
         (lambda: Decoder(5, FORMS["luong"](), 4, attention=AdditiveAttention(3)), "`attention` must be"),
         (lambda: Decoder(5, [GRUCell(3)], 4)(np.eye(5)[TARGETS % 5], data()[0]), r"`targets` must be .*=\(3, 4, 5\)"),
