@@ -30,7 +30,7 @@ EXCEPTIONS = {
     "layers/fused/elementary.py": {"numba"},
     "layers/fused/graph.py": {"tensorflow"},
     "layers/fused/products.py": {"llvmlite", "numba"},
-    "layers/fused/run.py": {"numba", "scipy", "tensorflow", "threadpoolctl"},
+    "layers/fused/run.py": {"numba", "tensorflow"},
     "data/files.py": {"pyarrow"},
     "data/genomes.py": {"Bio"},
     "data/similar.py": {"datasketch", "sklearn"},
