@@ -134,7 +134,7 @@ def _from_file(kind, arguments):
     if path is None or "config" not in fields:
         return []
     try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
+        text = pathlib.Path(path).read_text(encoding="utf-8-sig")
         values = tomllib.loads(text) if path.lower().endswith(".toml") else json.loads(text)
     except OSError as error:
         raise InputError(path, f"expected a JSON or TOML file of settings, received: {error.strerror}.") from None

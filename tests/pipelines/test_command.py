@@ -286,3 +286,15 @@ def test_a_file_beside_none_to_train_on_is_named(name, tmp_path, capsys):
 def test_an_interrupted_stage_names_the_whole_run():
     with pytest.raises(training.Interrupted, match="^whole$"), training.interrupted_as("whole"):
         raise training.Interrupted("whole/stages/one")
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("a.json", '{"units": 5, "epochs": 2}'), ("a.toml", "units = 5\nepochs = 2")]
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"], ids=["plain", "marked"])
+def test_settings_of_a_file_stand_before_the_flags(name, text, mark, tmp_path):
+    """With or without a byte order mark."""
+    (tmp_path / name).write_text(mark + text, encoding="utf-8")
+    given = ["--config", str(tmp_path / name), "--epochs", "7"]
+    flags = command._parsed(sentiment.TASK, sentiment.Config, "train", given)
+    assert (flags.units, flags.epochs, flags.depth) == (5, 7, sentiment.Config().depth)
