@@ -49,78 +49,50 @@ def packed(b):
     return found
 
 
-@how
-def product(a, b, c):
-    """c = a b, of `(m, k)`, `packed(b)` and `(m, n)`."""
-    columns = b.shape[2]
-    beside = np.empty((ROWS, columns), c.dtype)  # the tile at the right edge may be wider than `c`
-    for p in range(len(b)):
-        first = p * columns
-        wide = min(columns, c.shape[1] - first)
-        for r in range(0, len(c), ROWS):
-            high = min(ROWS, len(c) - r)
-            if wide == columns:
-                tile(high, a, r, b[p], c, r, first)
-            else:
-                tile(high, a, r, b[p], beside, 0, 0)
-                for i in range(high):
-                    for j in range(wide):
-                        c[r + i, first + j] = beside[i, j]
+def product_of(tile_1, tile_2, tile_3, tile_4):
+    """The product whose tiles have one to four rows, see `tile_of`."""
 
+    @how
+    def tile(rows, a, row, panel, c, to, column):
+        if rows == 4:
+            tile_4(a, row, panel, c, to, column)
+        elif rows == 3:
+            tile_3(a, row, panel, c, to, column)
+        elif rows == 2:
+            tile_2(a, row, panel, c, to, column)
+        else:
+            tile_1(a, row, panel, c, to, column)
 
-@how
-def add_product(a, b, c):
-    """c += aᵀ b, of `(k, m)`, `packed(b)` and `(m, n)`."""
-    columns = b.shape[2]
-    beside = np.zeros((ROWS, columns), c.dtype)
-    for p in range(len(b)):
-        first = p * columns
-        wide = min(columns, c.shape[1] - first)
-        for r in range(0, len(c), ROWS):
-            high = min(ROWS, len(c) - r)
-            if wide == columns:
-                add_tile(high, a, r, b[p], c, r, first)
-            else:
-                for i in range(high):
-                    for j in range(wide):
-                        beside[i, j] = 0
-                add_tile(high, a, r, b[p], beside, 0, 0)
-                for i in range(high):
-                    for j in range(wide):
-                        c[r + i, first + j] += beside[i, j]
+    @how
+    def product(a, b, c):
+        columns = b.shape[2]
+        beside = np.zeros((ROWS, columns), c.dtype)  # the tile at the right edge may be wider than `c`
+        for p in range(len(b)):
+            first = p * columns
+            wide = min(columns, c.shape[1] - first)
+            for r in range(0, len(c), ROWS):
+                high = min(ROWS, len(c) - r)
+                if wide == columns:
+                    tile(high, a, r, b[p], c, r, first)
+                else:
+                    for i in range(high):
+                        for j in range(wide):
+                            beside[i, j] = c[r + i, first + j]
+                    tile(high, a, r, b[p], beside, 0, 0)
+                    for i in range(high):
+                        for j in range(wide):
+                            c[r + i, first + j] = beside[i, j]
 
-
-@how
-def tile(rows, a, row, panel, c, to, column):
-    """`rows` rows of `a` from `row` on times a panel; written to `c` from row `to` and `column` on."""
-    if rows == 4:
-        tile_4(a, row, panel, c, to, column)
-    elif rows == 3:
-        tile_3(a, row, panel, c, to, column)
-    elif rows == 2:
-        tile_2(a, row, panel, c, to, column)
-    else:
-        tile_1(a, row, panel, c, to, column)
-
-
-@how
-def add_tile(rows, a, column_of_a, panel, c, to, column):
-    """`rows` columns of `a` times a panel; added to `c`."""
-    if rows == 4:
-        add_tile_4(a, column_of_a, panel, c, to, column)
-    elif rows == 3:
-        add_tile_3(a, column_of_a, panel, c, to, column)
-    elif rows == 2:
-        add_tile_2(a, column_of_a, panel, c, to, column)
-    else:
-        add_tile_1(a, column_of_a, panel, c, to, column)
+    return product
 
 
 def tile_of(rows, adds):
-    """A tile in LLVM's own language: its sums stay in vector registers, which loops in Python cannot promise.
+    """Rows of `a`, from `row` on, times a panel, written to `c` from row `to` and `column` on.
+
+    It is in LLVM's own language: its sums stay in vector registers, which loops in Python cannot promise.
 
     Args:
-        rows: Of the result, 1 to 4.
+        rows: How many, 1 to 4.
         adds: Whether `a` is transposed, and the product is added to what is there.
     """
 
@@ -173,5 +145,7 @@ def tile_of(rows, adds):
     return tile
 
 
-tile_1, tile_2, tile_3, tile_4 = (tile_of(rows, False) for rows in (1, 2, 3, 4))
-add_tile_1, add_tile_2, add_tile_3, add_tile_4 = (tile_of(rows, True) for rows in (1, 2, 3, 4))
+# c = a b, of `(m, k)`, `packed(b)` and `(m, n)`.
+product = product_of(*(tile_of(rows, False) for rows in (1, 2, 3, 4)))
+# c += aᵀ b, of `(k, m)`, `packed(b)` and `(m, n)`.
+add_product = product_of(*(tile_of(rows, True) for rows in (1, 2, 3, 4)))

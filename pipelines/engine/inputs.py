@@ -49,9 +49,14 @@ def read(flags, check, named):
     yield from ((None, check(text)) for text in flags.inputs)
     for path in paths(flags.input, "--input"):
         if path == "-":
-            yield from ((None, check(line)) for line in map(str.strip, sys.stdin) if line)
+            yield from ((None, check(line)) for line in listed())
         else:
             yield from named(path)
+
+
+def listed():
+    """The lines of standard input that are not blank."""
+    return filter(None, map(str.strip, sys.stdin))
 
 
 def is_table(path):
@@ -87,8 +92,7 @@ def numbers(columns=()):
 def _read(flags, config, read, suffixes):
     given = [(path, "predict") for path in flags.inputs] + [(path, "--input") for path in flags.input]
     for argument, flag in given:
-        listed = filter(None, map(str.strip, sys.stdin)) if argument == "-" else [argument]
-        for path in paths(listed, flag, suffixes):
+        for path in paths(listed() if argument == "-" else [argument], flag, suffixes):
             try:
                 yield path, read(path)
             except OSError as error:
