@@ -78,8 +78,6 @@ def variants(task, flags):
     if config.signal and config.signal not in parts.extras.constants["labels"]:
         labels = ", ".join(parts.extras.constants["labels"])
         raise InputError("--signal", f"expected one of the labels {labels}, received {config.signal!r}.")
-    if flags.to:
-        writing.writer_of(writing.TABLES, flags.to)  # reports an unknown suffix before anything is read
     skipped, width = collections.Counter(), width_of(flags, config) or WIDTH
     found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
     command.show(writing.TABLES, parts, effects(parts, found), flags, format_effects)
