@@ -3,7 +3,8 @@
 import numpy as np
 import scipy.sparse
 
-LONGEST = 4  # tokens of the longest n-grams; those of each length count alike
+from pipelines.evaluation.ngrams import LONGEST, integers, ngrams, paired, tokens_of
+
 SIGMA = 6.0  # standard deviation, in tokens, of the Gaussian penalty of a difference in length
 SCALE = 10.0
 
@@ -45,13 +46,13 @@ class CiderD:
     """
 
     def __init__(self, references):
-        references = _integers(references, "references", 3)
+        references = integers("CiderD", references, "references", 3)
         images, several, timesteps = references.shape
         if not images:
             raise ValueError(f"CiderD: `references` must have an image. Received: shape {references.shape}.")
         self.most = np.log(images)  # the weight of an n-gram that no reference contains
         self.known = []  # for each length: (sorted keys of the n-grams, their weights)
-        for keys, base, rows, numbers in _ngrams(references.reshape(images * several, timesteps)):
+        for keys, base, rows, numbers in ngrams(references.reshape(images * several, timesteps)):
             in_an_image = np.unique(rows // several * max(len(keys), 1) + numbers) % max(len(keys), 1)
             weights = self.most - np.log(np.bincount(in_an_image, minlength=len(keys)))
             self.known.append((keys, weights))
@@ -71,23 +72,13 @@ class CiderD:
         Raises:
             ValueError: if the arrays are not integers of these shapes.
         """
-        candidates = _integers(candidates, "candidates", 2)
-        references = _integers(references, "references", 3)
-        n, several, timesteps = references.shape
-        if len(candidates) != n:
-            raise ValueError(
-                f"CiderD: `references` must be those of {len(candidates)} candidates. Received: shape "
-                f"{references.shape}."
-            )
-        # Several candidates of an image come with the same references: each is counted once.
-        distinct, which = _distinct(references.reshape(n * several, timesteps))
-        sequences = np.full((n + len(distinct), max(candidates.shape[1], timesteps)), -1, "int64")
-        sequences[:n, : candidates.shape[1]] = candidates
-        sequences[n:, :timesteps] = distinct
-        counts, squares, lengths = self._counted(sequences)
+        sequences, which = paired("CiderD", candidates, references)
+        n, several = which.shape
+        counts, squares = self._counted(sequences)
+        lengths = tokens_of(sequences)
 
         norms = np.sqrt(counts.power(2) @ squares)  # (sequences, lengths of n-grams)
-        c, r = np.repeat(np.arange(n), several), n + which  # the pairs
+        c, r = np.repeat(np.arange(n), several), which.reshape(-1)  # the pairs
         pairs = np.flatnonzero((lengths[c] > 0) & (lengths[r] > 0))
         c, r = c[pairs], r[pairs]
         theirs = counts[r]
@@ -96,17 +87,16 @@ class CiderD:
         cosines = np.divide(shared, both, out=np.zeros_like(shared), where=both > 0).mean(axis=1)
         penalty = np.exp(-((lengths[c] - lengths[r]) ** 2) / (2 * SIGMA**2))
         total = np.bincount(c, cosines * penalty, minlength=n)
-        there = (references[:, :, 0] >= 0).sum(axis=1) if timesteps else np.zeros(n)
+        there = (lengths[which] > 0).sum(axis=1)
         return SCALE * total / np.maximum(there, 1)
 
     def _counted(self, sequences):
-        """(counts, squares, lengths): how often each n-gram of any length is in each of `sequences`, a sparse matrix
-        `(sequences, n-grams)`; the squared weight of each n-gram, `(n-grams, LONGEST)`, in the column of its length;
-        the tokens of each sequence.
+        """(counts, squares): how often each n-gram of any length is in each of `sequences`, a sparse matrix
+        `(sequences, n-grams)`; the squared weight of each n-gram, `(n-grams, LONGEST)`, in the column of its length.
         """
         rows, columns, squares, places = [], [], [], []  # places: of this length's n-grams in the corpus, or -1
         upto = 0
-        for length, (keys, base, row, number) in enumerate(_ngrams(sequences)):
+        for length, (keys, base, row, number) in enumerate(ngrams(sequences)):
             if length:
                 before, last = np.divmod(keys, base)  # numbers of the first n - 1 tokens and of the last one
                 known_before, known_last = places[-1][before], places[0][last]
@@ -127,30 +117,7 @@ class CiderD:
         row, column = np.concatenate(rows), np.concatenate(columns)
         counts = scipy.sparse.csr_array((np.ones(len(row)), (row, column)), shape=(len(sequences), upto))
         counts.sum_duplicates()
-        return counts, np.concatenate(squares), np.bincount(rows[0], minlength=len(sequences))
-
-
-def _ngrams(sequences):
-    """The n-grams of integers `(sequences, timesteps)`, for each length n of 1 to `LONGEST`.
-
-    Yields:
-        `(keys, base, rows, numbers)`: the distinct n-grams as sorted keys; the number of distinct tokens; and for each
-        place where an n-gram is, its sequence and its number, a place in `keys`. The key of a token is itself. The key
-        of a longer n-gram is `base` times the number of its first n - 1 tokens plus the number of its last token, so
-        different n-grams have different keys.
-    """
-    real = np.minimum.accumulate(sequences, axis=1) >= 0
-    row = np.nonzero(real)[0]
-    keys, token = np.unique(sequences[real], return_inverse=True)
-    base = len(keys)
-    yield keys, base, row, token
-    number, here = token, np.arange(len(token))  # here: where the n-grams begin among all tokens
-    for length in range(2, LONGEST + 1):
-        longer = here + length - 1 < len(token)
-        longer[longer] = row[here[longer] + length - 1] == row[here[longer]]
-        here = here[longer]
-        keys, number = np.unique(number[longer] * base + token[here + length - 1], return_inverse=True)
-        yield keys, base, row[here], number
+        return counts, np.concatenate(squares)
 
 
 def _places(known, wanted):
@@ -159,22 +126,3 @@ def _places(known, wanted):
         return np.full(len(wanted), -1)
     place = np.minimum(np.searchsorted(known, wanted), len(known) - 1)
     return np.where(known[place] == wanted, place, -1)
-
-
-def _distinct(rows):
-    """The distinct rows of a matrix of integers, and the number of each row among them."""
-    rows = np.ascontiguousarray(rows)
-    if not rows.size:
-        return rows[:1], np.zeros(len(rows), int)
-    whole = rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-    _, first, which = np.unique(whole, return_index=True, return_inverse=True)
-    return rows[first], which
-
-
-def _integers(array, name, axes):
-    array = np.asarray(array)
-    if array.ndim != axes or array.dtype.kind not in "iu":
-        raise ValueError(
-            f"CiderD: `{name}` must be integers with {axes} axes. Received: {array.dtype}, shape {array.shape}."
-        )
-    return array.astype("int64", copy=False)

@@ -21,6 +21,7 @@ from pipelines.engine import command, training, verbs
 from pipelines.engine.folder import RunFolder
 from pipelines.engine.self_critical import SelfCritical
 from pipelines.evaluation.cider import CiderD
+from pipelines.evaluation.sentence_bleu import sentence_bleu
 
 SMALL = ["--units", "12", "--embedding", "8", "--batch-size", "8", "--beam", "3", "--epochs", "2", "--dropout", "0.1"]
 SMALL += ["--max-length", "12", "--no-tensorboard", "--minimum-count", "1"]
@@ -345,7 +346,7 @@ def test_targets_have_a_row_for_each_caption_and_missing_ones_are_padding():
     assert targets.shape == (2, 3, 5)
 
 
-def test_the_reward_is_cider_of_the_training_captions(parts, captioner):
+def test_the_reward_is_cider_of_the_training_captions_and_bleu(parts, captioner):
     vocabularies = RunFolder(captioner).read_json("vocabularies.json")
     write = captioning.sentences.Sentences(vocabularies["words"])
     config = RunFolder(captioner).read_config(captioning.Config)
@@ -353,8 +354,9 @@ def test_the_reward_is_cider_of_the_training_captions(parts, captioner):
 
     found = parts.model.rewards(ids[:5, 0], ids[:5])
 
-    np.testing.assert_allclose(found, CiderD(ids).scores(ids[:5, 0], ids[:5]), rtol=1e-5)
-    assert found.numpy().min() > 1
+    cider = CiderD(ids).scores(ids[:5, 0], ids[:5])
+    assert cider.min() > 1
+    np.testing.assert_allclose(found, cider + config.bleu_reward * sentence_bleu(ids[:5, 0], ids[:5]), rtol=1e-5)
 
 
 def test_evaluation_looks_for_images_beside_its_own_table(captioner, photos, tmp_path, capsys):
