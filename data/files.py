@@ -110,7 +110,7 @@ def kind_of(path):
 
 
 def read_lines(path, encoding=""):
-    """The lines of a text file, which may be gzip if its name ends in `.gz`; a byte order mark is dropped.
+    """The lines of a text file, which may be gzip; a byte order mark is dropped.
 
     Lines end in LF or CR LF; if the first line ends in CR alone, CR ends lines too.
 
@@ -147,7 +147,10 @@ def read_lines(path, encoding=""):
 
 
 def _opened(path):
-    return (gzip.open if str(path).lower().endswith(".gz") else open)(path, "rb")
+    """A file opened for reading bytes; gzip is known by its first bytes, as not every such file is named `.gz`."""
+    with open(path, "rb") as file:
+        packed = file.read(2) == b"\x1f\x8b" or str(path).lower().endswith(".gz")
+    return (gzip.open if packed else open)(path, "rb")
 
 
 def _layout(path, encoding):

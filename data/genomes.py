@@ -157,18 +157,40 @@ def windows(name, sequence, width, step, both=False):
         [('chr1:101-104(-)', 'CGTT'), ('chr1:101-104(+)', 'AACG')]
     """
     check_windows(width, step)
-    chromosome, offset, end, strand = region(name, len(sequence))
-    last = max(len(sequence) - width, 0)
+    whole = region(name, len(sequence))
+    last, strand = max(len(sequence) - width, 0), whole[-1]
     starts = itertools.chain(range(0, last, step), [last])
     for start in starts if strand != "-" else reversed(list(starts)):
         letters = sequence[start : start + width]
-        first = offset + start if strand != "-" else end - start - len(letters)
-        place = f"{chromosome}:{first + 1}-{first + len(letters)}"
+        place = _place(whole, start, len(letters))
         if both:
             yield f"{place}({'-' if strand == '-' else '+'})", letters
             yield f"{place}({'+' if strand == '-' else '-'})", reverse_complement(letters)
         else:
             yield f"{place}({strand})" if strand != "." else place, letters
+
+
+def beginning(name, sequence, most):
+    """The first bases of a sequence, at most `most`, and their region.
+
+    Returns:
+        `(name, letters)`; a sequence that is cut has a region as its name, as of `windows`.
+
+    Example:
+        >>> beginning("chr1", "ACGTT", 4), beginning("chr1:101-105(-)", "ACGTT", 4), beginning("chr1", "ACGTT", 5)
+        (('chr1:1-4', 'ACGT'), ('chr1:102-105(-)', 'ACGT'), ('chr1', 'ACGTT'))
+    """
+    if len(sequence) <= most:
+        return name, sequence
+    whole = region(name, len(sequence))
+    return _place(whole, 0, most) + (f"({whole[-1]})" if whole[-1] != "." else ""), sequence[:most]
+
+
+def _place(whole, start, length):
+    """The region, without its strand, of `length` bases from `start` on of a sequence whose own region is `whole`."""
+    chromosome, offset, end, strand = whole
+    first = offset + start if strand != "-" else end - start - length
+    return f"{chromosome}:{first + 1}-{first + length}"
 
 
 def region(name, length):

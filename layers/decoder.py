@@ -1,5 +1,6 @@
 """A decoder: a recurrent network that writes a sequence token by token, with attention to a memory or without."""
 
+import functools
 import math
 
 import keras
@@ -115,8 +116,9 @@ class Decoder(Extensible, keras.layers.Layer):
                 "Decoder: with `spread` an AttentionCell must have `totals`, and without it must not. Received: "
                 f"spread={spread}, totals={levels[0].totals}."
             )
+        own = {"dtype": self.dtype_policy}
         self.levels = [
-            Recurrent(cell, return_sequences=True, return_state=self.sums_within and cell is levels[0])
+            Recurrent(cell, return_sequences=True, return_state=self.sums_within and cell is levels[0], **own)
             for cell in levels
         ]
         self.begin_token = arguments.positive("Decoder", "begin", begin, most=self.vocabulary - 1, least=0)
@@ -133,12 +135,12 @@ class Decoder(Extensible, keras.layers.Layer):
             )
         self.attention = attention
         initializer = keras.initializers.RandomNormal(stddev=embedding**-0.5, seed=seed)
-        self.embed = keras.layers.Embedding(vocabulary, embedding, embeddings_initializer=initializer)
-        self.drop_told = keras.layers.Dropout(dropout, seed=seed)
-        self.drop_written = keras.layers.Dropout(dropout, seed=None if seed is None else seed + 1)
+        self.embed = keras.layers.Embedding(vocabulary, embedding, initializer, **own)
+        self.drop_told = keras.layers.Dropout(dropout, seed=seed, **own)
+        self.drop_written = keras.layers.Dropout(dropout, seed=None if seed is None else seed + 1, **own)
         self.guess_generator = keras.random.SeedGenerator(seed) if guessing else None
-        self.from_state = keras.layers.Dense(embedding)
-        self.from_token = keras.layers.Dense(embedding, use_bias=False)
+        self.from_state = keras.layers.Dense(embedding, **own)
+        self.from_token = keras.layers.Dense(embedding, use_bias=False, **own)
 
     def build(self, targets_shape, summary_shape, memory_shape=None, mask_shape=None):
         self.embed.build()
@@ -148,7 +150,8 @@ class Decoder(Extensible, keras.layers.Layer):
             level.build((None, None, width), None, constants)
             level.built = True
             sizes = level.cell.carry_sizes[: level.cell.least_states]
-            self.firsts.append([keras.layers.Dense(size, activation="tanh") for size in sizes])
+            first = functools.partial(keras.layers.Dense, activation="tanh", dtype=self.dtype_policy)
+            self.firsts.append([first(size) for size in sizes])
             width = level.cell.output_size
         if self.attention is not None:
             if not self.attention.built:  # loading a model builds inner layers first

@@ -135,6 +135,11 @@ class Recurrent(Extensible, keras.layers.Layer):
                 f"Recurrent: `cell` must be a layers.Cell, such as LSTMCell(64); stock Keras cells run in "
                 f"keras.layers.RNN. Received: cell={cell!r}."
             )
+        if self.compute_dtype == "float64" != cell.compute_dtype:
+            raise ValueError(
+                f"Recurrent: a layer of float64 needs a cell of it, such as LSTMCell(64, dtype='float64'). "
+                f"Received: dtype={cell.compute_dtype!r} of {type(cell).__name__}."
+            )
         self.cell = cell
         self.return_sequences = return_sequences
         self.return_state = return_state

@@ -121,7 +121,8 @@ def labelled(path, config, vocabularies):
 def reading(config):
     """Arguments of `sequences.check` and `sequences.load` from the configuration."""
     names = ("sequence_column", "label_column", "labels", "reference", "kind", "form")
-    return {name: getattr(config, name) for name in names}
+    several = bool(config.validation_data or config.test_data)  # files, which may share a table of labels
+    return {**{name: getattr(config, name) for name in names}, "partly": several}
 
 
 def choose(config, splits):
@@ -137,9 +138,13 @@ def choose(config, splits):
 
 def vocabularies(config, train):
     """The labels, the rarest last, and how often each occurs."""
-    counts = collections.Counter()
-    for labels in train.map(lambda text, label: label).batch(4096).as_numpy_iterator():
+    counts, longer = collections.Counter(), 0
+    read = train.map(lambda text, label: (label, tf.strings.length(text) > config.max_length))
+    for labels, are_longer in read.batch(4096).as_numpy_iterator():
         counts.update(one for label in labels.tolist() for one in sequences.singles(label.decode(), config.kind))
+        longer += are_longer.sum()
+    if longer:
+        say(f"{longer:,} training sequences are longer than --max-length: {config.max_length:,} bases of each are read")
     if len(counts) < (1 if config.kind == "several" else 2):
         raise InputError(config.data or config.dataset, f"expected two or more labels, received {list(counts)}.")
     if config.signal and config.signal not in counts:

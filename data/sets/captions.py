@@ -7,6 +7,7 @@ are images without a caption and images that are missing or cannot be read.
 """
 
 import functools
+import itertools
 import os
 import pathlib
 import re
@@ -290,6 +291,9 @@ def _karpathy(path, annotated, split):
     for place, one in _objects(path, annotated, "images"):
         name = _value(path, one, place, "filename", str)
         own = _value(path, one, place, "split", str, optional=split is None)
+        if split is not None and own not in itertools.chain(*_SPLITS_OF_KARPATHY.values()):
+            known = ", ".join(itertools.chain(*_SPLITS_OF_KARPATHY.values()))
+            raise InputError(path, f"{place}: expected one of {known} as 'split', received {own!r}.")
         there.add(own)
         if wanted is None or own in wanted:
             name = os.path.join(_value(path, one, place, "filepath", str, optional=True), name)

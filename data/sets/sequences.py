@@ -33,6 +33,7 @@ def check(
     sequence_column="sequence",
     label_column="label",
     labels="",
+    partly=False,
     reference="",
     kind="one",
 ):
@@ -43,7 +44,7 @@ def check(
         known: The labels that may occur: those of the training data; None allows any.
         most: Bases that a sequence may have; None or 0 allows any.
         why: The reason, for the error.
-        form, sequence_column, label_column, labels, reference, kind: As for `load`.
+        form, sequence_column, label_column, labels, partly, reference, kind: As for `load`.
 
     Returns:
         `{"rows": number, "labels": {label: number}}`, the most frequent label first, ties in alphabetical order; each
@@ -57,7 +58,8 @@ def check(
         {'rows': 3, 'labels': {'background': 2, 'promoter': 1}}
     """
     counts, rows = collections.Counter(), 0
-    for line, file, sequence, label in _rows(path, form, sequence_column, label_column, labels, reference, kind):
+    source = path, form, sequence_column, label_column, labels, partly, reference, kind
+    for line, file, sequence, label in _rows(*source):
         found = collections.Counter(singles(label, kind))
         unknown = next((one for one in found if known is not None and one not in known), None)
         if unknown is not None:
@@ -78,6 +80,7 @@ def load(
     sequence_column="sequence",
     label_column="label",
     labels="",
+    partly=False,
     reference="",
     kind="one",
 ):
@@ -97,6 +100,7 @@ def load(
         label_column: Column or key of the label.
         labels: A table with the columns `id`, the name of a sequence in the FASTA file, and `label_column`; "" if the
             headers hold the labels.
+        partly: Whether `labels` may also name sequences that are not in the FASTA file, such as those of another split.
         reference: FASTA file that the intervals of a BED file refer to.
         kind: What a label is: "one" label for the sequence; "several", between semicolons, also none; "positions": a
             visible character for each base.
@@ -114,7 +118,7 @@ def load(
         ...     print(sequence.numpy().decode(), label.numpy().decode())
         AUGGCAUUACGGCAUUAA background
     """
-    source = path, form, sequence_column, label_column, labels, reference, kind
+    source = path, form, sequence_column, label_column, labels, partly, reference, kind
     for _ in _rows(*source):
         pass
 
@@ -161,7 +165,7 @@ def singles(label, kind):
     return list(label) if kind == "positions" else [label]
 
 
-def _rows(path, form, sequence_column, label_column, labels, reference, kind):
+def _rows(path, form, sequence_column, label_column, labels, partly, reference, kind):
     """(line, file, sequence, label) of each example, checked; the file is another than `path` in a folder."""
     if kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")
@@ -169,7 +173,7 @@ def _rows(path, form, sequence_column, label_column, labels, reference, kind):
     if pathlib.Path(path).is_dir():
         rows = _folder_rows(path, encoding)
     elif is_fasta(path):
-        rows = _fasta_rows(path, form, label_column, labels, kind)
+        rows = _fasta_rows(path, form, label_column, labels, partly, kind)
     elif kind_of(path) == ".bed":
         rows = _bed_rows(path, encoding, reference, kind)
     else:
@@ -211,7 +215,7 @@ def _table_rows(path, form, sequence_column, label_column, kind):
             yield line, path, without_space(sequence), label
 
 
-def _fasta_rows(path, form, label_column, labels, kind):
+def _fasta_rows(path, form, label_column, labels, partly, kind):
     """The records of a FASTA file, with the labels of their headers or of the table `labels`."""
     value = re.compile(rf'(?:^|\s){re.escape(label_column)}=(?:"([^"]*)"|(\S*))')
     given = _given_labels(labels, form, label_column, kind) if labels else {}
@@ -223,7 +227,7 @@ def _fasta_rows(path, form, label_column, labels, kind):
             expected = f"expected {label_column}=... in the header of {record.name!r}, received none"
             raise InputError(path, f"{expected}; labels may also be in a table, see --labels.", record.line)
         yield record.line, path, record.sequence, given.pop(record.name)[0] if labels else found[1] or found[2] or ""
-    for name, (_, line) in given.items():
+    for name, (_, line) in () if partly else given.items():
         raise error_at(labels, f"expected a sequence {name!r} in {path}, received none.", line)
 
 

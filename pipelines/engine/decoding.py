@@ -117,14 +117,14 @@ class Written(Network):
             summary, memory, mask: As for `layers.Decoder`.
             max_length: Tokens of a sequence, at most: an integer, or `(batch,)` integers.
             end, padding: Tokens of the vocabulary, as for `layers.decode.beam_search`.
-            never: Tokens that are not written, such as that of unknown words.
+            never: Tokens that are not written beside the first one and padding, such as that of unknown words.
 
         Returns:
             Dictionary of tensors; `alignments` only with attention.
         """
         carry, constants = decoder.begin(summary, memory, mask)
         found = beam_search(
-            next_token(decoder, constants, never),
+            next_token(decoder, constants, {decoder.begin_token, padding, *never} - {end}),
             carry,
             begin=decoder.begin_token,
             end=end,
@@ -150,7 +150,7 @@ def next_token(decoder, constants, never=()):
     """The step of a search: `decoder.step` with the constants of `decoder.begin`, without the tokens of `never`."""
     if not never:
         return lambda tokens, carry: decoder.step(tokens, carry, constants)
-    ruled_out = tf.reduce_sum(tf.one_hot(tf.constant(never, "int32"), decoder.vocabulary), axis=0) > 0
+    ruled_out = tf.reduce_sum(tf.one_hot(tf.constant(sorted(never), "int32"), decoder.vocabulary), axis=0) > 0
 
     def step(tokens, carry):
         logits, *rest = decoder.step(tokens, carry, constants)

@@ -40,7 +40,19 @@ def asked(flags, config):
     check = functools.partial(genomes.checked, "predict", None)
     found = inputs.read(flags, check, functools.partial(genomes.named, **settings))
     step = flags.step or -(-width // 2)
-    return genomes.in_windows(found, width, step, both=config.strand == "one") if width else found
+    if width:
+        return genomes.in_windows(found, width, step, both=config.strand == "one")
+    return whole(found, config.max_length)
+
+
+def whole(named, most):
+    """Pairs of (name, sequence) as they come; longer sequences than the network reads are named and cut."""
+    for name, sequence in named:
+        if len(sequence) > most:
+            read = f"only the first {most:,} of {len(sequence):,} bases are read"
+            say(f"{name or 'a sequence'}: {read}, as in training; --window reads all of it")
+            name, sequence = genomes.beginning(name or "sequence", sequence, most)
+        yield name, sequence
 
 
 def width_of(flags, config):
@@ -48,6 +60,9 @@ def width_of(flags, config):
     if config.length and flags.window > config.length:
         wanted = f"expected at most {config.length}, the length of the sequences of training"
         raise InputError("--window", f"{wanted}, which the network reads place by place; received {flags.window}.")
+    if flags.window > config.max_length:
+        wanted = f"expected at most {config.max_length}, the bases that the network reads of a sequence"
+        raise InputError("--window", f"{wanted}; received {flags.window}.")
     return flags.window or config.length
 
 

@@ -109,6 +109,11 @@ def test_karpathy_s_json_has_splits(folder):
     assert listed(captions.load(path, split="validation")) == [("b.png", ["x"])]
     with pytest.raises(InputError, match="expected images of the split test, received restval, train, val"):
         captions.check(path, split="test")
+    other = write(folder / "other.json", json.dumps(karpathy(*images, ("a.png", "dev", ["x"]))))
+    with pytest.raises(
+        InputError, match=r"images\[3\]: expected one of train, restval, val, test as 'split', received 'dev'"
+    ):
+        captions.load(other, split="train")
     with pytest.raises(ValueError, match="split='val'"):
         captions.check(path, split="val")
     with pytest.raises(InputError, match="expected Karpathy's JSON, whose images have a split, for the split 'test'"):

@@ -363,3 +363,9 @@ def test_json_is_a_list_or_objects_over_any_lines(tmp_path):
     assert list(read_records(path)) == [(1, {"a": 1}), (2, {"a": 2}), (3, {"a": 3})]
     path = write(tmp_path / "c.jsonl", '{"a": 1}\n\n{"a": 2}')
     assert list(read_records(path)) == [(1, {"a": 1}), (3, {"a": 2})]
+
+
+def test_gzip_is_known_by_its_content(tmp_path):
+    (tmp_path / "a.csv").write_bytes(gzip.compress(b"text,label\nx,1\n"))
+    (frame,) = read_table(tmp_path / "a.csv", ["text", "label"])
+    assert frame["text"].tolist() == ["x"]

@@ -216,6 +216,12 @@ def test_labels_and_sequences_must_fit(tmp_path, content, expected):
     assert expected in error_of(FASTA, labels=write(tmp_path / "a.csv", content))
 
 
+def test_labels_may_be_those_of_several_files(tmp_path):
+    table = write(tmp_path / "a.csv", "id,label\none,a\ntwo,b\nthree,c\nfour,d\n")
+    assert sequences.check(FASTA, labels=table, partly=True)["labels"] == {"a": 1, "b": 1, "c": 1}
+    assert len(list(sequences.load(FASTA, labels=table, partly=True))) == 3
+
+
 def test_a_wrong_folder_is_named(tmp_path):
     assert "expected FASTA files, one for each label, received an empty folder" in error_of(tmp_path)
     write(tmp_path / "a.fa", ">a\nAC\n")

@@ -149,6 +149,21 @@ def test_guesses_are_what_the_decoder_would_have_written_there():
     assert not np.array_equal(guesses[:, :-1], np.maximum(TARGETS[:, :-1], 0))
 
 
+@pytest.mark.parametrize("form", ["bahdanau", "above"])
+def test_a_decoder_of_float64_computes_in_it(form):
+    try:
+        keras.config.set_dtype_policy("float64")
+        cells, attention = FORMS[form](), ABOVE.get(form, lambda: None)()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    decoder = Decoder(10, cells, embedding=6, attention=attention, dtype="float64")
+    logits = decoder(TARGETS, *data(), logits=True)
+    assert {weight.dtype for weight in decoder.trainable_weights} == {"float64"}
+    assert keras.backend.standardize_dtype(logits.dtype) == "float64"
+    with pytest.raises(ValueError, match="Recurrent: a layer of float64 needs a cell of it"):
+        Decoder(10, FORMS[form](), embedding=6, dtype="float64")
+
+
 def test_a_model_with_a_decoder_learns_to_copy_and_is_read_back(tmp_path, monkeypatch):
     short_blocks(monkeypatch)
     rng = np.random.default_rng(0)

@@ -4,6 +4,7 @@ import collections
 import io
 import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -152,6 +153,25 @@ def test_windows_over_a_genome_are_hits_on_both_strands(aligned, tmp_path):
         one = json.loads(line)
         signals[one["name"].split("(")[0]].append(one["probabilities"]["box"])
     assert [float(row[3]) for row in track[:5]] == pytest.approx([max(some) for some in signals.values()], abs=1e-4)
+
+
+def test_what_is_beyond_the_longest_sequence_is_told(both, tmp_path, capsys):
+    folder = tmp_path / "run"
+    shutil.copytree(both, folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"max_length": 25}))
+    genome = drawn(np.random.default_rng(8), 40)
+    fasta = tmp_path / "genome.fa"
+    fasta.write_text(f">chr1\n{genome}\n>chr2\n{genome[:25]}\n")
+    given = ("predict", "--run", folder, "--input", fasta)
+    assert run(*given, "--json") == 0
+    out, err = capsys.readouterr()
+    found = [json.loads(line) for line in out.splitlines()]
+    assert [one["name"] for one in found] == ["chr1:1-25", "chr2"]
+    assert found[0]["probabilities"] == found[1]["probabilities"]
+    assert "chr1: only the first 25 of 40 bases are read, as in training" in err and "chr2" not in err
+    assert run(*given, "--window", "26") == 2
+    assert "--window: expected at most 25, the bases that the network reads" in capsys.readouterr().err
 
 
 def test_effects_of_variants_are_differences_of_answers(aligned, tmp_path, capsys):
