@@ -98,6 +98,8 @@ def check(contents):
         raise ValueError(f"{EXPECTED}, received {_other(contents)}")
     if kind == _BMP and (bits := int.from_bytes(contents[28:30], "little")) not in (8, 24, 32):
         raise ValueError(f"{EXPECTED}, received a BMP image of {bits} bits a pixel, where 8, 24 and 32 can be read")
+    if kind == _BMP and not _is_plain(contents):
+        raise ValueError(f"{EXPECTED}, received a BMP image that is compressed or of another kind; save it as PNG")
     try:
         height, width = _EXAMINE[kind](contents)[0].numpy().tolist()
     except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
@@ -192,7 +194,8 @@ def _gif(contents):
 
 def _bmp(contents):
     """TensorFlow takes the numbers of colours, in files of 8 bits a pixel, for levels of grey."""
-    image = tf.io.decode_image(contents, channels=3, expand_animations=False)
+    with tf.control_dependencies([tf.debugging.Assert(_is_plain(contents), [EXPECTED + " that is not compressed"])]):
+        image = tf.io.decode_image(contents, channels=3, expand_animations=False)
     header = _number(_bytes(contents, 14, 4), little=True)
     bits = _number(_bytes(contents, 28, 2), little=True)
 
@@ -201,6 +204,15 @@ def _bmp(contents):
         return tf.cast(tf.gather(palette[:, 2::-1], tf.cast(image[:, :, 0], tf.int32)), tf.uint8)
 
     return tf.cond(bits == 8, from_palette, lambda: image)
+
+
+def _is_plain(contents):
+    """Whether a BMP file is one that TensorFlow reads rightly: not of OS/2, not compressed, blue, green, red."""
+    header, packed = (_number(_bytes(contents, start, 4), little=True) for start in (14, 30))
+    return (header >= 40) & ((packed == 0) | (packed == 3) & tf.reduce_all(_bytes(contents, 54, 12) == _MASKS))
+
+
+_MASKS = tuple(bytes.fromhex("0000ff00 00ff0000 ff000000"))  # of red, green and blue, in a file that names them
 
 
 _READ = (_jpeg, _png, _gif, _bmp)

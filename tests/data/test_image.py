@@ -30,6 +30,10 @@ def file(picture, form, **options):
     return made.getvalue()
 
 
+def changed(contents, at, some):
+    return contents[:at] + some + contents[at + len(some) :]
+
+
 KINDS = {
     "JPEG": file(PICTURE, "JPEG"),
     "progressive JPEG": file(PICTURE, "JPEG", progressive=True),
@@ -66,6 +70,13 @@ def test_a_batch_of_every_kind_of_file_is_what_pillow_reads():
     assert found.shape == (len(KINDS), SIZE, SIZE, 3)
     for name, contents, one in zip(KINDS, KINDS.values(), found, strict=True):
         assert abs(one - squeezed(contents)).max() <= 1, name
+
+
+OTHER_BITMAPS = [  # of OS/2, compressed, and with colours in an order of their own
+    changed(KINDS["BMP"], 14, b"\x0c"),
+    changed(KINDS["grey BMP"], 30, b"\x01"),
+    changed(KINDS["BMP of 32 bits"], 30, b"\x03"),
+]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -198,6 +209,7 @@ def test_an_exported_graph_decodes_as_this_process_does(tmp_path):
         (b"\x00\x00\x00\x1cftypheic", "a HEIC image"),
         (b"\x93\x01\x02\xff" * 4, "16 bytes of no known kind"),
         (file(LEVELS.convert("1"), "BMP"), "a BMP image of 1 bits a pixel"),
+        *((contents, "a BMP image that is compressed or of another kind") for contents in OTHER_BITMAPS),
     ],
 )
 def test_other_files_are_named(contents, received):
