@@ -52,10 +52,10 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
     def __init__(self, words, classes, pairs=2**18, smoothing=1.0, **kwargs):
         super().__init__(**kwargs)
         for name, value, least in (("words", words, 1), ("classes", classes, 2), ("pairs", pairs, 1)):
-            arguments.positive("NaiveBayesBag", name, value, least=least)
+            setattr(self, name, arguments.positive("NaiveBayesBag", name, value, least=least))
         if not smoothing > 0:
             raise ValueError(f"NaiveBayesBag: `smoothing` must be a positive number. Received: {smoothing!r}.")
-        self.words, self.classes, self.pairs, self.smoothing = words, classes, pairs, smoothing
+        self.smoothing = smoothing
 
     def build(self, word_ids_shape=None):
         features = self.words + self.pairs

@@ -240,7 +240,7 @@ def wide_dtype(dtype):
 
 def log_sum(x):
     """log Σ exp x over the last axis, of numbers that are finite."""
-    highest = ops.max(x, axis=-1, keepdims=True)
+    highest = ops.max(x, axis=-1, keepdims=True, initial=-math.inf)  # `initial`: for no rows
     return ops.log(ops.sum(ops.exp(x - highest), axis=-1)) + ops.squeeze(highest, -1)
 
 
@@ -547,12 +547,12 @@ def best_paths(field, best):
             u, real, first = (ops.expand_dims(block[t], 2) for block in blocks)
             before.append(scores)
             if best == 1:
-                into = ops.max(ops.swapaxes(scores, 1, 2) + to_from, axis=2, keepdims=True)
+                into = ops.max(ops.swapaxes(scores, 1, 2) + to_from, axis=2, keepdims=True, initial=-math.inf)
             else:
                 ways = ops.expand_dims(scores, 1) + ops.expand_dims(to_from, 2)  # (batch, to, from, rank)
                 into, _ = ops.top_k(ops.reshape(ways, (batch, tags, tags * best)), best)
             scores = ops.where(real, ops.where(first, start, into) + u, scores)
-        most = ops.max(scores[:, :, :1], axis=1, keepdims=True)
+        most = ops.max(scores[:, :, :1], axis=1, keepdims=True, initial=-math.inf)
         return [scores - most], [ops.stack(before), ops.reshape(most, (1, -1))]
 
     blocks = in_blocks([field.logits, field.real, field.first], BLOCK)

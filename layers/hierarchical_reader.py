@@ -178,13 +178,13 @@ class Sentences(Extensible, keras.layers.Layer):
         since = places - self._in_order(begins, timesteps, ops.cumsum(ops.cast(begins, "int32"), axis=1) - 1)
         begins = ops.logical_and(since % self.longest == 0, real)
         count = ops.sum(ops.cast(begins, "int32"), axis=1, keepdims=True)
-        sentences = ops.maximum(ops.max(count), 1) if self.sentences is None else self.sentences
+        sentences = ops.max(count, initial=1) if self.sentences is None else self.sentences
         numbers = ops.expand_dims(ops.arange(sentences, dtype="int32"), 0)
         begin, end = (
             ops.where(numbers + more < count, self._in_order(begins, timesteps, numbers + more), last)
             for more, last in ((0, timesteps), (1, ops.sum(ops.cast(real, "int32"), axis=1, keepdims=True)))
         )
-        words = ops.maximum(ops.max(end - begin), 1) if self.sentences is None else self.longest
+        words = ops.max(end - begin, initial=1) if self.sentences is None else self.longest
         at = ops.expand_dims(begin, 2) + ops.arange(words, dtype="int32")  # (batch, sentences, words)
         inside = at < ops.expand_dims(end, 2)
         flat = ops.reshape(ops.minimum(at, timesteps - 1), (-1, sentences * words))

@@ -164,7 +164,8 @@ class Program:
         if self.kernels:
             again = functools.partial(forward, block=1), functools.partial(backward, block=1)
             forward = lambda keep, arguments: self._forward_fused(*pieces(arguments, *counts), keep)
-            backward = lambda arguments, *given: self._backward_fused(*pieces(arguments, *counts), *given)
+            is_data = backend.is_data(sequences[0], self.weights)
+            backward = lambda arguments, *given: self._backward_fused(*pieces(arguments, *counts), *given, is_data())
             results = backend.with_gradient(forward, backward, keep, arguments, again)
         else:
             results = backend.with_gradient(forward, backward, keep, arguments)
@@ -310,11 +311,11 @@ class Program:
         outputs = [kept[self.kernels.carry[self.kernels.output]][1:]] if self.return_sequences else []
         return [*outputs, *last], kept
 
-    def _backward_fused(self, sequences, carry, weights, constants, columns, kept, gradients):
+    def _backward_fused(self, sequences, carry, weights, constants, columns, kept, gradients, to_data):
         d_outputs, d_carry = pieces(gradients, int(self.return_sequences))
         always = sequences[1:], weights, constants, columns, kept, d_outputs, d_carry
         if self.kernels.project:
-            d_inputs, d_carry, d_weights, d_columns = self.kernels.pull(sequences[0], *always)
+            d_inputs, d_carry, d_weights, d_columns = self.kernels.pull(sequences[0], *always, to_data)
             d_weights = [or_zeros(d, weight) for d, weight in zip(d_weights, weights, strict=True)]
             return self._in_order(d_inputs, sequences, d_carry, d_weights, d_columns)
         project = lambda inputs, *weights: ([self._project(inputs, weights)], None)

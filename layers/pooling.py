@@ -1,5 +1,7 @@
 """Pooling of a sequence, without its padding, into one vector; and word dropout."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -59,7 +61,7 @@ class Pooling(Extensible, keras.layers.Layer):
         if self.how in ("mean", "mean-max"):
             pooled.append(ops.sum(sequence * real, axis=1) / ops.maximum(ops.sum(real, axis=1), 1))
         if self.how in ("max", "mean-max"):
-            pooled.append(ops.max(ops.where(real > 0, sequence, least), axis=1))
+            pooled.append(ops.max(ops.where(real > 0, sequence, least), axis=1, initial=-math.inf))
         if self.how == "attention":
             scores = ops.matmul(ops.tanh(ops.matmul(sequence, self.kernel)), self.query)
             weights = ops.softmax(ops.where(real > 0, scores, least), axis=1)
@@ -119,8 +121,8 @@ class WordDropout(Extensible, keras.layers.Layer):
         replaced = ops.logical_and(drawn < self.rate, word_ids != 0)
         return ops.where(replaced, ops.cast(self.unknown, word_ids.dtype), word_ids)
 
-    def compute_output_shape(self, shape):
-        return shape
+    def compute_output_spec(self, word_ids, training=False):
+        return keras.KerasTensor(word_ids.shape, word_ids.dtype)
 
     def get_config(self):
         return {**super().get_config(), "rate": self.rate, "unknown": self.unknown, "seed": self.seed}

@@ -45,8 +45,8 @@ class Scan(Extensible, keras.layers.Layer):
     def __init__(self, filters, width, pool=1, seed=None, **kwargs):
         super().__init__(**kwargs)
         for name, value in (("filters", filters), ("width", width), ("pool", pool)):
-            arguments.positive("Scan", name, value)
-        self.filters, self.width, self.pool, self.seed = filters, width, pool, seed
+            setattr(self, name, arguments.positive("Scan", name, value))
+        self.seed = seed
 
     def build(self, sequence_shape):
         self.kernel = self.add_weight(

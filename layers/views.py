@@ -15,7 +15,7 @@ class RandomView(Extensible, keras.layers.Layer):
 
     Call arguments:
         original: `(batch, ...)`.
-        views: `(batch, views, ...)`, of the same shape and dtype otherwise.
+        views: `(batch, views, ...)`, of the same shape and dtype otherwise; there may be none.
         training: Whether to draw.
 
     Returns:
@@ -47,7 +47,7 @@ class RandomView(Extensible, keras.layers.Layer):
         if not training:
             return original
         every = ops.concatenate([ops.expand_dims(original, 1), views], axis=1)
-        batch, count = ops.shape(every)[0], every.shape[1]
+        batch, count = ops.shape(every)[:2]
         drawn = keras.random.randint((batch,), 0, count, seed=self.generator)
         rows = ops.reshape(every, (-1, *every.shape[2:]))  # the views of an example, side by side
         return ops.take(rows, ops.arange(batch) * count + drawn, axis=0)

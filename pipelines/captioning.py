@@ -245,7 +245,7 @@ def build(config, vocabularies):
     x = keras.Input(shape[1:], dtype=dtype, name="image")
     features = {"image": x}
     if config.augment:
-        features["views"] = keras.Input((config.augment, *shape[1:]), dtype=dtype, name="views")
+        features["views"] = keras.Input((None, *shape[1:]), dtype=dtype, name="views")  # none in inference
         x = RandomView(seed, autocast=False, name="random_view")(x, features["views"])
     if within:
         x = keras.layers.Reshape(grid_of(encoder), name="cells")(encoder(ops.cast(x, "float32")))
@@ -290,6 +290,7 @@ def build(config, vocabularies):
                 **({} if config.data or config.dataset else {"judge": is_true}),
             },
             features="" if within else "grid",
+            augment=functools.partial(prepare, training=True) if config.augment else None,
         ),
     )
 
@@ -303,21 +304,24 @@ class Prepare(tf.Module):
         encoder: A `keras.Model` from images to `(batch, height, width, channels)`; None: the result is pixels.
 
     Returns:
-        Dictionary of "image" and, if there are any, "views" `(batch, views, ...)`; a grid is `(cells, channels)`, its
-        rows one after the other, float16.
+        Dictionary of "image" and, if training augments, "views" `(batch, views, ...)`, none unless `training`; a grid
+        is `(cells, channels)`, its rows one after the other, float16.
     """
 
     def __init__(self, size, config, encoder=None):
         super().__init__()
         self.size, self.config, self.encoder = size, config, encoder
 
-    def __call__(self, contents):
+    def __call__(self, contents, training=False):
         images = image.decode(contents, self.size, self.config.fit)
         found = {"image": self.seen(images)}
-        if several := self.config.augment:
+        if training:
+            several = self.config.augment
             views = image.views(images, several, self.config.seed, self.config.mirror)[:, 1:]
             rows = self.seen(tf.reshape(views, [-1, *views.shape[2:]]))
             found["views"] = tf.reshape(rows, [-1, several, *rows.shape[1:]])
+        elif self.config.augment:
+            found["views"] = found["image"][:, None][:, :0]
         return found
 
     def seen(self, images):

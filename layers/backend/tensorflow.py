@@ -11,6 +11,7 @@ import os
 
 import tensorflow as tf
 from keras import ops
+from tensorflow.python.eager import record as tensorflow_record
 from tensorflow.python.framework import ops as tensorflow_ops
 from tensorflow.python.ops import control_flow_util
 from tensorflow.python.saved_model import save_context
@@ -294,6 +295,17 @@ def vjp(f, arguments):
             return tape.gradient(outputs, arguments, output_gradients=gradients)
 
     return outputs, aux, pull
+
+
+def is_data(x, weights):
+    """A function that says, where gradients are taken, whether none of `x` will be asked for.
+
+    Of an input that is no function of a variable, such as a batch of a `fit`, a tape takes none. Where the tape is
+    another than the one that sees this call, as where the gradient of a whole `tf.function` is taken, nobody knows.
+    """
+    recorded = getattr(tensorflow_record, "should_record_backprop", lambda tensors: True)  # private: may disappear
+    known, graph = recorded(weights) and not recorded([x]), tf.compat.v1.get_default_graph()
+    return lambda: known and tf.compat.v1.get_default_graph() is graph
 
 
 def with_gradient(forward, backward, keep, arguments, again=None):

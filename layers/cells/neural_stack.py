@@ -1,5 +1,7 @@
 """Neural stack, queue and double-ended queue: vectors that are pushed and popped, each to some extent."""
 
+import math
+
 import keras
 from keras import ops
 
@@ -199,7 +201,7 @@ def pushed(values, strengths, value, push, at_bottom=False):
     Where the new row is weaker than all others, it is the one that is given up.
     """
     weakest = ops.expand_dims(ops.argmin(strengths, axis=1), 1)
-    enters = push >= ops.min(strengths, axis=1, keepdims=True)
+    enters = push >= ops.min(strengths, axis=1, keepdims=True, initial=math.inf)  # `initial`: for no rows
     places = ops.expand_dims(ops.arange(strengths.shape[1], dtype=weakest.dtype), 0)
     if at_bottom:
         moves = ops.logical_and(enters, places >= weakest)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from layers.fused.graph import Lane, Unfused
-from layers.fused.rules import KEPT, RULES, depends
+from layers.fused.rules import KEPT, LEARNT, RULES, depends
 from layers.fused.step import array_of
 
 BLOCK = 8  # timesteps whose gradients of the recurrent matrices are one product
@@ -170,25 +170,36 @@ class Forward:
 class Backward:
     """The backward kernel.
 
+    Args:
+        step: A `Step`.
+        forward: Its `Forward`.
+        to_input: Whether the input has a gradient, or is data.
+
     Attributes:
         name: Its name in the source.
         source: Its text.
         parameters: The names of the arrays that it takes.
+        pulled: Numbers of the products whose argument has a gradient.
     """
 
-    def __init__(self, step, forward):
-        self.name, self.step, self.homes, self.kept = "backward", step, forward.homes, forward.kept
-        self.count, self.arrays, self.known, self.written, self.clear = 0, {}, {}, {}, {}
+    def __init__(self, step, forward, to_input=True):
+        self.name, self.to_input = "backward" if to_input else "backward_to_data", to_input
+        self.step, self.homes, self.kept = step, forward.homes, forward.kept
+        self.count, self.arrays, self.known, self.written, self.clear, self.terms = 0, {}, {}, {}, {}, {}
         lines, count = [], len(step.arguments)
+        self.pulled = [k for k, row in enumerate(step.arguments) if any(map(self.learns, set(row.nodes.ravel())))]
         for stage in reversed(range(count + 1)):
             if stage < count:
                 self.arrays[f"d_product_{stage}"] = None
-                lines.append(f"product(d_product_{stage}[q : q + m], packed_{stage}, d_argument_{stage})")
+                lines.append(stage)
             for length, roots in reversed(step.loops(stage).items()):
                 body = Body(self, stage, length)
                 self.chain(body, roots)
                 lines += body.source()
         self.source = "\n".join(self.whole(lines))
+
+    def learns(self, node):
+        return depends(node, self.known, (*LEARNT, "input") if self.to_input else LEARNT)
 
     def evaluate(self, body, lane):
         if lane.node.kind not in RULES:
@@ -202,7 +213,7 @@ class Backward:
         gradients, order, seen = {}, [], set()
 
         def visit(lane):
-            if lane in seen or not depends(lane.node, self.known):
+            if lane in seen or not self.learns(lane.node):
                 return
             seen.add(lane)
             if self.goes_on(lane, body):
@@ -212,11 +223,14 @@ class Backward:
             order.append(lane)
 
         for name, begin, node, place in roots:
-            lane, found = Lane(node, place, True), [body.name(body.element(f"d_{name}", begin))]
+            lane = Lane(node, place, True)
             if name.startswith("argument"):
                 hidden = body.element(name.replace("argument", "hidden"), begin)
                 body.lines.append(f"{hidden} = {body.value(lane)}")
-            elif name == f"next_{self.step.output}":
+                if int(name.removeprefix("argument_")) not in self.pulled:
+                    continue
+            found = [body.name(body.element(f"d_{name}", begin))]
+            if name == f"next_{self.step.output}":
                 found.append(body.name(body.element("d_output", begin)))
             visit(lane)
             gradients.setdefault(lane, []).extend(found)
@@ -246,7 +260,7 @@ class Backward:
             self.write(body, f"kept_{self.kept[node]}" if node.kind in RULES else array_of(node), lane, g)
             return
         for given, rule in zip(node.inputs, RULES[node.kind][1], strict=True):
-            if rule is not None and depends(given.node, self.known):
+            if rule is not None and self.learns(given.node):
                 values = [
                     body.value(of(lane, one)) if f"{{{i}}}" in rule else None for i, one in enumerate(node.inputs)
                 ]
@@ -266,6 +280,7 @@ class Backward:
             self.clear[f"d_{array}"] = None
         body.lines.append(f"{target} {'=' if overwrites else '+='} {g}")
         part[:] = True
+        self.terms.setdefault(array, []).append((lane.place, lane.moves, overwrites, g))
 
     def width_of(self, array):
         if array.startswith("kept"):
@@ -281,38 +296,50 @@ class Backward:
         return f"{array}[lo + r]" if array.startswith("fixed") else f"{array}[t][lo + r]"
 
     def whole(self, lines):
-        """The kernel around the lines of a timestep."""
+        """The kernel around the lines of a timestep, in which the number of a product stands for its own lines."""
         step, carries, products = self.step, range(len(self.step.carry)), range(len(self.step.arguments))
+        # Where two products are only added to each other, they have one gradient, which is written and packed once.
+        terms = [sorted(self.terms.get(f"product_{k}", ())) for k in products]
+        same = [terms.index(one) for one in terms]
+        again = [f"d_product_{k}" for k in products if same[k] < k]
+        rows = tuple(f"{name}_row" for name in again)
+        pulls = {k: f"product(d_product_{same[k]}[q : q + m], packed_{k}, d_argument_{k})" for k in self.pulled}
+        lines = [pulls.get(line, line) for line in lines if line in pulls or line not in products]
+        lines = [line for line in lines if not line.strip().startswith(rows)]
         covered = lambda name: name in self.written and self.written[name].all()
-        wanted = ["d_input", *(f"d_carry_{i}" for i in carries), *(f"d_product_{k}" for k in products)]
+        wanted = ["d_input"] * self.to_input
+        wanted += [*(f"d_carry_{i}" for i in carries), *(f"d_product_{k}" for k in products if same[k] == k)]
         clear = {**self.clear, **{name: None for name in wanted if not covered(name)}}
         spans = {"d_input": "d_input[t][lo:hi]"} | {f"d_product_{k}": f"d_product_{k}[q : q + m]" for k in products}
-        begun = [f"{spans.get(name, name)}[:] = 0" for name in clear]
+        begun = [f"{spans.get(name, name)}[:] = 0" for name in clear if name not in again]
         ended, buffers = [], []
-        dtype = "d_input.dtype"
+        dtype = "carry_0.dtype"
         for i in carries:
             buffers.append(f"d_next_{i} = d_last_{i}[lo:hi].copy()")
             buffers.append(f"d_carry_{i} = np.empty_like(d_next_{i})")
         for k in products:
             rows, columns = step.widths[f"argument_{k}"], step.widths[f"product_{k}"]
-            buffers.append(f"packed_{k} = packed(columns_{k}.T)")
-            buffers.append(f"d_product_{k} = np.empty(({BLOCK} * m, {columns}), {dtype})")
+            if k in self.pulled:
+                buffers.append(f"packed_{k} = packed(columns_{k}.T)")
+                buffers.append(f"d_argument_{k} = np.empty((m, {rows}), {dtype})")
+            if same[k] == k:
+                buffers.append(f"d_product_{k} = np.empty(({BLOCK} * m, {columns}), {dtype})")
+                buffers.append(f"panels_{k} = panels({BLOCK} * m, {columns}, carry_0)")
+                ended.append(f"pack(d_product_{k}[: (end - begin) * m], panels_{k})")
             buffers.append(f"hidden_{k} = np.empty(({BLOCK} * m, {rows}), {dtype})")
-            buffers.append(f"d_argument_{k} = np.empty((m, {rows}), {dtype})")
-            buffers.append(f"panels_{k} = panels({BLOCK} * m, {columns}, d_input)")
-            ended.append(f"pack(d_product_{k}[: (end - begin) * m], panels_{k})")
-            ended.append(f"add_product(hidden_{k}[: (end - begin) * m], panels_{k}, d_columns_{k})")
+            ended.append(f"add_product(hidden_{k}[: (end - begin) * m], panels_{same[k]}, d_columns_{k})")
         for node, number in self.kept.items():
             if f"d_kept_{number}" in self.written:
                 buffers.append(f"d_kept_{number} = np.empty((m, {node.width}), {dtype})")
-        own = {line.split(" ", 1)[0] for line in buffers}
-        outside = {f"d_first_{i}" for i in carries} | {f"d_last_{i}" for i in carries} | {"d_input"}
-        outside |= {f"{name}_{k}" for name in ("columns", "d_columns") for k in products}
+        own = {line.split(" ", 1)[0] for line in buffers} | {f"d_product_{k}" for k in products}
+        outside = {"carry_0", *wanted[: self.to_input], *(f"d_columns_{k}" for k in products)}
+        outside |= {f"{name}_{i}" for name in ("d_first", "d_last") for i in carries}
+        outside |= {f"columns_{k}" for k in self.pulled}
         self.parameters = sorted({*(name for name in self.arrays if name not in own), *outside})
         swap = ", ".join(f"d_next_{i}" for i in carries), ", ".join(f"d_carry_{i}" for i in carries)
         return [
             f"def {self.name}(lo, hi, {', '.join(self.parameters)}):",
-            *indented(["m = hi - lo", *buffers, "end = d_input.shape[0]", "while end > 0:"]),
+            *indented(["m = hi - lo", *buffers, "end = carry_0.shape[0] - 1", "while end > 0:"]),
             f"        begin = max(0, end - {BLOCK})",
             "        for t in range(end - 1, begin - 1, -1):",
             *indented(["q = (t - begin) * m", *begun, *lines, f"{swap[0]}, {swap[1]} = {swap[1]}, {swap[0]}"], 3),

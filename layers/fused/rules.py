@@ -50,15 +50,15 @@ RULES = {
     "cos": ("math.cos({0})", ("-{g} * math.sin({0})",)),
 }
 KEPT = ("tanh", "sigmoid", "exp", "log", "softplus", "sqrt", "rsqrt", "sin", "cos")
-LEARNT = ("input", "carry", "product", "weight")  # leaves with a gradient
+LEARNT = ("carry", "product", "weight")  # leaves with a gradient; the input may have one too
 
 
-def depends(node, known):
-    """Whether a gradient goes through a node to a leaf that has one; `known`: what was found before."""
+def depends(node, known, learnt):
+    """Whether a gradient goes through a node to a leaf of a kind in `learnt`; `known`: what was found before."""
     if node not in known:
         if node.kind in RULES:
             pairs = zip(node.inputs, RULES[node.kind][1], strict=True)
-            known[node] = any(rule is not None and depends(lane.node, known) for lane, rule in pairs)
+            known[node] = any(rule is not None and depends(lane.node, known, learnt) for lane, rule in pairs)
         else:
-            known[node] = node.kind in LEARNT
+            known[node] = node.kind in learnt
     return known[node]

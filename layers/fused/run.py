@@ -4,6 +4,7 @@ import concurrent.futures
 import functools
 import hashlib
 import importlib.util
+import math
 import os
 import pathlib
 import sys
@@ -40,6 +41,10 @@ how = njit(cache=True, nogil=True, error_model="numpy", fastmath={{"contract", "
 
 
 @how
+{backward_to_data}
+
+
+@how
 {inference}
 """
 
@@ -59,7 +64,7 @@ class Kernels:
 
     def __init__(self, step, dtype, project):
         forward = Forward(step)
-        self.backward = Backward(step, forward)
+        self.backward, self.backward_to_data = (Backward(step, forward, to_input) for to_input in (True, False))
         self.saved = [name for name in self.backward.parameters if name.startswith("product")]
         self.forward = Forward(step, self.saved)  # which writes down the products that the backward pass reads
         self.inference = Forward(step, read=forward.read)
@@ -71,7 +76,8 @@ class Kernels:
         self.project = project
         self.tables = {name: np.asarray(values, dtype) for name, values in step.tables.items()}
         bits = 32 if dtype == "float32" else 64
-        sources = {name: getattr(self, name).source for name in ("forward", "backward", "inference")}
+        names = ("forward", "backward", "backward_to_data", "inference")  # each is compiled when it is first called
+        sources = {name: getattr(self, name).source for name in names}
         self.source = HEAD.format(bits=bits, **sources)
 
     @functools.cached_property
@@ -93,19 +99,24 @@ class Kernels:
         last = [found[name] if name in found else found[f"carry_{self.output}"][-1] for name in named("last", carry)]
         return [x[1:] for name, x in found.items() if name.startswith("carry")], last
 
-    def pull(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry):
-        """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices."""
+    def pull(self, x, extras, weights, constants, columns, kept, d_outputs, d_carry, to_data=False):
+        """The gradients of `x`, of the carry, of the weights (None where the step reads none) and of the matrices.
+
+        With `to_data` that of `x` is not computed: it is NaN.
+        """
         given = self.given_to_both(x, extras, weights, constants, columns) | kept | named("d_last", d_carry)
         given |= dict(zip(["d_output"], d_outputs, strict=False))
         also = ["carry_0", *(name.removeprefix("d_") for name in self.sums)]
-        found = self.call(self.backward, given, self.shapes_backward, also)
+        kernel = self.backward_to_data if to_data else self.backward
+        found = self.call(kernel, given, self.shapes_to_data if to_data else self.shapes_backward, also)
         d_weights = [found.get(f"d_weight_{index}") for index in range(len(weights))]
         d_weights = [d if d is None else tf.reshape(d, one.shape) for d, one in zip(d_weights, weights, strict=True)]
         d_columns = [found[f"d_columns_{number}"] for number in range(len(self.matrices) + len(columns))]
         for index in self.matrices:
             d, known = d_columns.pop(0), d_weights[index]
             d_weights[index] = d if known is None else known + d
-        return found["d_input"], [found[name.replace("carry", "d_first")] for name in self.carry], d_weights, d_columns
+        d_input = tf.fill(tf.shape(x), tf.constant(math.nan, x.dtype)) if to_data else found["d_input"]
+        return d_input, [found[name.replace("carry", "d_first")] for name in self.carry], d_weights, d_columns
 
     def given_to_both(self, x, extras, weights, constants, columns):
         rows = named("weight", [tf.reshape(one, [-1]) for one in weights])
@@ -127,11 +138,14 @@ class Kernels:
             found[f"carry_{self.output}"] = (added(timesteps, 1), batch, width)
         return found
 
+    def shapes_to_data(self, shapes):
+        batch = shapes["carry_0"][1]
+        found = {name.replace("carry", "d_first"): (batch, self.widths[name]) for name in self.carry}
+        return found | {name: shapes[name.removeprefix("d_")] for name in self.sums}
+
     def shapes_backward(self, shapes):
         timesteps, batch, _ = shapes["carry_0"]
-        found = {name.replace("carry", "d_first"): (batch, self.widths[name]) for name in self.carry}
-        found["d_input"] = added(timesteps, -1), batch, self.widths["input"]
-        return found | {name: shapes[name.removeprefix("d_")] for name in self.sums}
+        return self.shapes_to_data(shapes) | {"d_input": (added(timesteps, -1), batch, self.widths["input"])}
 
     def call(self, kernel, given, shapes, also):
         """Calls a kernel.

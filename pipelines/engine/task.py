@@ -37,6 +37,8 @@ class Extras:
         tokens: Maps raw inputs to ragged strings, one for each timestep of the features, for pictures of them.
         constants: Name -> strings that the exported model returns too, such as the labels.
         known: Facts about the training data that the evaluation needs.
+        augment: As `prepare`, for training examples, if their features also hold random changes of each, of which the
+            model draws one.
         features: Name of the features, if stages of training have different ones; stages with the same name share the
             prepared examples.
     """
@@ -48,6 +50,7 @@ class Extras:
     tokens: Callable | None = None
     constants: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     known: dict = dataclasses.field(default_factory=dict)
+    augment: Callable | None = None
     features: str = ""
 
 
@@ -99,6 +102,19 @@ class Parts:
     def once(self):
         """`prepare` and `target`, traced once for training, validation, test and answers."""
         return [tf.function(graph, autograph=False) for graph in (self.prepare, self.target)]
+
+    def prepared(self, splits, apart=False):
+        """The prepared examples of each split, see `data.batching`: an iterable of pairs of name and examples.
+
+        Args:
+            splits: Name -> raw examples.
+            apart: Whether a split may be taken without reading the one before.
+        """
+        prepare, target = self.once
+        if not apart and not self.extras.augment:
+            return batching.prepared_splits(splits, prepare, target)
+        own = {"train": self.extras.augment or prepare}
+        return ((name, batching.prepared(some, own.get(name, prepare), target)) for name, some in splits.items())
 
     @functools.cached_property
     def forward(self):

@@ -124,13 +124,10 @@ def some(examples):
 def prepared(parts, splits, config, folder, resumed):
     """The prepared examples of each split, in memory or, if they are too large for it, in files in `folder`."""
     limit = int(config.memory * 2**30)
-    if resumed:  # files that the run wrote before may be used again, without reading a split
-        made = ((split, batching.prepared(examples, *parts.once)) for split, examples in splits.items())
-    else:
-        made = batching.prepared_splits(splits, *parts.once)
     return {
         split: batching.cached(chunks, limit, folder, split, Progress(f"preparing {split}", "examples"))
-        for split, chunks in made
+        # Files that the run wrote before may be used again, without reading a split.
+        for split, chunks in parts.prepared(splits, apart=resumed)
     }
 
 

@@ -101,6 +101,53 @@ def test_kernels_compute_what_the_loop_computes(name, mask, interpreted):
     agree(*in_inference(fused, loop, mask))
 
 
+def of_weights(layer, x, watched, mask=None):
+    with tf.GradientTape() as tape:
+        if watched:
+            tape.watch(x)
+        outputs, *carry = layer(x, mask=mask, training=True)
+        loss = tf.reduce_sum(tf.sin(outputs)) + sum(tf.reduce_sum(tf.cos(state)) for state in carry)
+    return tape.gradient(loss, layer.trainable_variables)
+
+
+@pytest.mark.parametrize("name", FUSED)
+def test_weights_have_the_same_gradients_where_the_input_is_data(name, interpreted):
+    fused, _ = pair(name)
+    x = tf.constant(np.random.default_rng(4).normal(size=SHAPE))
+    for one, other in zip(of_weights(fused, x, False, MASK), of_weights(fused, x, True, MASK), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_input_has_a_gradient_wherever_one_is_asked_for(interpreted):
+    """Also by a tape that does not see the layer's call, around a function that takes gradients itself or does not."""
+    fused, loop = pair("lstm")
+    x = tf.constant(np.random.default_rng(4).normal(size=SHAPE))
+
+    @tf.function
+    def plain(layer, x):
+        return tf.reduce_sum(tf.sin(layer(x, training=True)[0]))
+
+    @tf.function
+    def taught(layer, x):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(layer(x, training=True)[0]))
+        return loss, tape.gradient(loss, layer.trainable_variables)
+
+    def inner(f, layer):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            loss = tf.nest.flatten(f(layer, x))[0]
+        return tape.gradient(loss, [x, *layer.trainable_variables])
+
+    for f in (plain, taught):
+        agree(inner(f, fused), inner(f, loop))
+    agree(taught(fused, x)[1], taught(loop, x)[1])
+    kernels = [
+        op for op in taught.get_concrete_function(fused, x).graph.get_operations() if op.type.startswith("PyFunc")
+    ]
+    assert {len(op.outputs) for op in kernels} == {7, 5}  # the gradient of the input would be the sixth
+
+
 @pytest.mark.parametrize(
     "arguments",
     [

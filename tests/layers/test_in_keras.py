@@ -6,7 +6,19 @@ import pytest
 from cells import MAKERS, TENSORFLOW, filled, recurrent, short_blocks
 from keras import ops
 
-from layers import CELLS, ElmanCell, GRUCell, LSTMCell, Recurrent, stack
+from layers import (
+    CELLS,
+    CRF,
+    ElmanCell,
+    GRUCell,
+    LSTMCell,
+    Marginals,
+    Pooling,
+    Recurrent,
+    Sentences,
+    Viterbi,
+    stack,
+)
 
 SHAPE = (4, 7, 5)
 MASK = np.arange(7) < np.array([7, 4, 1, 6])[:, None]
@@ -215,3 +227,15 @@ def test_what_xla_compiles_whole_has_nothing_within_that_it_compiles_again(shape
         return sum(function.attr["_XlaMustCompile"].b for function in functions)
 
     assert programs(whole=False) and not programs(whole=True)
+
+
+def test_a_batch_may_be_empty():
+    x = np.zeros((0, 5, 3), "float32")
+    for name in ("neural_stack", "neural_queue", "neural_deque", "lstm"):
+        assert Recurrent(CELLS[name](4), return_sequences=True)(x).shape == (0, 5, 4)
+    for how, width in (("max", 3), ("mean-max", 6)):
+        assert Pooling(how)(x).shape == (0, width)
+    potentials = CRF(["O", "B-x", "I-x"])(x)
+    assert Viterbi()(potentials)[0].shape == (0, 5) and Viterbi(best=2)(potentials)[0].shape == (0, 2, 5)
+    assert Marginals()(potentials).shape == (0, 5, 3)
+    assert Sentences([8, 9], 3)(np.zeros((0, 7), int)).shape[0] == 0

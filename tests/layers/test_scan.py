@@ -62,7 +62,7 @@ def test_more_padding_changes_nothing_at_real_timesteps(pool, more, x):
 @pytest.mark.parametrize("timesteps", [None, 11])
 def test_a_scan_in_a_functional_model_survives_saving(timesteps, tmp_path, x):
     given = keras.Input([timesteps, 3]), keras.Input([timesteps], dtype="bool")
-    layer = Scan(6, 4, pool=3, seed=8)
+    layer = Scan(np.int64(6), 4, pool=3, seed=8)
     z, mask = layer(*given)
     assert (z.shape, mask.shape) == ((None, timesteps and 4, 6), (None, timesteps and 4))
     assert (z.dtype, mask.dtype) == ("float32", "bool")

@@ -119,6 +119,7 @@ def test_an_unknown_pooling_is_named():
 def test_word_dropout_replaces_whole_words_in_training_alone():
     word_ids = np.random.default_rng(0).integers(2, 9, (60, 50)) * (np.arange(50) < 40)
     layer = WordDropout(0.3, unknown=1, seed=4)
+    assert layer(keras.Input([None], dtype="int64")).dtype == "int64"
     np.testing.assert_array_equal(layer(word_ids), word_ids)
     found = np.asarray(layer(word_ids, training=True))
     assert (found[:, 40:] == 0).all()

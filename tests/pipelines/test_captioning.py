@@ -102,8 +102,11 @@ def test_features_of_a_frozen_encoder_are_its_features(parts, encoder):
     model = keras.models.load_model(encoder)
     contents = [scenes.rendered(scene) for scene in scenes.scenes("test")[:3]]
 
-    found = {name: value.numpy() for name, value in parts.features(tf.constant(contents)).items()}
+    found = parts.extras.augment(tf.constant(contents))
+    asked = parts.features(tf.constant(contents))
 
+    assert asked["views"].shape == (3, 0, 16, 6)
+    np.testing.assert_array_equal(asked["image"], found["image"])
     pixels = image.decode(contents, 32)
     seen = model(tf.cast(pixels, "float32")).numpy()
     np.testing.assert_allclose(found["image"], seen.reshape(3, 16, 6), rtol=2e-3, atol=1e-4)
