@@ -79,3 +79,7 @@ class Scan(Extensible, keras.layers.Layer):
     def compute_output_spec(self, sequence, mask):
         found, real = self.compute_output_shape(sequence.shape)
         return keras.KerasTensor(found, self.compute_dtype), keras.KerasTensor(real, "bool")
+
+    def get_config(self):
+        own = {name: getattr(self, name) for name in ("filters", "width", "pool", "seed")}
+        return {**super().get_config(), **own}
