@@ -231,7 +231,7 @@ TASK = Task(
     labelled,
     choose=choose,
     predict=Search,
-    inputs=functools.partial(inputs.texts, column="source"),
+    inputs=functools.partial(inputs.texts, column="source", without_header=(".tsv", ".txt")),
     about=ABOUT,
 )
 

@@ -15,22 +15,30 @@ import pandas as pd
 from data.files import SUFFIXES, InputError, kind_of, read_lines, read_table
 
 
-def texts(flags, config, column=None):
+def texts(flags, config, column=None, without_header=()):
     """Texts: the arguments themselves, the lines of files, or the rows of tables.
 
     Args:
         flags: A `settings.Predict`.
         config: The run's configuration.
         column: Name of the setting for the column of the text in a table; None reads tables as lines.
+        without_header: Suffixes of files with tabs between columns and no header, if the column is a number.
     """
+    wanted = getattr(config, column) if column else ""
     yield from ((None, text) for text in flags.inputs)
 
     for path in paths(flags.input, "--input"):
         if path == "-":
             lines = (line.decode("utf-8", errors="replace") for line in sys.stdin.buffer)
             yield from ((None, line.rstrip("\r\n")) for line in lines)
+        elif wanted.isdecimal() and kind_of(path) in without_header:
+            for line, text in read_lines(path, config.encoding):
+                fields = text.rstrip("\r\n").split("\t")
+                if 1 < len(fields) <= int(wanted):
+                    expected = f"expected a column {wanted}, from 0 and between tabs"
+                    raise InputError(path, f"{expected}, received {len(fields)} of them.", line)
+                yield f"{path}:{line}", fields[int(wanted) if len(fields) > 1 else 0]
         elif column and is_table(path):
-            wanted = getattr(config, column)
             for frame in read_table(path, [wanted], form=config.form):
                 yield from ((f"{path}:{line}", text) for line, text in frame[wanted].items())
         else:

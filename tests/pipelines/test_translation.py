@@ -13,6 +13,7 @@ import sacrebleu
 import tensorflow as tf
 
 from data import batching
+from data.files import InputError
 from data.sets import bitext
 from data.transforms.subwords import BEGIN, END, Subwords
 from layers.decode import greedy
@@ -229,6 +230,16 @@ def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatc
     assert command.run(translation.TASK, flags) == 0
     assert "3 answers" in capsys.readouterr().err
     assert picture.read_bytes()[:4] == b"\x89PNG"
+
+
+def test_predict_reads_files_without_a_header_as_training_does(tmp_path):
+    config, path = translation.Config(source="1", target="0"), tmp_path / "pairs.tsv"
+    read = lambda: list(translation.TASK.inputs(translation.Search(input=[str(path)]), config))
+    path.write_text("Salut.\tHi.\tby\nNon.\tNo.\nPlain.\n")
+    assert read() == [(f"{path}:{line}", text) for line, text in ((1, "Hi."), (2, "No."), (3, "Plain."))]
+    config.source = "2"
+    with pytest.raises(InputError, match="pairs.tsv:2: expected a column 2, from 0 and between tabs, received 2"):
+        read()
 
 
 def test_files_of_different_lengths_and_one_language_twice(tmp_path, capsys):
