@@ -1,17 +1,16 @@
-"""Files of genomes: FASTA, BED and VCF, gzip too, record by record; every error has file and line.
+"""Files of genomes: FASTA and BED, gzip too, record by record; every error has file and line.
 
-Positions in BED are from 0, with the end not included; those in VCF are from 1.
+Positions in BED are from 0, with the end not included.
 """
 
 import collections
-import itertools
 import re
 from typing import NamedTuple
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
 from data.files import SUFFIXES, InputError, error_at, kind_of, read_lines, read_table
-from data.transforms.dna import check_windows, problem, reverse_complement, without_space
+from data.transforms.dna import problem, reverse_complement, without_space
 
 FASTA = (".fasta", ".fa", ".fna", ".ffn", ".fas")  # suffixes, each also with `.gz`
 STRANDS = ("+", "-", ".")
@@ -52,25 +51,6 @@ class Interval(NamedTuple):
     end: int
     name: str
     strand: str
-
-
-class Variant(NamedTuple):
-    """One difference to a reference.
-
-    Attributes:
-        line: Line of the file, from 1; in Parquet the row.
-        chromosome: Name of the sequence that it lies on.
-        position: Its first base, from 1.
-        reference, alternative: Letters in the reference and instead of them, in upper case.
-        id: Its name; "" if it has none.
-    """
-
-    line: int
-    chromosome: str
-    position: int
-    reference: str
-    alternative: str
-    id: str
 
 
 def is_fasta(path):
@@ -132,98 +112,6 @@ def read_fasta(path, encoding=""):
         raise InputError(path, "expected records, received blank lines only.")
 
 
-def windows(name, sequence, width, step, both=False):
-    """Windows of equal width over a sequence. The last one ends at its end, so that each base is in one.
-
-    Args:
-        name: Name of the sequence.
-        sequence: Its letters, a string.
-        width: Bases of a window, a positive integer.
-        step: Bases from the start of a window to the next, a positive integer, at most `width`.
-        both: Whether each window is read on both strands.
-
-    Returns:
-        An iterator of (region, letters); a region is "chr1:101-181", from 1 and with its end, and with `both` followed
-        by the strand: "(+)" or "(-)". A sequence that is shorter than `width` is one window. Where the name is itself
-        a region, see `region`, the windows are places of its chromosome, in their order there.
-
-    Raises:
-        ValueError: if `width` or `step` is out of its range.
-
-    Example:
-        >>> list(windows("chr1", "ACGTT", 4, 3))
-        [('chr1:1-4', 'ACGT'), ('chr1:2-5', 'CGTT')]
-        >>> list(windows("chr1:101-105(-)", "ACGTT", 4, 3, both=True))[:2]
-        [('chr1:101-104(-)', 'CGTT'), ('chr1:101-104(+)', 'AACG')]
-    """
-    check_windows(width, step)
-    whole = region(name, len(sequence))
-    last, strand = max(len(sequence) - width, 0), whole[-1]
-    starts = itertools.chain(range(0, last, step), [last])
-    for start in starts if strand != "-" else reversed(list(starts)):
-        letters = sequence[start : start + width]
-        place = _place(whole, start, len(letters))
-        if both:
-            yield f"{place}({'-' if strand == '-' else '+'})", letters
-            yield f"{place}({'+' if strand == '-' else '-'})", reverse_complement(letters)
-        else:
-            yield f"{place}({strand})" if strand != "." else place, letters
-
-
-def beginning(name, sequence, most):
-    """The first bases of a sequence, at most `most`, and their region.
-
-    Returns:
-        `(name, letters)`; a sequence that is cut has a region as its name, as of `windows`.
-
-    Example:
-        >>> beginning("chr1", "ACGTT", 4), beginning("chr1:101-105(-)", "ACGTT", 4), beginning("chr1", "ACGTT", 5)
-        (('chr1:1-4', 'ACGT'), ('chr1:102-105(-)', 'ACGT'), ('chr1', 'ACGTT'))
-    """
-    if len(sequence) <= most:
-        return name, sequence
-    whole = region(name, len(sequence))
-    return _place(whole, 0, most) + (f"({whole[-1]})" if whole[-1] != "." else ""), sequence[:most]
-
-
-def _place(whole, start, length):
-    """The region, without its strand, of `length` bases from `start` on of a sequence whose own region is `whole`."""
-    chromosome, offset, end, strand = whole
-    first = offset + start if strand != "-" else end - start - length
-    return f"{chromosome}:{first + 1}-{first + length}"
-
-
-def region(name, length):
-    """`(chromosome, start, end, strand)` of a sequence's name, with `start` from 0 and `end` not included.
-
-    A region is written as samtools does, from 1 and with its last base, `chr1:101-181(-)`, with or without the strand,
-    or as bedtools does, from 0: the number of bases says which. Another name is that of a whole sequence.
-
-    Example:
-        >>> region("chr1:101-181(-)", 81), region("chr1:100-181", 81), region("plasmid", 50)
-        (('chr1', 100, 181, '-'), ('chr1', 100, 181, '.'), ('plasmid', 0, 50, '.'))
-    """
-    found = _REGION.fullmatch(name)
-    if found:
-        start, end = int(found["first"]), int(found["last"])
-        start -= end - start != length
-        if start >= 0 and end - start == length:
-            return found["chromosome"], start, end, found["strand"] or "."
-    return name, 0, length, "."
-
-
-_REGION = re.compile(r"(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(?:\((?P<strand>[-+.])\))?")
-
-
-def in_windows(named, width, step, both):
-    """Pairs of (name, sequence), with windows in place of each sequence that is longer than `width`; see `windows`."""
-    for name, sequence in named:
-        if len(sequence) <= width:
-            yield name, sequence
-        else:
-            yield from windows(name or "sequence", sequence, width, step, both)
-
-
 def read_bed(path, encoding=""):
     """The intervals of a BED file: chromosome, start and end, and perhaps name, score and strand.
 
@@ -252,7 +140,7 @@ def read_bed(path, encoding=""):
             expected = "expected a chromosome, a start and an end, between tabs or spaces"
             raise InputError(path, f"{expected}, received {len(fields)} of three.", line)
         start, end = (
-            _integer(path, name, field, line) for name, field in zip(("start", "end"), fields[1:], strict=False)
+            integer(path, name, field, line) for name, field in zip(("start", "end"), fields[1:], strict=False)
         )
         if start < 0:
             raise InputError(path, f"expected a start of 0 or more, received {start}.", line)
@@ -267,7 +155,8 @@ def read_bed(path, encoding=""):
         raise InputError(path, "expected intervals, received none.")
 
 
-def _integer(path, name, text, line):
+def integer(path, name, text, line):
+    """A field of a line as an integer; raises InputError if it is none."""
     if not _INTEGER.fullmatch(text):
         raise error_at(path, f"expected an integer as {name}, received {text!r}.", line)
     return int(text)
@@ -308,7 +197,7 @@ def cut(reference, intervals, path):
         if not wanted:
             break
     if wanted:
-        _unknown_chromosome(path, reference, names, min(one for some in wanted.values() for one in some)[1])
+        unknown_chromosome(path, reference, names, min(one for some in wanted.values() for one in some)[1])
     return found
 
 
@@ -360,158 +249,8 @@ def check_reference(path, reference):
         raise InputError(path, "expected a FASTA file that the intervals refer to, received none; add --reference.")
 
 
-def read_variants(path, form=None, skipped=None):
-    """The variants of a VCF file (`.vcf`, `.vcf.gz`), or of a table.
-
-    A table has the columns `chromosome`, `position`, `reference` and `alternative`. Several alternatives, between
-    commas, are several variants. Alternatives without letters of their own are skipped: `.` (none), `*` (lost with a
-    longer one), symbols such as `<DEL>`, and breakends such as `G]17:198982]`.
-
-    Args:
-        path: The file.
-        form: A `data.files.Form`; None takes the format from the file itself.
-        skipped: A `collections.Counter` to which the skipped alternatives are added, by these kinds: "none", "lost",
-            "symbol", "breakend".
-
-    Returns:
-        An iterator of `Variant`.
-
-    Raises:
-        InputError: while iterating, at the first wrong line.
-
-    Example:
-        >>> skipped = collections.Counter()
-        >>> for variant in read_variants("tests/fixtures/variants.vcf", skipped=skipped):
-        ...     print(variant.chromosome, variant.position, variant.reference, variant.alternative)
-        chr1 8 C A
-        chr1 23 AT A
-        chr1 23 AT G
-        >>> dict(skipped)
-        {'symbol': 1, 'none': 1}
-    """
-    skipped = collections.Counter() if skipped is None else skipped
-    rows = _vcf_rows(path, form) if kind_of(path) == ".vcf" else _variant_rows(path, form)
-    for line, chromosome, position, name, reference, alternatives in rows:
-        position = _integer(path, "position", position, line)
-        if position < 1:
-            raise error_at(path, f"expected a position of 1 or more, received {position}.", line)
-        reference = _allele(path, "reference", reference, line)
-        for alternative in alternatives.split(","):
-            kind = _kind_of(alternative.strip())
-            if kind:
-                skipped[kind] += 1
-                continue
-            alternative = _allele(path, "alternative", alternative, line)
-            if alternative == reference:
-                raise error_at(path, f"expected another alternative than the reference, received {reference!r}.", line)
-            yield Variant(line, chromosome, position, reference, alternative, "" if name == "." else name)
-
-
-def _vcf_rows(path, form):
-    """(line, chromosome, position, name, reference, alternatives) of each line of a VCF file."""
-    found = False
-    for line, text in read_lines(path, form.encoding if form else ""):
-        if text[0] == "#" or not text.strip():
-            found = found or text.startswith("#CHROM")
-            continue
-        fields = [field.strip() for field in text.split("\t")]
-        if len(fields) < 5:
-            expected = "expected CHROM, POS, ID, REF and ALT, between tabs"
-            raise InputError(path, f"{expected}, received {len(fields)} of five.", line)
-        found = True
-        yield line, *fields[:5]
-    if not found:
-        raise InputError(path, "expected a VCF file, with a line #CHROM and variants below it, received neither.")
-
-
-def _variant_rows(path, form):
-    """(line, chromosome, position, name, reference, alternatives) of each row of a table."""
-    columns = ["chromosome", "position", "reference", "alternative"]
-    for frame in read_table(path, columns, required=columns, form=form):
-        for line, *fields in frame.itertuples(name=None):
-            chromosome, position, reference, alternatives = (field.strip() for field in fields)
-            yield line, chromosome, position, "", reference, alternatives
-
-
-def _kind_of(alternative):
-    """The kind of an alternative without letters of its own; "" if it has letters."""
-    if alternative in (".", "*"):
-        return "none" if alternative == "." else "lost"
-    if "[" in alternative or "]" in alternative or (alternative.strip(".") != alternative):
-        return "breakend"
-    return "symbol" if alternative.startswith("<") and alternative.endswith(">") else ""
-
-
-def _allele(path, name, letters, line):
-    """An allele in upper case."""
-    letters = without_space(letters)
-    if wrong := problem(letters) if letters else "expected letters, received none":
-        raise error_at(path, f"{name}: {wrong}.", line)
-    return letters.upper()
-
-
-def alleles(path, reference, width, form=None, skipped=None):
-    """The variants of a file, with the letters around them, in the order of the reference's sequences.
-
-    Args:
-        path: VCF file or table of variants, see `read_variants`.
-        reference: FASTA file of the genome; one of its sequences is in memory.
-        width: Letters of a window around a variant, a positive integer.
-        form, skipped: As for `read_variants`.
-
-    Returns:
-        An iterator of (variant, letters, letters with the alternative): `width` of each, or fewer if the sequence is
-        shorter, with the variant in the middle unless it is near an end.
-
-    Raises:
-        InputError: at a variant on an unknown sequence, beyond its end, longer than the window, or whose reference
-            letters are not those of the reference, with the line of the variant.
-
-    Example:
-        >>> for variant, one, other in alleles("tests/fixtures/variants.vcf", "tests/fixtures/genome.fa", 6):
-        ...     print(variant.position, one, other)
-        8 GACATT GAAATT
-        23 GCATGA GCAGAC
-        23 GCATGA GCGGAC
-    """
-    wanted = collections.defaultdict(list)
-    for variant in read_variants(path, form, skipped):
-        if max(len(variant.reference), len(variant.alternative)) > width:
-            raise error_at(path, f"expected a variant within the {width} bases of a window.", variant.line)
-        wanted[variant.chromosome].append(variant)
-    names = []
-    for record in read_fasta(reference) if wanted else ():
-        names.append(record.name)
-        sequence = record.sequence.upper()
-        for variant in wanted.pop(record.name, ()):
-            yield variant, *_around(path, sequence, variant, width)
-        if not wanted:
-            return
-    if wanted:
-        variant = min((one for some in wanted.values() for one in some), key=lambda one: one.line)
-        _unknown_chromosome(path, reference, names, variant)
-
-
-def _around(path, sequence, variant, width):
-    """The window around a variant, without and with its alternative."""
-    at, after = variant.position - 1, variant.position - 1 + len(variant.reference)
-    if after > len(sequence):
-        expected = f"expected a position within {variant.chromosome!r}, which has {len(sequence)} bases"
-        raise error_at(path, f"{expected}, received {variant.position}.", variant.line)
-    if sequence[at:after] != variant.reference:
-        expected = f"expected the letters of the reference at this position, {sequence[at:after]}"
-        raise error_at(path, f"{expected}, received {variant.reference}; is this another reference?", variant.line)
-    inserted = len(variant.alternative) - len(variant.reference)
-    longer = max(len(variant.reference), len(variant.alternative))
-    start = max(0, min(at - (width - longer) // 2, len(sequence) - width))
-    # Near the right end the window of the alternative begins elsewhere, so that it is as wide and holds all of it.
-    begin = max(0, min(start, len(sequence) + inserted - width))
-    begin = max(begin, at + len(variant.alternative) - width)
-    changed = sequence[begin:at] + variant.alternative + sequence[after : after + width]
-    return sequence[start : start + width], changed[:width]
-
-
-def _unknown_chromosome(path, reference, names, found):
+def unknown_chromosome(path, reference, names, found):
+    """Raises InputError: an interval or a variant is on none of the sequences `names` of the reference."""
     some = ", ".join(map(repr, names[:NAMED])) + (", ..." if len(names) > NAMED else "")
     expected = f"expected a chromosome of {reference} ({some})"
     raise error_at(path, f"{expected}, received {found.chromosome!r}.", found.line)

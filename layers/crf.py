@@ -1,19 +1,42 @@
 """The linear-chain conditional random field, a tagger's last layer: its scores, loss and decoding."""
 
-import dataclasses
 import math
 
 import keras
 from keras import ops
 
 from layers import arguments
-from layers.backend import Written, backend
-from layers.loop import BLOCK, in_blocks, whole_blocks
+from layers.backend import backend
+from layers.loop import BLOCK, in_blocks
+from layers.potentials import (
+    FORBIDDEN,
+    PADDING,
+    Field,
+    along,
+    log_normalizer,
+    log_normalizers,
+    marginals,
+    wide,
+    wide_dtype,
+)
 from layers.saving import Extensible
-from layers.tracing import like
+from layers.viterbi import best_tags, viterbi
 
-FORBIDDEN = -1e6  # added to a score by a forbidden transition, in nats
-PADDING = -(2.0**100)  # replaces all tags' logits at padding; the same number in 16, 32 and 64 bits
+# The functions of potentials are read here too; they stand in two other modules.
+__all__ = [
+    "CRF",
+    "CRFAccuracy",
+    "CRFLoss",
+    "Marginals",
+    "Viterbi",
+    "allowed",
+    "along",
+    "best_tags",
+    "log_likelihood",
+    "log_normalizer",
+    "marginals",
+    "viterbi",
+]
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -166,189 +189,7 @@ def allowed(names, scheme):
     return start, between, [may_follow(tag, None) for tag in parts]
 
 
-# Reading potentials.
-
-
-@dataclasses.dataclass
-class Field:
-    """The parts of a `CRF`'s potentials; timesteps come first, padded to whole blocks.
-
-    Attributes:
-        logits: u, `(timesteps, batch, tags)`.
-        real, first, last: `(timesteps, batch, 1)` booleans: real timesteps; the first and the last of them.
-        transitions, start, end: A, a and e.
-        timesteps: Their number before padding.
-    """
-
-    logits: keras.KerasTensor
-    real: keras.KerasTensor
-    first: keras.KerasTensor
-    last: keras.KerasTensor
-    transitions: keras.KerasTensor
-    start: keras.KerasTensor
-    end: keras.KerasTensor
-    timesteps: int
-
-    @classmethod
-    def of(cls, potentials):
-        potentials, tags = wide(potentials), potentials.shape[-1]
-        weights = ops.sum(potentials[:1, : tags + 2], axis=0)  # the same for all
-        # A transition may be forbidden by minus infinity; sums for a tag that nothing leads to would be NaN.
-        weights = ops.where(weights < 4 * FORBIDDEN, ops.cast(4 * FORBIDDEN, weights.dtype), weights)
-        u = ops.transpose(potentials[:, tags + 2 :], (1, 0, 2))
-        timesteps = ops.shape(u)[0]
-        u = ops.pad(u, [[0, whole_blocks(timesteps) - timesteps], [0, 0], [0, 0]], constant_values=PADDING)
-        # Padding is one finite number for all tags, also after averaging or scaling; NaN and infinity are real.
-        one = u[:, :, :1]
-        marked = ops.logical_and(one <= PADDING / 2, one > -math.inf)
-        real = ops.logical_not(ops.logical_and(marked, ops.all(u == one, axis=2, keepdims=True)))
-        return cls.made(u, real, weights[:tags], weights[tags], weights[tags + 1], timesteps)
-
-    @classmethod
-    def made(cls, u, real, transitions, start, end, timesteps=None):
-        """From logits of whole blocks and the mask of real timesteps."""
-        count = ops.cumsum(ops.cast(real, "int32"), axis=0)
-        first, last = ops.logical_and(real, count == 1), ops.logical_and(real, count == count[-1:])
-        u = ops.where(real, u, ops.zeros_like(u))
-        return cls(u, real, first, last, transitions, start, end, timesteps)
-
-    def having(self, logits, transitions, start, end):
-        """The same with other logits and weights."""
-        return dataclasses.replace(self, logits=logits, transitions=transitions, start=start, end=end)
-
-    @property
-    def some(self):
-        """`(batch, 1)`: whether there is anything but padding."""
-        return ops.any(self.real, axis=0)
-
-    def by_batch(self, x):
-        """`(timesteps, batch, ...)`, of whole blocks -> `(batch, timesteps, ...)` as given."""
-        return ops.swapaxes(x, 0, 1)[:, : self.timesteps]
-
-
-def wide(potentials):
-    """Potentials in 32 bits or more; float16 cannot hold `PADDING`, so there it was rounded to minus infinity."""
-    potentials = ops.convert_to_tensor(potentials)
-    dtype = keras.backend.standardize_dtype(potentials.dtype)
-    potentials = ops.cast(potentials, wide_dtype(dtype))
-    return ops.where(potentials == -math.inf, PADDING, potentials) if dtype == "float16" else potentials
-
-
-def wide_dtype(dtype):
-    return keras.backend.result_type(dtype, "float32")
-
-
-def log_sum(x):
-    """log Σ exp x over the last axis, of numbers that are finite."""
-    highest = ops.max(x, axis=-1, keepdims=True, initial=-math.inf)  # `initial`: for no rows
-    return ops.log(ops.sum(ops.exp(x - highest), axis=-1)) + ops.squeeze(highest, -1)
-
-
-def messages(field):
-    """Log sums over all paths from the start up to each timestep and tag.
-
-    At the end of a block they are divided by their sum, so that thousands of timesteps stay exact in 32 bits.
-
-    Returns:
-        `(logs, before, into, last)`: the logarithms of the divisors, `(blocks, batch)`, which add up to the
-        normaliser's; the messages before each timestep and those into it, without its logits, `(timesteps, batch,
-        tags)`; those at the end, `(batch, tags)`.
-    """
-    to_from = ops.transpose(field.transitions)
-
-    def body(carry, blocks):
-        (message,), before, into = carry, [], []
-        for t in range(BLOCK):
-            u, real, first = (block[t] for block in blocks)
-            before.append(message)
-            into.append(ops.where(first, field.start, log_sum(ops.expand_dims(message, 1) + to_from)))
-            message = ops.where(real, into[-1] + u, message)
-        total = ops.expand_dims(log_sum(message), 1)
-        return [message - total], [ops.stack(before), ops.stack(into), ops.transpose(total)]
-
-    begin = ops.zeros_like(field.logits[0]) - math.log(field.logits.shape[2])  # their sum is 1
-    blocks = in_blocks([field.logits, field.real, field.first], BLOCK)
-    written = [Written(like(begin), BLOCK), Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
-    (last,), written = backend.scan(body, [begin], blocks, written)
-    before, into, logs = (backend.stacked(one) for one in written)
-    last = ops.where(field.some, last + field.end, last)
-    return ops.concatenate([logs, ops.expand_dims(log_sum(last), 0)]), before, into, last
-
-
-def posterior(field, before, into, last, share):
-    """The gradient of the log normaliser by the logits and the weights.
-
-    Given the tag after it, the probability of a tag does not depend on later timesteps. So the backward pass takes one
-    sum a timestep and differentiates nothing.
-
-    Args:
-        field: The `Field`.
-        before, into, last: From `messages`.
-        share: `(batch,)`, the weight of each sequence.
-
-    Returns:
-        `(at, between, start, end)`, all times `share`: the probability of each tag, `(timesteps, batch, tags)`, at
-        padding that of its neighbour; and, summed over all sequences, those of each transition, `(tags, tags)`, of each
-        first tag and of each last tag, `(tags,)`.
-    """
-    to_from, share = ops.transpose(field.transitions), ops.expand_dims(share, 1)
-    at_end = ops.softmax(last) * share
-    inner = ops.logical_and(field.real, ops.logical_not(field.first))
-
-    def whole(at):
-        """Scales probabilities to the sum `share`: rounding must not grow over thousands of timesteps."""
-        total = ops.sum(at, axis=-1, keepdims=True)
-        return ops.where(total == 0, at, at * (share / ops.where(total == 0, ops.ones_like(total), total)))
-
-    def body(carry, blocks):
-        (at, between), rows = carry, []
-        for t in reversed(range(BLOCK)):
-            before, into, inner = (block[t] for block in blocks)
-            rows.append(at)
-            # (batch, to, from): the probability of the tag before, given the tag after.
-            given = ops.exp(ops.expand_dims(before, 1) + (to_from - ops.expand_dims(into, 2)))
-            both = given * ops.expand_dims(at, 2)
-            between = between + ops.sum(both, axis=0)
-            at = ops.where(inner, ops.sum(both, axis=1), at)
-        return [whole(at), between], [ops.stack(rows[::-1])]
-
-    into = ops.where(inner, into, ops.cast(-PADDING, into.dtype))  # no tag comes before the first
-    blocks = in_blocks([before, into, inner], BLOCK)
-    (_, between), written = backend.scan(
-        body, [at_end, ops.zeros_like(to_from)], blocks, [Written(like(last), BLOCK)], reverse=True
-    )
-    at = backend.stacked(written[0])
-    at = whole(at)
-    chosen = lambda which, x: ops.sum(ops.where(which, x, ops.zeros_like(x)), axis=tuple(range(len(x.shape) - 1)))
-    return at, ops.transpose(between), chosen(field.first, at), chosen(field.some, at_end)
-
-
-def log_normalizers(field):
-    """The logarithm of the normaliser in parts, `(blocks, batch)`, only to be added up.
-
-    Their gradient is that of the sum.
-    """
-
-    def again(u, *weights):  # JAX: a custom gradient must not read outer values
-        return Field.made(u, ops.any(u != PADDING, axis=2, keepdims=True), *weights)
-
-    def forward(keep, given):
-        logs, *kept = messages(again(*given))
-        return [logs], kept if keep else []
-
-    def backward(given, kept, gradients):
-        field = again(*given)
-        at, *weights = posterior(field, *kept, gradients[0][0])
-        return [ops.where(field.real, at, ops.zeros_like(at)), *weights]
-
-    u = ops.where(field.real, field.logits, ops.cast(PADDING, field.logits.dtype))
-    given = [u, field.transitions, field.start, field.end]
-    return backend.with_gradient(forward, backward, True, given)[0]
-
-
-def log_normalizer(potentials):
-    """log Σ_y exp s(y), `(batch,)`, in nats; 0 for a sequence that is all padding."""
-    return ops.sum(log_normalizers(Field.of(potentials)), axis=0)
+# The likelihood of tags.
 
 
 def log_likelihood(potentials, tags):
@@ -466,120 +307,6 @@ def scores(field, fits):
     (at,) = in_blocks([ops.sum(at, axis=2)], BLOCK)
     end = ops.sum(ops.where(field.last, chosen * field.end, 0), axis=(0, 2))
     return ops.concatenate([ops.sum(at, axis=1), ops.expand_dims(end, 0)])
-
-
-def marginals(potentials):
-    """The probability of each tag at each timestep, `(batch, timesteps, tags)`; at padding that of its neighbour."""
-    field = Field.of(potentials)
-    logs, *kept = messages(field)
-    return field.by_batch(posterior(field, *kept, ops.ones_like(logs[0]))[0])
-
-
-def along(potentials, ids):
-    """Log probability of each tag of a sequence, alone and given the tag after it.
-
-    The probability of a span of tags, whatever the tags around it, is that of its last tag alone times those of its
-    other tags, each given the tag after it.
-
-    Args:
-        potentials: The output of `CRF`.
-        ids: `(batch, timesteps)` integers, the tags.
-
-    Returns:
-        `(alone, before)`, log probabilities in nats, `(batch, timesteps)` each: of the tag at a timestep, and of the
-        tag of the timestep before, given this one.
-    """
-    field = Field.of(potentials)
-    logs, before, into, last = messages(field)
-    at = field.by_batch(posterior(field, before, into, last, ops.ones_like(logs[0]))[0])
-    tag = ops.expand_dims(ops.cast(ids, "int32"), 2) == ops.arange(potentials.shape[-1])
-    chosen = lambda x, tag: ops.sum(ops.where(tag, x, ops.zeros_like(x)), axis=2)
-    tag_before = ops.pad(tag, [[0, 0], [1, 0], [0, 0]])[:, :-1]
-    into_tag = ops.matmul(ops.cast(tag, at.dtype), ops.transpose(field.transitions))
-    joined = chosen(field.by_batch(before) + into_tag, tag_before)
-    alone = ops.log(ops.maximum(chosen(at, tag), 1e-30))
-    return alone, ops.minimum(joined - chosen(field.by_batch(into), tag), 0.0)
-
-
-def viterbi(potentials, best=1):
-    """The tag sequences with the highest scores.
-
-    Args:
-        potentials: The output of `CRF`.
-        best: Number of sequences for each row, a positive integer.
-
-    Returns:
-        `(ids, scores)`: `(batch, best, timesteps)` int32, 0 at padding, and `(batch, best)`, log p in nats, falling;
-        where there are fewer sequences than asked for, or none that a scheme allows, the other scores are about -1e6 or
-        less.
-    """
-    field = Field.of(potentials)
-    ids, parts, last = best_paths(field, best)
-    logs = messages(field)[0]
-    rest = ops.sum(parts - logs[:-1], axis=0) - logs[-1]
-    return ids, last + ops.expand_dims(rest, 1)
-
-
-def best_tags(potentials):
-    """The tag sequence with the highest score, `(batch, timesteps)` int32, 0 at padding, without its probability."""
-    return best_paths(Field.of(potentials), 1)[0][:, 0]
-
-
-def best_paths(field, best):
-    """The tag sequences with the highest scores, and these in parts as those of `log_normalizers`.
-
-    Returns:
-        `(ids, parts, last)`: `(batch, best, timesteps)` int32; `(blocks, batch)`, which add up to the common part of a
-        row's scores; and the rest of each score, `(batch, best)`.
-    """
-    batch, tags = ops.shape(field.logits)[1], field.logits.shape[2]
-    to_from = ops.transpose(field.transitions)
-    none = ops.full((batch, tags, best - 1), 4 * FORBIDDEN, dtype=to_from.dtype)
-    ranked = lambda x: ops.concatenate([ops.expand_dims(x, 2), none], axis=2)  # (batch, tags, best)
-    # Before the first timestep there is one path, by tag 0.
-    begin = 4 * FORBIDDEN * (1 - ops.one_hot(0, tags, dtype=to_from.dtype))
-    begin = ranked(ops.broadcast_to(begin, (batch, tags)))
-    start = ranked(ops.broadcast_to(field.start, (batch, tags)))
-
-    def forward(carry, blocks):
-        (scores,), before = carry, []
-        for t in range(BLOCK):
-            u, real, first = (ops.expand_dims(block[t], 2) for block in blocks)
-            before.append(scores)
-            if best == 1:
-                into = ops.max(ops.swapaxes(scores, 1, 2) + to_from, axis=2, keepdims=True, initial=-math.inf)
-            else:
-                ways = ops.expand_dims(scores, 1) + ops.expand_dims(to_from, 2)  # (batch, to, from, rank)
-                into, _ = ops.top_k(ops.reshape(ways, (batch, tags, tags * best)), best)
-            scores = ops.where(real, ops.where(first, start, into) + u, scores)
-        most = ops.max(scores[:, :, :1], axis=1, keepdims=True, initial=-math.inf)
-        return [scores - most], [ops.stack(before), ops.reshape(most, (1, -1))]
-
-    blocks = in_blocks([field.logits, field.real, field.first], BLOCK)
-    written = [Written(like(begin), BLOCK), Written(like(begin, begin.shape[:1]), 1)]
-    (scores,), written = backend.scan(forward, [begin], blocks, written)
-    before, most = (backend.stacked(one) for one in written)  # (timesteps, batch, tags, best), (blocks, batch)
-    scores = ops.where(ops.expand_dims(field.some, 2), scores + ops.expand_dims(field.end, 1), scores)
-    scores, ends = ops.top_k(ops.reshape(scores, (batch, tags * best)), best)  # (batch, best)
-
-    def back(carry, blocks):
-        (place,), rows = carry, []  # tag * best + rank
-        for t in reversed(range(BLOCK)):
-            before, moves = (block[t] for block in blocks)
-            rows.append(place // best)
-            ways = ops.expand_dims(ops.take(to_from, rows[-1], axis=0), 3) + ops.expand_dims(before, 1)
-            _, chosen = ops.top_k(ops.reshape(ways, (batch, best, tags * best)), best)
-            if best > 1:
-                chosen = ops.take_along_axis(chosen, ops.expand_dims(place % best, 2), axis=2)
-            place = ops.where(moves, ops.cast(chosen[:, :, 0], "int32"), place)
-        return [place], [ops.stack(rows[::-1])]
-
-    moves = ops.logical_and(field.real, ops.logical_not(field.first))
-    row = keras.KerasTensor((*begin.shape[:1], best), dtype="int32")
-    blocks, ends = in_blocks([before, moves], BLOCK), ops.cast(ends, "int32")
-    _, written = backend.scan(back, [ends], blocks, [Written(row, BLOCK)], reverse=True)
-    ids = ops.where(field.real, backend.stacked(written[0]), 0)
-    return ops.transpose(ids, (1, 2, 0))[:, :, : field.timesteps], most, scores
 
 
 # Layers, loss and metric for Keras models.

@@ -7,19 +7,18 @@ label; places are characters (Unicode code points) of the text, the end not incl
 
 import collections
 import csv
-import functools
 import itertools
 import json
-import random
 import re
 
 import tensorflow as tf
 
 from data import public_sets
 from data.files import Form, InputError, error_at, kind_of, read_lines, read_records, read_table
+from data.sets import entities_grammar
 from data.transforms.tags import SCHEMES, convert, edges, resolve, spans
 
-SPLITS = {"train": 4000, "validation": 500, "test": 500}  # sentences in the built-in set
+SPLITS = entities_grammar.SIZES  # sentences in the built-in set
 AT_ONCE = 256  # sentences whose words are located together
 _SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
 _WITH_PREFIX = re.compile(r"[BIESLUM]-.+", re.DOTALL)
@@ -482,96 +481,7 @@ def built_in(split, seed=0):
     """
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")
-    examples = _written(seed)[split]
+    examples = entities_grammar.written(seed)[split]
     return tf.data.Dataset.from_generator(
         lambda: ((text, _table(entities)) for text, entities in examples), output_signature=_SIGNATURE
     )
-
-
-@functools.lru_cache(maxsize=2)
-def _written(seed):
-    rng, seen, written = random.Random(seed), set(), {}
-    for split, size in SPLITS.items():
-        some = []
-        while len(some) < size:
-            text, entities = _sentence(rng)
-            if text not in seen:
-                seen.add(text)
-                some.append((text, entities))
-        written[split] = some
-    return written
-
-
-def _phrases(written):
-    return written.split("|")
-
-
-# Names that may be a person, a place or an organisation.
-_SHARED = _phrases(
-    "Jordan|Paris|Washington|Sydney|Florence|Austin|Chelsea|Madison|Georgia|Victoria|Lincoln|Morgan|Ford|Lloyd|Benton|"
-    "Milan|Adelaide|Carson|Houston|Dallas|Orlando|Savannah|Sofia|Chester|Nelson|Stirling|Ashton|Camden|Devon|Preston"
-)
-# Words that are names in some places only.
-_WORDS = _phrases("Will|Rose|Mark|Grant|Hope|Bill|May|Grace|Frank|Dean|Summer|Faith")
-_SYLLABLES = _phrases(
-    "ba|bel|bran|cal|dor|el|fen|gar|hal|is|jor|kel|lan|mar|nor|or|pel|quin|ros|sel|tam|ul|ver|wen|yar|zel"
-)
-_MONTHS = _phrases("January|February|March|April|May|June|July|August|September|October|November|December")
-_DAYS = _phrases("Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday")
-
-_PATTERNS = _phrases(
-    "{PER} met {PER} in {LOC}{ON}.|{PER} told {PER} that the train to {LOC} was late.|{ORG} hired {PER}{ON}.|"
-    "{PER} flew from {LOC} to {LOC}{ON}.|Shares in {ORG} fell after {PER} resigned{ON}.|"
-    "{ORG} opened an office in {LOC}.|"
-    "The streets of {LOC} were empty{ON}.|{PER} , who was born in {LOC} , works for {ORG}.|{LOC} is colder than {LOC}.|"
-    '{ORG} bought {ORG} for two billion dollars{ON}.|"I never liked {LOC}" , said {PER}.|'
-    "The mayor of {LOC} thanked {PER}.|"
-    "Yesterday , {PER} married {PER} near {LOC}.|Will {PER} ever leave {LOC}?|The board of {ORG} dismissed {PER}{ON}.|"
-    "{PER}'s brother lives in {LOC}.|Customers sued {ORG} in {LOC}{ON}.|They may march through {LOC}{ON}.|"
-    "A rose from {PER} lay on the table.|Employees of {ORG} hope for better pay.|{DATE} was the day {PER} left {LOC}.|"
-    "Rents in {LOC} rose again , {ORG} reported{ON}.|{PER} and {PER} wrote to {ORG}.|The river near {LOC} froze{ON}.|"
-    "The bill was paid by {PER} of {ORG}.|We drove past {LOC} with {PER}.|{ORG} said that its profits had doubled.|"
-    "{PER} laughed.|Nobody in {LOC} knew {PER}.|The grant went to {ORG}{ON}.|Summer in {LOC} is long."
-)
-_WHEN = _phrases(" on {DATE}| in {DATE}| {DATE}|||")
-
-
-def _sentence(rng):
-    """A pattern with names in its places: (text, entities)."""
-    pattern = rng.choice(_PATTERNS)
-    pattern = pattern.replace("{ON}", rng.choice(_WHEN))
-    text, entities = "", []
-    while "{" in pattern:
-        plain, _, rest = pattern.partition("{")
-        kind, _, pattern = rest.partition("}")
-        text += plain
-        before = text.split()[-1] if text else ""
-        name = _date(rng, before) if kind == "DATE" else _name(rng, kind)
-        entities.append((len(text), len(text) + len(name), kind))
-        text += name
-    return text + pattern, entities
-
-
-def _new(rng):
-    return "".join(rng.choice(_SYLLABLES) for _ in range(rng.choice((2, 2, 3)))).capitalize()
-
-
-def _name(rng, kind):
-    one = rng.choice(_SHARED) if rng.random() < 0.6 else _new(rng)
-    if kind == "PER":
-        first = rng.choice(_WORDS) if rng.random() < 0.3 else one
-        return f"{first} {rng.choice(_SHARED) if rng.random() < 0.5 else _new(rng)}" if rng.random() < 0.5 else first
-    if kind == "ORG" and rng.random() < 0.3:
-        return f"{one} {rng.choice(('and Sons', 'Group', 'Bank', 'United', '& Co'))}"
-    if kind == "LOC" and rng.random() < 0.2:
-        return f"{rng.choice(('New', 'North', 'Lake', 'Port'))} {one}"
-    return one
-
-
-def _date(rng, before):
-    year, month = rng.randint(1950, 2025), rng.choice(_MONTHS)
-    if before == "in":
-        return rng.choice((str(year), f"{month} {year}", month))
-    if before in ("", "on"):
-        return rng.choice((f"{rng.randint(1, 28)} {month}", f"{month} {rng.randint(1, 28)}, {year}"))
-    return f"{rng.choice(('last', 'next'))} {rng.choice(_DAYS)}"

@@ -7,8 +7,9 @@ from typing import ClassVar
 
 import numpy as np
 
-from data import genomes
+from data import genomes, regions
 from data.files import InputError
+from data.variants import alleles
 from pipelines.engine import command, inputs, verbs, writing
 from pipelines.engine.settings import Answers, Predict
 from pipelines.engine.task import Verb
@@ -41,7 +42,7 @@ def asked(flags, config):
     found = inputs.read(flags, check, functools.partial(genomes.named, **settings))
     step = flags.step or -(-width // 2)
     if width:
-        return genomes.in_windows(found, width, step, both=config.strand == "one")
+        return regions.in_windows(found, width, step, both=config.strand == "one")
     return whole(found, config.max_length)
 
 
@@ -51,7 +52,7 @@ def whole(named, most):
         if len(sequence) > most:
             read = f"only the first {most:,} of {len(sequence):,} bases are read"
             say(f"{name or 'a sequence'}: {read}, as in training; --window reads all of it")
-            name, sequence = genomes.beginning(name or "sequence", sequence, most)
+            name, sequence = regions.beginning(name or "sequence", sequence, most)
         yield name, sequence
 
 
@@ -94,19 +95,19 @@ def variants(task, flags):
         labels = ", ".join(parts.extras.constants["labels"])
         raise InputError("--signal", f"expected one of the labels {labels}, received {config.signal!r}.")
     skipped, width = collections.Counter(), width_of(flags, config) or WIDTH
-    found = genomes.alleles(flags.data, flags.reference, width, config.form, skipped)
+    found = alleles(flags.data, flags.reference, width, config.form, skipped)
     command.show(writing.TABLES, parts, effects(parts, found), flags, format_effects)
     if skipped:
         kinds = ", ".join(f"{number:,} of the kind {kind}" for kind, number in skipped.items())
         say(f"{flags.data}: left out, as they have no letters: {kinds}")
 
 
-def effects(parts, alleles):
+def effects(parts, variants):
     """The effects of variants, as they come.
 
     Args:
         parts: `Parts` of a classifier of sequences; `extras.known["signal"]` is the label whose log odds are compared.
-        alleles: Iterator of (variant, letters, letters with the alternative), see `data.genomes.alleles`.
+        variants: Iterator of (variant, letters, letters with the alternative), see `data.variants.alleles`.
 
     Returns:
         Iterator of dictionaries: `name`, a region such as "chr1:101-101"; `id`; `variant`, such as "A>G"; the
@@ -114,7 +115,7 @@ def effects(parts, alleles):
         its log odds in nats.
     """
     signal = parts.extras.known["signal"]
-    for some in verbs.grouped(alleles, AT_ONCE):
+    for some in verbs.grouped(variants, AT_ONCE):
         answers = sequences.answers(parts, [letters for _, *both in some for letters in both])
         p = np.array([answer["probabilities"][signal] for answer in answers]).reshape(-1, 2)
         odds = mutagenesis.log_odds(p, 1 - p)

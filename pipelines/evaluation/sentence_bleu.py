@@ -38,7 +38,7 @@ def sentence_bleu(candidates, references):
     Example:
 
         >>> sentence_bleu([[0, 1, 2, 3], [5, 8, -1, -1]], [[[0, 1, 2, 3]], [[5, 6, 7, -1]]]).round(2).tolist()
-        [1.0, 0.32]
+        [1.0, 0.35]
     """
     sequences, which = paired("sentence_bleu", candidates, references)
     n, several = which.shape

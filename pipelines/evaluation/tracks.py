@@ -3,7 +3,7 @@
 import itertools
 import re
 
-from data import genomes
+from data import regions
 from data.files import InputError
 from data.transforms import dna
 
@@ -13,13 +13,13 @@ BACKGROUND = "N.-0"  # labels of bases that no line of a BED file is written for
 def region(name, length):
     """`(chromosome, start, end, strand)` of an answer's name, with `start` from 0 and `end` not included.
 
-    The name is read by `data.genomes.region`.
+    The name is read by `data.regions.region`.
 
     Example:
         >>> region("plasmid 1", 50)
         ('plasmid_1', 0, 50, '.')
     """
-    chromosome, *place = genomes.region(name, length)
+    chromosome, *place = regions.region(name, length)
     return _column(chromosome), *place
 
 

@@ -12,7 +12,9 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 
 from data.files import Form, InputError
-from data.genomes import alleles, cut, read_bed, read_fasta, read_variants, region, windows
+from data.genomes import cut, read_bed, read_fasta
+from data.regions import region, windows
+from data.variants import alleles, read_variants
 
 GENOME, INTERVALS, VARIANTS = (f"tests/fixtures/{name}" for name in ("genome.fa", "intervals.bed", "variants.vcf"))
 

@@ -21,7 +21,8 @@ BIO = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 
 def short_chains(monkeypatch):
     short_blocks(monkeypatch)
-    monkeypatch.setattr(crf, "BLOCK", 2)
+    for module in ("crf", "potentials", "viterbi"):
+        monkeypatch.setattr(f"layers.{module}.BLOCK", 2)
 
 
 @pytest.fixture
