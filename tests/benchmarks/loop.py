@@ -4,7 +4,8 @@
 
 Each side is a process of its own, so that no library's threads wait in another one's way and memory can be told apart;
 the sides take turns, a step each, round after round. A training step is forward and backward, with the gradients of all
-weights and of the input. Sides whose library is not installed are left out and named: `pip install torch==2.13.0 jax`.
+weights and of the input; in the form "data", as in a first layer, without that of the input. Sides whose library is not
+installed are left out and named: `pip install torch==2.13.0 jax`.
 Sizes are batch x timesteps x features x units. About 20 minutes on 2 cores; `--quick` leaves cells and sizes out. A
 side whose library sees a GPU (`pip install -e '.[gpu,benchmarks]'`) runs there; peak memory is the host's.
 """
@@ -34,7 +35,7 @@ class Case:
     cell: str
     size: tuple
     training: bool
-    form: str = ""  # "", "mask", "bidirectional", "deep", "bfloat16", "long"
+    form: str = ""  # "", "data", "mask", "bidirectional", "deep", "bfloat16", "long"
 
     def __str__(self):
         size = "x".join(map(str, self.size))
@@ -47,6 +48,7 @@ def cases(quick):
     yield from (Case(cell, size, training) for cell in cells for size in sizes for training in (False, True))
     yield from (Case(cell, ONE_AT_A_TIME, False) for cell in cells)
     yield from (Case("peephole", size, True) for size in sizes)
+    yield from (Case("lstm", size, True, "data") for size in sizes)
     forms = ("mask", "bidirectional", "deep")
     yield from (Case("lstm", SIZES[0], training, form) for form in forms for training in (False, True))
     yield Case("lstm", SIZES[1], True, "bfloat16")
@@ -132,11 +134,12 @@ def in_tensorflow(make, jit_compile, case):
 
     @tf.function(jit_compile=jit_compile, autograph=False)
     def train(x):
+        given = [] if case.form == "data" else [x]
         with tf.GradientTape() as tape:
-            tape.watch(x)
+            tape.watch(given)
             y = layer(x, training=True, **arguments)
             loss = tf.reduce_sum(tf.cast(y, "float32"))
-        return tape.gradient(loss, [x, *(weight.value for weight in layer.trainable_weights)])
+        return tape.gradient(loss, [*(weight.value for weight in layer.trainable_weights), *given])
 
     run = train if case.training else infer
     return lambda: [value.numpy() for value in tf.nest.flatten(run(x))][0]
@@ -250,11 +253,12 @@ def torch_device():
 def torch_step(case, call, weights, x):
     import torch
 
-    x = torch.tensor(x, device=torch_device(), dtype=weights[0].dtype, requires_grad=case.training)
+    wanted = case.training and case.form != "data"
+    x = torch.tensor(x, device=torch_device(), dtype=weights[0].dtype, requires_grad=wanted)
 
     def step():
         if case.training:
-            found = torch.autograd.grad(call(x).sum(), [x, *weights])
+            found = torch.autograd.grad(call(x).sum(), [*weights, *[x] * wanted])
         else:
             with torch.inference_mode():
                 found = call(x)
@@ -271,16 +275,17 @@ def tensorflow_sides(make):
 
 VENDOR = ("lstm", "gru", "elman")
 PLAIN = ("", "mask", "bidirectional", "deep")
+USUAL = (*PLAIN, "data")
 SIDES = {}  # name: (library, cells that it has, forms that it has, make)
 for _name, _make, _cells, _forms in (
-    ("ours", ours, (*VENDOR, "peephole", "mingru"), (*PLAIN, "bfloat16", "long")),
+    ("ours", ours, (*VENDOR, "peephole", "mingru"), (*USUAL, "bfloat16", "long")),
     ("ours, float32", functools.partial(ours_with, dtype="float32"), ("lstm",), ("bfloat16",)),
-    ("ours, the loop", functools.partial(ours_with, fused=False), (*VENDOR, "peephole"), ("", "mask")),
+    ("ours, the loop", functools.partial(ours_with, fused=False), (*VENDOR, "peephole"), ("", "mask", "data")),
     ("ours in turn", functools.partial(ours_with, parallel=False), ("mingru",), ("",)),
     ("ours in windows", functools.partial(ours_with, window=200), ("lstm",), ("long",)),
-    ("stock layer", stock, VENDOR, PLAIN),
+    ("stock layer", stock, VENDOR, USUAL),
     ("RNN(stock cell)", stock_cell, VENDOR, ("",)),
-    ("RNN(our cell)", our_cell_in_stock, (*VENDOR, "peephole"), ("",)),
+    ("RNN(our cell)", our_cell_in_stock, (*VENDOR, "peephole"), ("", "data")),
 ):
     for _mode, _side in tensorflow_sides(_make).items():
         SIDES[f"{_name} {_mode}"] = ("tensorflow", _cells, _forms, _side)
@@ -296,7 +301,7 @@ SIDES["ours, a core each"] = ("tensorflow", (*VENDOR, "peephole"), PLAIN, functo
 ENVIRONMENT = {"ours, a core each": {"TF_NUM_INTRAOP_THREADS": "1"}}
 SIDES["ours jax"] = ("jax", (*VENDOR, "peephole"), (*PLAIN, "bfloat16"), functools.partial(in_jax, ours))
 SIDES["jax.lax.scan"] = ("jax", VENDOR, ("",), jax_scan)
-SIDES["torch.nn"] = ("torch", VENDOR, (*PLAIN, "bfloat16"), torch_nn)
+SIDES["torch.nn"] = ("torch", VENDOR, (*USUAL, "bfloat16"), torch_nn)
 SIDES["torch loop"] = ("torch", ("peephole",), ("",), torch_loop)
 
 
