@@ -29,12 +29,11 @@ from data.sets import captions, scene_captions, scenes
 from data.transforms import image, sentences, subwords
 from layers import CELLS, RandomView, TokenAccuracy, TokenCrossentropy, image_encoder
 from layers.decode import greedy, sample
-from pipelines.engine import inputs
+from pipelines.engine import decoding, inputs
 from pipelines.engine.command import main
 from pipelines.engine.decoding import Search, Written, ended, next_token
 from pipelines.engine.loading import check_words, chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.self_critical import SelfCritical, as_targets
-from pipelines.engine.settings import Evaluate
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import captioning as describing
@@ -467,7 +466,7 @@ class Ask(Search):
 
 
 @dataclasses.dataclass
-class Measure(Evaluate):
+class Measure(decoding.Measure):
     """Metrics on a table of images and captions."""
 
     images: str = ""

@@ -29,7 +29,7 @@ from data.transforms.words import visible
 from layers import TokenAccuracy, TokenCrossentropy
 from pipelines.engine import inputs
 from pipelines.engine.command import main
-from pipelines.engine.decoding import Search, Written, ended
+from pipelines.engine.decoding import Measure, Search, Written, ended
 from pipelines.engine.loading import chosen_by_size, learn_pieces, splits_of
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
@@ -231,6 +231,7 @@ TASK = Task(
     labelled,
     choose=choose,
     predict=Search,
+    evaluate=Measure,
     inputs=functools.partial(inputs.texts, column="source", without_header=(".tsv", ".txt")),
     about=ABOUT,
 )

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from layers import CELLS, AdditiveAttention, AttentionCell, Decoder, MultiplicativeAttention
 from layers.decode import beam_search
-from pipelines.engine.settings import Network, Predict
+from pipelines.engine.settings import Evaluate, Network, Predict
 
 ATTENTIONS = {
     "additive": AdditiveAttention,
@@ -160,8 +160,8 @@ def next_token(decoder, constants, never=()):
 
 
 @dataclasses.dataclass
-class Search(Predict):
-    """Answers written by a search."""
+class Searched:
+    """The flags of verbs whose answers a search writes."""
 
     beam: int | None = None
     """width of the beam search, instead of the run's"""
@@ -169,3 +169,13 @@ class Search(Predict):
     """how much long answers are favoured, instead of the run's"""
     no_repeat: int | None = None
     """length of sequences that may not repeat, instead of the run's"""
+
+
+@dataclasses.dataclass
+class Search(Searched, Predict):
+    """Answers written by a search."""
+
+
+@dataclasses.dataclass
+class Measure(Searched, Evaluate):
+    """Metrics of answers written by a search, on labelled data."""

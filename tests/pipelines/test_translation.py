@@ -232,6 +232,17 @@ def test_predict_reads_standard_input_and_draws(translator, tmp_path, monkeypatc
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
+def test_evaluate_may_search_otherwise(translator, tmp_path, capsys):
+    given = ["evaluate", "--run", str(translator), "--data", str(write_parallel(tmp_path, 30)), "--json"]
+    found = []
+    for flags in (["--beam", "1"], []):
+        assert command.run(translation.TASK, [*given, *flags]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0]["chrf"] != found[1]["chrf"]
+    assert command.run(translation.TASK, [*given, "--beam", "0"]) == 2
+    assert "--beam: expected a number" in capsys.readouterr().err
+
+
 def test_predict_reads_files_without_a_header_as_training_does(tmp_path):
     config, path = translation.Config(source="1", target="0"), tmp_path / "pairs.tsv"
     read = lambda: list(translation.TASK.inputs(translation.Search(input=[str(path)]), config))
