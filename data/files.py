@@ -207,6 +207,30 @@ def _universal(file):
         yield from (line.encode("latin-1") for line in text)
 
 
+def fields_of(path, number, line, last, separator=""):
+    """The fields of a line of a table without a header.
+
+    Args:
+        path, number: The file and the number of the line, for errors.
+        line: The line.
+        last: The highest column that is read, from 0.
+        separator: Character between the fields; "": a tab. Quotation marks have no special meaning.
+
+    Raises:
+        InputError: if there is no column `last`.
+
+    Example:
+        >>> fields_of("pairs.tsv", 1, "Hi.\\tSalut.\\n", 1)
+        ['Hi.', 'Salut.']
+    """
+    fields = line.rstrip("\r\n").split(separator or "\t")
+    if len(fields) <= last:
+        between = f"the separator {separator!r}" if separator else "tabs"
+        expected = f"expected a column {last}, from 0 and between {between}"
+        raise InputError(path, f"{expected}, received {len(fields)} of them: {line.strip()[:40]!r}.", number)
+    return fields
+
+
 def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
     """Chosen columns of a table, as it is on disk, in chunks, so that a file may be larger than memory.
 

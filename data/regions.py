@@ -1,5 +1,6 @@
 """Windows over sequences, and the places on a genome that their names say."""
 
+import functools
 import itertools
 import re
 
@@ -36,12 +37,13 @@ def windows(name, sequence, width, step, both=False):
     starts = itertools.chain(range(0, last, step), [last])
     for start in starts if strand != "-" else reversed(list(starts)):
         letters = sequence[start : start + width]
-        place = _place(whole, start, len(letters))
+        place = functools.partial(_place, whole, start, len(letters))
         if both:
-            yield f"{place}({'-' if strand == '-' else '+'})", letters
-            yield f"{place}({'+' if strand == '-' else '-'})", reverse_complement(letters)
+            this, other = ("-", "+") if strand == "-" else ("+", "-")
+            yield place(this), letters
+            yield place(other), reverse_complement(letters)
         else:
-            yield f"{place}({strand})" if strand != "." else place, letters
+            yield place(strand), letters
 
 
 def beginning(name, sequence, most):
@@ -57,14 +59,14 @@ def beginning(name, sequence, most):
     if len(sequence) <= most:
         return name, sequence
     whole = region(name, len(sequence))
-    return _place(whole, 0, most) + (f"({whole[-1]})" if whole[-1] != "." else ""), sequence[:most]
+    return _place(whole, 0, most, whole[-1]), sequence[:most]
 
 
-def _place(whole, start, length):
-    """The region, without its strand, of `length` bases from `start` on of a sequence whose own region is `whole`."""
-    chromosome, offset, end, strand = whole
-    first = offset + start if strand != "-" else end - start - length
-    return f"{chromosome}:{first + 1}-{first + length}"
+def _place(whole, start, length, strand):
+    """The region, on a strand, of `length` bases from `start` on of a sequence whose own region is `whole`."""
+    chromosome, offset, end, own = whole
+    first = offset + start if own != "-" else end - start - length
+    return f"{chromosome}:{first + 1}-{first + length}" + (f"({strand})" if strand != "." else "")
 
 
 def region(name, length):

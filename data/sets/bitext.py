@@ -14,7 +14,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, Form, InputError, kind_of, read_lines, read_table
+from data.files import SUFFIXES, Form, InputError, fields_of, kind_of, read_lines, read_table
 from data.sets import bitext_grammar
 from data.transforms.words import visible
 
@@ -142,15 +142,11 @@ def _parallel_rows(files, form):
 
 def _rows_without_header(path, source, target, form):
     for number, line in read_lines(path, form.encoding):
-        fields = line.rstrip("\r\n").split(form.separator or "\t")
-        if not line.strip():
-            yield "", ""
-        elif len(fields) <= max(source, target):
-            between = f"the separator {form.separator!r}" if form.separator else "tabs"
-            expected = f"expected a column {max(source, target)}, from 0 and between {between}"
-            raise InputError(path, f"{expected}, received {len(fields)} of them: {line.strip()[:40]!r}.", number)
-        else:
+        if line.strip():
+            fields = fields_of(path, number, line, max(source, target), form.separator)
             yield fields[source], fields[target]
+        else:
+            yield "", ""
 
 
 def _table_rows(path, source, target, form):

@@ -25,6 +25,7 @@ SPLITS = scenes.SIZES  # images in the built-in set
 _CONTROL = r"[\x00-\x08\x0a-\x1f\x7f\x{80}-\x{9f}]"  # Unicode category Cc without the tab
 _TOKEN = re.compile(r"([^\t]+)#\d+\t(.*)", re.DOTALL)  # a line of Flickr8k's token file
 _SPLITS_OF_KARPATHY = {"train": ("train", "restval"), "validation": ("val",), "test": ("test",)}
+_KARPATHYS_SPLITS = tuple(itertools.chain(*_SPLITS_OF_KARPATHY.values()))
 _KNOWN = f"a table ({', '.join(SUFFIXES)}), lines as in Flickr8k's token file, or the JSON of Karpathy or of COCO"
 _REMEMBERED = 2**18  # images whose check is remembered
 
@@ -291,9 +292,10 @@ def _karpathy(path, annotated, split):
     for place, one in _objects(path, annotated, "images"):
         name = _value(path, one, place, "filename", str)
         own = _value(path, one, place, "split", str, optional=split is None)
-        if split is not None and own not in itertools.chain(*_SPLITS_OF_KARPATHY.values()):
-            known = ", ".join(itertools.chain(*_SPLITS_OF_KARPATHY.values()))
-            raise InputError(path, f"{place}: expected one of {known} as 'split', received {own!r}.")
+        if split is not None and own not in _KARPATHYS_SPLITS:
+            raise InputError(
+                path, f"{place}: expected one of {', '.join(_KARPATHYS_SPLITS)} as 'split', received {own!r}."
+            )
         there.add(own)
         if wanted is None or own in wanted:
             name = os.path.join(_value(path, one, place, "filepath", str, optional=True), name)

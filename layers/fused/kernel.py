@@ -302,10 +302,10 @@ class Backward:
         terms = [sorted(self.terms.get(f"product_{k}", ())) for k in products]
         same = [terms.index(one) for one in terms]
         again = [f"d_product_{k}" for k in products if same[k] < k]
-        rows = tuple(f"{name}_row" for name in again)
+        row_names = tuple(f"{name}_row" for name in again)
         pulls = {k: f"product(d_product_{same[k]}[q : q + m], packed_{k}, d_argument_{k})" for k in self.pulled}
         lines = [pulls.get(line, line) for line in lines if line in pulls or line not in products]
-        lines = [line for line in lines if not line.strip().startswith(rows)]
+        lines = [line for line in lines if not line.strip().startswith(row_names)]
         covered = lambda name: name in self.written and self.written[name].all()
         wanted = ["d_input"] * self.to_input
         wanted += [*(f"d_carry_{i}" for i in carries), *(f"d_product_{k}" for k in products if same[k] == k)]

@@ -12,7 +12,7 @@ import sys
 import numpy as np
 import pandas as pd
 
-from data.files import SUFFIXES, InputError, kind_of, read_lines, read_table
+from data.files import SUFFIXES, InputError, fields_of, kind_of, read_lines, read_table
 
 
 def texts(flags, config, column=None, without_header=()):
@@ -32,12 +32,10 @@ def texts(flags, config, column=None, without_header=()):
             lines = (line.decode("utf-8", errors="replace") for line in sys.stdin.buffer)
             yield from ((None, line.rstrip("\r\n")) for line in lines)
         elif wanted.isdecimal() and kind_of(path) in without_header:
+            separator = config.form.separator
             for line, text in read_lines(path, config.encoding):
-                fields = text.rstrip("\r\n").split("\t")
-                if 1 < len(fields) <= int(wanted):
-                    expected = f"expected a column {wanted}, from 0 and between tabs"
-                    raise InputError(path, f"{expected}, received {len(fields)} of them.", line)
-                yield f"{path}:{line}", fields[int(wanted) if len(fields) > 1 else 0]
+                place = int(wanted) if (separator or "\t") in text else 0  # else a plain text
+                yield f"{path}:{line}", fields_of(path, line, text, place, separator)[place]
         elif column and is_table(path):
             for frame in read_table(path, [wanted], form=config.form):
                 yield from ((f"{path}:{line}", text) for line, text in frame[wanted].items())
