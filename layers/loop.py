@@ -270,7 +270,7 @@ class Program:
             d_weights = [plus(total, d) for total, d in zip(d_weights, d_own, strict=True)]
             for k in range(len(columns)):
                 rows, d_rows = ops.concatenate(hidden[k]), ops.concatenate(d_products[k])
-                d_columns[k] = plus(d_columns[k], ops.matmul(ops.transpose(rows), d_rows))
+                d_columns[k] = plus(d_columns[k], transposed_product(rows, d_rows))
             return [*d_carry, *d_weights, *d_columns], [or_zeros(d_inputs, blocks[0])]
 
         sums = [*d_carry, *(ops.zeros_like(x) for x in (*weights, *columns))]
@@ -381,6 +381,13 @@ def in_blocks(sequences, block):
 
 def or_zeros(gradient, x):
     return ops.zeros_like(x) if gradient is None else gradient
+
+
+def transposed_product(rows, d_rows):
+    """`rowsᵀ d_rows`. TensorFlow takes one row added to a product for a bias, which oneDNN then refuses: it is a sum."""
+    if rows.shape[1] == 1:
+        return ops.sum(rows * d_rows, axis=0, keepdims=True)
+    return ops.matmul(ops.transpose(rows), d_rows)
 
 
 def plus(total, gradient):

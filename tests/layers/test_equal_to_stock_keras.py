@@ -59,16 +59,26 @@ def short(monkeypatch):
 @pytest.mark.parametrize("mask", MASKS)
 @pytest.mark.parametrize("cell, stock, arguments", PAIRS)
 def test_outputs_states_and_gradients_are_stock_keras_s(cell, stock, arguments, mask, backwards):
+    compare(cell, stock, arguments, mask, backwards, features=4, units=5)
+
+
+@pytest.mark.parametrize("features, units", [(4, 1), (1, 5)])
+def test_one_unit_and_one_feature_are_enough(features, units):
+    """oneDNN takes the sum of a matrix of one row and a product for a bias, and refuses it."""
+    compare(LSTMCell, keras.layers.LSTM, {}, "none", False, features, units)
+
+
+def compare(cell, stock, arguments, mask, backwards, features, units):
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(3, 5, 4)).astype("float32")
+    x = rng.normal(size=(3, 5, features)).astype("float32")
     mask = MASKS[mask](rng, x.shape[:2])
     how = {"return_sequences": True, "return_state": True, "go_backwards": backwards}
-    ours, theirs = Recurrent(cell(5, **arguments), **how), stock(5, **arguments, **how)
+    ours, theirs = Recurrent(cell(units, **arguments), **how), stock(units, **arguments, **how)
     ours.build(x.shape), theirs.build(x.shape)
     theirs.set_weights([rng.normal(size=w.shape) for w in theirs.get_weights()])
     ours.set_weights(theirs.get_weights())
-    states = [rng.normal(size=(3, 5)).astype("float32") for _ in ours.cell.carry]
-    weigh = [rng.normal(size=(3, 5, 5)).astype("float32"), *(rng.normal(size=(3, 5)).astype("float32") for _ in states)]
+    states = [rng.normal(size=(3, units)).astype("float32") for _ in ours.cell.carry]
+    weigh = [rng.normal(size=shape).astype("float32") for shape in [(3, 5, units), *[(3, units)] * len(states)]]
     if keras.backend.backend() == "jax" and mask is not None:
         # Before the first real timestep stock Keras outputs zeros on TensorFlow, as we do, and the given state on JAX.
         states = [np.zeros_like(state) for state in states]
