@@ -234,10 +234,19 @@ def test_every_form_of_the_network_trains_and_captions(flags, photos, encoder, t
 
 
 def test_a_run_killed_in_its_second_stage_ends_with_the_same_weights(captioner, parts, flags, tmp_path, monkeypatch):
-    monkeypatch.setattr(captioning.describing, "plot_run", lambda *given: None)
+    class Trained(Exception):
+        pass
+
+    def evaluate(parts, *given):
+        if isinstance(parts.model, SelfCritical):
+            raise Trained  # what comes after training is not the question
+        return {}
+
+    monkeypatch.setattr(captioning.describing, "evaluate", evaluate)
     killed = shutil.copytree(captioner.with_name("killed"), tmp_path / "killed")
 
-    assert command.run(captioning.TASK, ["train", "--run", str(killed), *flags, "--resume"]) == 0
+    with pytest.raises(Trained):
+        command.run(captioning.TASK, ["train", "--run", str(killed), *flags, "--resume"])
 
     again = verbs.restored(captioning.TASK, killed)[2]
     for one, other in zip(parts.model.get_weights(), again.model.get_weights(), strict=True):
