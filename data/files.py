@@ -21,7 +21,9 @@ import numpy as np
 import pandas as pd
 
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
+PACKED = (".gz", ".bgz")  # suffixes of gzip, also in blocks
 LONGEST_FIELD = 2**24  # characters; limits the search for a closing quote
+csv.field_size_limit(LONGEST_FIELD)
 SEPARATORS = ",;\t|"  # possible separators in the header of a CSV file
 ROWS_AHEAD = 200  # lines that are rows each; limits the search for a closing quote in a TSV file
 
@@ -99,13 +101,13 @@ class Form:
 
 
 def kind_of(path):
-    """The suffix that gives a file's format, in lower case and without `.gz`; "" if there is none.
+    """The suffix that gives a file's format, in lower case and without `.gz` or `.bgz`; "" if there is none.
 
     Example:
         >>> kind_of("reviews.CSV.gz")
         '.csv'
     """
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() != ".gz"]
+    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes if suffix.lower() not in PACKED]
     return suffixes[-1] if suffixes else ""
 
 
@@ -142,6 +144,8 @@ def read_lines(path, encoding=""):
         raise InputError(path, "expected a file, received a path where there is none.") from None
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputError(path, f"expected a whole gzip file, received a damaged one ({error}).") from None
+    except UnicodeError as error:
+        raise InputError(path, f"expected {encoding}, received: {error}.") from None
     except OSError as error:
         raise InputError(path, f"expected a readable file, received: {error.strerror or error}.") from None
 
@@ -149,7 +153,7 @@ def read_lines(path, encoding=""):
 def _opened(path):
     """A file opened for reading bytes; gzip is known by its first bytes, as not every such file is named `.gz`."""
     with open(path, "rb") as file:
-        packed = file.read(2) == b"\x1f\x8b" or str(path).lower().endswith(".gz")
+        packed = file.read(2) == b"\x1f\x8b" or str(path).lower().endswith(PACKED)
     return (gzip.open if packed else open)(path, "rb")
 
 
@@ -159,6 +163,8 @@ def _layout(path, encoding):
         start = file.read(4)
     found = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
     found = found or ("utf-8" if not encoding or _is_utf8(path, encoding) else encoding)
+    if codecs.lookup(found).name in ("utf-16", "utf-32") and not start.startswith(tuple(_MARKS)):
+        found += "-be" if start.startswith(b"\0") else "-le"  # without a mark; most texts begin with an ASCII character
     with io.TextIOWrapper(_opened(path), found, errors="replace", newline="") as text:
         return found, "" if text.readline(LONGEST_FIELD).endswith("\r") else "\n"
 
@@ -231,11 +237,11 @@ def fields_of(path, number, line, last, separator=""):
     return fields
 
 
-def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
+def read_table(path, columns, *, required=(), chunk_rows=4096, form=None, blank_lines=False):
     """Chosen columns of a table, as it is on disk, in chunks, so that a file may be larger than memory.
 
     The suffix gives the format: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json` (each also with `.gz`) or `.parquet`.
-    Blank lines are skipped. The number of a row is the line where it begins.
+    Blank lines are skipped unless `blank_lines`. The number of a row is the line where it begins.
 
     A CSV file has commas between its fields or, if its header has them, semicolons, tabs or bars. A field between
     quotes may hold separators and line ends. Between tabs a quotation mark is a character like any other, except in a
@@ -250,6 +256,7 @@ def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
         required: Those of `columns` whose values may not be empty or null. All columns must exist.
         chunk_rows: Rows in a frame, at most.
         form: A `Form`; None takes the format from the file itself.
+        blank_lines: Whether blank lines of CSV and TSV files are rows of empty values.
 
     Returns:
         An iterator of pandas frames with `columns`, every value a `str`, and the row's line in the file (in Parquet the
@@ -269,9 +276,12 @@ def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
         raise InputError(path, f"expected different columns, received {twice!r} twice.")
     form = form or Form()
     suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
-    suffix = "".join(suffixes[-2:]) if suffixes[-1:] == [".gz"] else "".join(suffixes[-1:])
-    kind = suffix.removesuffix(".gz")
-    if not pathlib.Path(path).is_dir() and (kind not in SUFFIXES or suffix == ".parquet.gz"):
+    packed = bool(suffixes) and suffixes[-1] in PACKED
+    suffix, kind = (
+        "".join(suffixes[-2:] if packed else suffixes[-1:]),
+        "".join(suffixes[-2:-1] if packed else suffixes[-1:]),
+    )
+    if not pathlib.Path(path).is_dir() and (kind not in SUFFIXES or (packed and kind == ".parquet")):
         known = ", ".join(SUFFIXES)
         raise InputError(
             path, f"expected one of {known} (.gz too, but for Parquet), received {suffix or 'no suffix'!r}."
@@ -281,7 +291,8 @@ def read_table(path, columns, *, required=(), chunk_rows=4096, form=None):
     elif kind in (".jsonl", ".ndjson", ".json"):
         rows = _json_rows(path, columns, form)
     else:
-        rows = _separated_rows(path, columns, form.separator or ("\t" if kind == ".tsv" else ""), form)
+        separator = form.separator or ("\t" if kind == ".tsv" else "")
+        rows = _separated_rows(path, columns, separator, form, blank_lines)
     at_least_one = False
     while chunk := list(itertools.islice(rows, chunk_rows)):
         at_least_one = True
@@ -306,8 +317,8 @@ def error_at(path, message, line):
 # CSV and TSV.
 
 
-def _separated_rows(path, columns, separator, form):
-    """(line, values) of every row below the header of a CSV or TSV file."""
+def _separated_rows(path, columns, separator, form, blank_lines):
+    """(line, values) of every row below the header of a CSV or TSV file, and of blank lines if they are wanted."""
     lines = itertools.dropwhile(lambda numbered: not numbered[1].strip(), read_lines(path, form.encoding))
     top = next(lines, None)
     if top is None:
@@ -321,6 +332,10 @@ def _separated_rows(path, columns, separator, form):
     header = [name.strip() for name in header]
     chosen = [_position(path, header, column, first) for column in columns]
     for line, row in rows:
+        if not row:
+            if blank_lines:
+                yield line, [""] * len(columns)
+            continue
         if len(row) != len(header):
             raise InputError(path, f"expected {len(header)} fields, as in the header, received {len(row)}.", line)
         yield line, [row[position] for position in chosen]
@@ -336,8 +351,7 @@ def _separator(header, columns):
 
 
 def _csv_rows(path, lines, separator, escape):
-    """(line, fields) of every row of a CSV file (RFC 4180), the header included."""
-    csv.field_size_limit(LONGEST_FIELD)
+    """(line, fields) of every row of a CSV file (RFC 4180), the header included; no fields: a blank line."""
     row_lines, number = [], 0  # the lines of the row being read, and the number of the last of them
 
     def feed():
@@ -366,7 +380,7 @@ def _csv_rows(path, lines, separator, escape):
         if row is None:
             break
         if len(row) <= 1 and not "".join(row).strip() and row_lines[0][:1] != '"':
-            continue
+            row = []
         if any("\r" in line for line in row_lines):
             row = [field.replace(_CARRIAGE_RETURN, "\r") for field in row]
         yield number - len(row_lines) + 1, row
@@ -386,12 +400,13 @@ def _open_quote(lines, escape):
 
 
 def _tab_rows(path, lines):
-    """(line, fields) of every row between tabs, the header included; `read_table` explains the quotation marks."""
+    """As `_csv_rows`, of rows between tabs; `read_table` explains the quotation marks."""
     waiting, count = collections.deque(), None
     while waiting or (taken := next(lines, None)) is not None:
         number, line = waiting.popleft() if waiting else taken
         text = _without_end(line)
         if not text.strip() and "\t" not in text:
+            yield number, []
             continue
         fields = text.split("\t")
         if '"' in text:
@@ -488,7 +503,7 @@ def _json_lines(path, encoding):
         if line.strip():
             try:
                 yield number, json.loads(line)
-            except (json.JSONDecodeError, RecursionError) as error:
+            except (ValueError, RecursionError) as error:  # ValueError: also of integers with thousands of digits
                 raise InputError(path, f"expected a JSON object on each line, received: {error}.", number) from None
 
 
@@ -509,7 +524,7 @@ def _json_values(path, encoding):
             place = after_blank(place)
             if listed and not text.startswith((",", "]"), place):
                 raise json.JSONDecodeError("Expecting ',' or ']'", text, place)
-        except (json.JSONDecodeError, RecursionError) as error:
+        except (ValueError, RecursionError) as error:
             at = getattr(error, "lineno", line)
             raise InputError(path, f"expected a list of JSON objects, received: {error}.", at) from None
         place = after_blank(place + 1) if listed and text[place] == "," else place
@@ -564,7 +579,7 @@ def _values(column):
 def _position(path, names, column, line):
     """The position of `column` among the `names` of a header or object."""
     if names.count(column) != 1:
-        received = ", ".join(map(repr, names)) or "none"
+        received = ", ".join(repr(name if len(name) < 60 else f"{name[:59]}…") for name in names[:100]) or "none"
         raise InputError(path, f"expected one column {column!r}, received the columns {received}.", line)
     return names.index(column)
 

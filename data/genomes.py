@@ -234,7 +234,8 @@ def named(path, *, form=None, sequence_column="sequence", reference=""):
                 yield f"{path}:{line}", checked(path, line, sequence)
     else:
         for line, text in read_lines(path, encoding):
-            yield f"{path}:{line}", checked(path, line, text)
+            if text.strip():
+                yield f"{path}:{line}", checked(path, line, text)
 
 
 def checked(path, line, sequence):

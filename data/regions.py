@@ -73,7 +73,8 @@ def region(name, length):
     """`(chromosome, start, end, strand)` of a sequence's name, with `start` from 0 and `end` not included.
 
     A region is written as samtools does, from 1 and with its last base, `chr1:101-181(-)`, with or without the strand,
-    or as bedtools does, from 0: the number of bases says which. Another name is that of a whole sequence.
+    or as bedtools does, from 0: the number of bases says which. What bedtools puts before it, as in "exon::chr1:9-12",
+    is left out. Another name is that of a whole sequence.
 
     Example:
         >>> region("chr1:101-181(-)", 81), region("chr1:100-181", 81), region("plasmid", 50)
@@ -88,7 +89,7 @@ def region(name, length):
     return name, 0, length, "."
 
 
-_REGION = re.compile(r"(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(?:\((?P<strand>[-+.])\))?")
+_REGION = re.compile(r"(?:.*::)?(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(?:\((?P<strand>[-+.])\))?")
 
 
 def in_windows(named, width, step, both):

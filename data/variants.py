@@ -168,7 +168,7 @@ def _around(path, sequence, variant, width):
     if after > len(sequence):
         expected = f"expected a position within {variant.chromosome!r}, which has {len(sequence)} bases"
         raise error_at(path, f"{expected}, received {variant.position}.", variant.line)
-    if sequence[at:after] != variant.reference:
+    if sequence[at:after].replace("U", "T") != variant.reference.replace("U", "T"):
         expected = f"expected the letters of the reference at this position, {sequence[at:after]}"
         raise error_at(path, f"{expected}, received {variant.reference}; is this another reference?", variant.line)
     inserted = len(variant.alternative) - len(variant.reference)

@@ -384,7 +384,7 @@ def or_zeros(gradient, x):
 
 
 def transposed_product(rows, d_rows):
-    """`rowsᵀ d_rows`. TensorFlow takes one row added to a product for a bias, which oneDNN then refuses: it is a sum."""
+    """`rowsᵀ d_rows`; of one column a sum: TensorFlow takes one row plus a product for a bias, which oneDNN refuses."""
     if rows.shape[1] == 1:
         return ops.sum(rows * d_rows, axis=0, keepdims=True)
     return ops.matmul(ops.transpose(rows), d_rows)

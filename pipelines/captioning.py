@@ -213,8 +213,19 @@ def vocabularies(config, train):
         check_words(words)
     else:
         words = learn_pieces(lines, config.vocabulary)
-    encoder = "" if config.encoder == "small" else image_encoder.fingerprint(encoder_of(config)[0])
+    encoder = "" if config.encoder == "small" else checked_encoder(config, train)
     return {"words": words, "captions": texts, "encoder": encoder}
+
+
+def checked_encoder(config, train):
+    """The fingerprint of an encoder that is not trained, whose features of a few images are numbers of 16 bits."""
+    encoder, size = encoder_of(config)
+    some = train.map(lambda image, text: image).batch(4)
+    found = Prepare(size, config, encoder)(next(iter(some)))["image"]
+    if not np.isfinite(found).all():
+        expected = "expected features of the images within ±65,504, as they are kept in 16 bits"
+        raise InputError("--encoder", f"{expected}, received larger ones or NaN from {config.encoder}; scale them.")
+    return image_encoder.fingerprint(encoder)
 
 
 def encoder_of(config):
@@ -444,7 +455,7 @@ def built_in_scenes():
 def read(flags, config):
     """The images that `predict` is asked for; files that are no images are named and left out."""
     named, left_out = 0, None
-    for name, contents in inputs.files(SUFFIXES)(flags, config):
+    for name, contents in inputs.files((*SUFFIXES, *UNREAD))(flags, config):
         try:
             image.check(contents)
         except ValueError as error:
@@ -457,7 +468,8 @@ def read(flags, config):
         raise InputError(*left_out)
 
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp")
+SUFFIXES = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp")
+UNREAD = (".webp", ".tif", ".tiff", ".heic", ".heif", ".avif")  # images in a folder that are named and left out
 
 
 @dataclasses.dataclass

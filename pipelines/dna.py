@@ -98,6 +98,11 @@ class Config(Network):
 
 
 def load(config):
+    if config.kind == "positions":
+        if config.strand != "one":
+            raise InputError("--strand", "expected one for labels at each base: predict reads both strands by itself.")
+        if config.balanced:
+            raise InputError("--balanced", "expected --no-balanced for labels at each base, which all weigh the same.")
     opened = lambda path: sequences.load(path, **reading(config))
     return splits_of(config, sequences, functools.partial(check, config), opened, labels=labels_of)
 

@@ -116,24 +116,32 @@ def _read(path, images, split, image_column, caption_column, form):
     form = form or Form()
     captions, counts = _cleaned(_captions_of(path, split, image_column, caption_column, form))
     folder = _folder(path, images, captions)
+    captions = _by_file(captions, folder)
     found = {"images": 0, "captions": 0, "missing": [], "broken": [], "uncaptioned": [], **counts}
     files, joined = [], []
-    for name, some in captions.items():
-        file = os.path.join(folder, name)
+    for file, (name, some) in captions.items():
         if not os.path.isfile(file):
             found["missing"].append(name)
-        elif problem := _problem(os.path.abspath(file), *_version(file)):
+        elif problem := _problem(file, *_version(file)):
             found["broken"].append((name, problem))
         elif not some:
             found["uncaptioned"].append(name)
         else:
             found["images"] += 1
             found["captions"] += len(some)
-            files.append(os.path.abspath(file))
+            files.append(file)
             joined.append("\n".join(some))
     if not files:
         raise InputError(path, f"expected images with captions, received {_reasons(found, folder)}.")
     return found, files, joined
+
+
+def _by_file(captions, folder):
+    """File -> (its first name, the captions of all its names), of name -> captions: "a.jpg" and "./a.jpg" are one."""
+    found = {}
+    for name, some in captions.items():
+        found.setdefault(os.path.abspath(os.path.join(folder, name)), (name, []))[1].extend(some)
+    return found
 
 
 def _reasons(found, folder):

@@ -238,17 +238,15 @@ class _Table(_Tagged):
         if not all(isinstance(name, str) for name in names):
             received = ", ".join(map(str, names))
             raise InputError(self.path, f"expected names of all columns where one is named, received {received}.")
-        before = None
-        for chunk in read_table(self.path, list(dict.fromkeys(names)), form=self.form):
+        by_blank_lines = self.sentence is None
+        chunks = read_table(self.path, list(dict.fromkeys(names)), form=self.form, blank_lines=by_blank_lines)
+        for chunk in chunks:
             for line, *cells in zip(chunk.index.tolist(), *(chunk[name].tolist() for name in names), strict=True):
                 word, tag, *sentence = cells
-                # A blank line, which `read_table` leaves out, ends a sentence if no column names it.
-                blank = self.sentence is None and before is not None and line > before + 1 + word.count("\n")
-                before = line
-                if blank or not (word or tag) or word == "-DOCSTART-":
-                    yield None
                 if (word or tag) and word != "-DOCSTART-":
                     yield line, word, tag.strip(), "".join(sentence).strip()
+                elif by_blank_lines or word:
+                    yield None
 
 
 class _Columns(_Tagged):
@@ -377,7 +375,7 @@ class _Spans:
                 expected = f"`start`, `end` in 0 ... {len(text)} and a `label`"
                 received = json.dumps(entity, ensure_ascii=False)[:80]
                 raise InputError(self.path, f"expected {expected}, received {received}.", number)
-            entities.append((start, end, label, number))
+            entities.append((start, end, label.strip(), number))
         try:
             "".join([text, *(label for *_, label, _ in entities)]).encode()
         except UnicodeEncodeError as error:

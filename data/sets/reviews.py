@@ -44,13 +44,10 @@ def check(path, text_column="text", label_column="label", known=None, form=None)
     for frame in _frames(path, text_column, label_column, form):
         unknown = pd.Series(False, frame.index) if known is None else ~frame[label_column].isin(list(known))
         if unknown.any():
-            line = unknown.idxmax()
+            place = int(unknown.to_numpy().argmax())  # several rows of JSON may be on one line
+            line, label = frame.index[place], frame[label_column].iloc[place]
             expected = ", ".join(map(repr, known))
-            raise error_at(
-                path,
-                f"expected a label of the training data ({expected}), received {frame[label_column][line]!r}.",
-                line,
-            )
+            raise error_at(path, f"expected a label of the training data ({expected}), received {label!r}.", line)
         counts.update(frame[label_column])
     labels = dict(sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])))
     return {"rows": counts.total(), "labels": labels}

@@ -11,7 +11,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, InputError, error_at, kind_of, read_table
+from data.files import PACKED, SUFFIXES, InputError, error_at, kind_of, read_table
 from data.genomes import FASTA, check_reference, cut, is_fasta, read_bed, read_fasta
 from data.sets.promoters import SPLITS, built_in
 from data.transforms.dna import problem, without_space
@@ -170,6 +170,8 @@ def _rows(path, form, sequence_column, label_column, labels, partly, reference, 
     if kind not in KINDS:
         raise ValueError(f"`kind` must be one of {', '.join(KINDS)}. Received: kind={kind!r}.")
     encoding = form.encoding if form else ""
+    if labels and (pathlib.Path(path).is_dir() or not is_fasta(path)):
+        raise InputError("--labels", f"expected data in a FASTA file, received {path}, which has labels of its own.")
     if pathlib.Path(path).is_dir():
         rows = _folder_rows(path, encoding)
     elif is_fasta(path):
@@ -217,7 +219,8 @@ def _table_rows(path, form, sequence_column, label_column, kind):
 
 def _fasta_rows(path, form, label_column, labels, partly, kind):
     """The records of a FASTA file, with the labels of their headers or of the table `labels`."""
-    value = re.compile(rf'(?:^|\s){re.escape(label_column)}=(?:"([^"]*)"|(\S*))')
+    quoted = r"""(?P<mark>["'])(?P<quoted>.*?)(?P=mark)(?!\S)"""
+    value = re.compile(rf"(?:^|\s){re.escape(label_column)}=(?:{quoted}|(?P<plain>\S*))")
     given = _given_labels(labels, form, label_column, kind) if labels else {}
     for record in read_fasta(path, form.encoding if form else ""):
         if labels and record.name not in given:
@@ -226,7 +229,11 @@ def _fasta_rows(path, form, label_column, labels, partly, kind):
         if not labels and not found:
             expected = f"expected {label_column}=... in the header of {record.name!r}, received none"
             raise InputError(path, f"{expected}; labels may also be in a table, see --labels.", record.line)
-        yield record.line, path, record.sequence, given.pop(record.name)[0] if labels else found[1] or found[2] or ""
+        if not labels and (found["plain"] or "").startswith(('"', "'")):
+            expected = f"expected a closing quote after {label_column}= in the header of {record.name!r}"
+            raise InputError(path, f"{expected}, received none.", record.line)
+        label = given.pop(record.name)[0] if labels else found["quoted"] or found["plain"] or ""
+        yield record.line, path, record.sequence, label
     for name, (_, line) in () if partly else given.items():
         raise error_at(labels, f"expected a sequence {name!r} in {path}, received none.", line)
 
@@ -253,7 +260,7 @@ def _folder_rows(path, encoding):
         if file.is_dir() or not is_fasta(file):
             expected = "expected FASTA files alone, one for each label"
             raise InputError(path, f"{expected}, received {file.name!r}.")
-        label = pathlib.Path(file.stem).stem if file.suffix.lower() == ".gz" else file.stem
+        label = pathlib.Path(file.stem).stem if file.suffix.lower() in PACKED else file.stem
         if label in found:
             raise InputError(path, f"expected one file for each label, received {found[label]!r} and {file.name!r}.")
         found[label] = file.name

@@ -38,6 +38,8 @@ def main(task, arguments=None):
     """Runs the command line of a task and exits with its status."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:  # see `pipelines/__init__.py`
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that knows few characters shows the others by their numbers
+        stream.reconfigure(errors="backslashreplace")
     sys.exit(run(task, sys.argv[1:] if arguments is None else arguments))
 
 

@@ -87,7 +87,7 @@ class RunFolder:
         if self.path.exists() and not self.path.is_dir():
             raise InputError(self, "expected a folder for the run, received a file; choose another with --run.")
         if self.path.exists() and any(self.path.iterdir()):
-            if not self.has(CONFIG):
+            if not (self.has(CONFIG) and self.has(VOCABULARIES)):  # other programs have a config.json too
                 raise InputError(self, "expected a run or an empty folder, received other files; choose another --run.")
             if not overwrite:
                 state = "a finished run" if self.has(METRICS) else "a run that is not finished"

@@ -6,7 +6,9 @@ number; the name of an argument of the command line is None.
 
 import functools
 import glob
+import io
 import pathlib
+import re
 import sys
 
 import numpy as np
@@ -21,22 +23,21 @@ def texts(flags, config, column=None, without_header=()):
     Args:
         flags: A `settings.Predict`.
         config: The run's configuration.
-        column: Name of the setting for the column of the text in a table; None reads tables as lines.
+        column: Name of the setting for the column of the text in a table; None reads the column "text".
         without_header: Suffixes of files with tabs between columns and no header, if the column is a number.
     """
-    wanted = getattr(config, column) if column else ""
-    yield from ((None, text) for text in flags.inputs)
+    wanted = getattr(config, column) if column else "text"
+    yield from ((None, as_unicode(text)) for text in flags.inputs)
 
     for path in paths(flags.input, "--input"):
         if path == "-":
-            lines = (line.decode("utf-8", errors="replace") for line in sys.stdin.buffer)
-            yield from ((None, line.rstrip("\r\n")) for line in lines)
+            yield from ((None, line.rstrip("\r\n")) for line in standard_input(config.encoding))
         elif wanted.isdecimal() and kind_of(path) in without_header:
             separator = config.form.separator
             for line, text in read_lines(path, config.encoding):
                 place = int(wanted) if (separator or "\t") in text else 0  # else a plain text
                 yield f"{path}:{line}", fields_of(path, line, text, place, separator)[place]
-        elif column and is_table(path):
+        elif is_table(path):
             for frame in read_table(path, [wanted], form=config.form):
                 yield from ((f"{path}:{line}", text) for line, text in frame[wanted].items())
         else:
@@ -63,6 +64,28 @@ def read(flags, check, named):
 def listed():
     """The lines of standard input that are not blank."""
     return filter(None, map(str.strip, sys.stdin))
+
+
+def standard_input(encoding):
+    """The lines of standard input, as `data.files.read_lines` reads those of a file."""
+    bytes_left = "surrogateescape"  # a byte that is no text becomes half of a surrogate pair, which no text holds
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding or "utf-8-sig", errors=bytes_left, newline="\n")
+    try:
+        for number, line in enumerate(lines, start=1):
+            if wrong := re.search("[\udc80-\udcff]", line):
+                received = f"expected {encoding or 'UTF-8'}, received the byte 0x{ord(wrong[0]) - 0xDC00:02x}"
+                advice = "name the encoding, such as --encoding cp1252"
+                raise InputError("standard input", f"{received}; {advice}.", number)
+            yield line
+    except UnicodeError as error:
+        raise InputError("standard input", f"expected {encoding}, received: {error}.") from None
+    finally:
+        lines.detach()  # else standard input is closed with the lines
+
+
+def as_unicode(argument):
+    """An argument of the command line as text; bytes that are no UTF-8 become U+FFFD."""
+    return argument.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def is_table(path):

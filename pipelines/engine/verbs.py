@@ -33,6 +33,7 @@ def train(task, config, splits=None):
         return folder.read_json(METRICS)
     if not resumed:
         folder.check_free(config.overwrite)
+        check_outside(config, folder)
     share_cores()
     repeatable(config.seed)
     whole = splits is None
@@ -42,7 +43,8 @@ def train(task, config, splits=None):
     vocabularies = folder.read_json(VOCABULARIES) if resumed else task.vocabularies(config, splits["train"])
     for split in ("train", "validation"):
         if not some(splits[split]):
-            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none.")
+            advice = "; give --validation-data, or more examples" if split == "validation" else ""
+            raise InputError(config.data or config.dataset, f"expected examples for {split}, received none{advice}.")
     divided = folds.divided(task, config, splits) if config.folds else None
     stages = task.stages(config) if task.stages else {"": config}
     *earlier, last = stages
@@ -72,6 +74,18 @@ def train(task, config, splits=None):
     folder.finish()
     say(f"{card.formatted(task, metrics)}\n\nthe run is in {folder}: see {folder / 'README.md'}")
     return metrics
+
+
+def check_outside(config, folder):
+    """Raises InputError if a file that the run reads lies in the folder that it replaces."""
+    within = folder.path.resolve()
+    for name, value in dataclasses.asdict(config).items():
+        if name in ("run", "config") or not isinstance(value, str) or not value:
+            continue
+        path = pathlib.Path(value).resolve()
+        if within in path.parents and (path.exists() or any(path.parent.glob(f"{path.name}.*"))):
+            expected = f"expected data outside of {folder}, which is replaced"
+            raise InputError(value, f"{expected}, received data in it; move them or choose another --run.")
 
 
 def ready(task, config, vocabularies, before, splits, folder, place, resumed):

@@ -16,6 +16,7 @@ import collections
 import itertools
 import math
 import pathlib
+import re
 import time
 import unicodedata
 
@@ -161,12 +162,17 @@ def rouge_l(candidates, references, beta=BETA):
 def normalised(caption):
     """A caption as it is compared: in lower case, without punctuation, with single spaces.
 
+    Words with a hyphen are several, as a network without punctuation writes them.
+
     Example:
-        >>> normalised("A dog's ball, thrown .")
-        'a dogs ball thrown'
+        >>> normalised("A dog's t-shirt, torn .")
+        'a dogs t shirt torn'
     """
-    kept = (letter for letter in caption.lower() if not unicodedata.category(letter).startswith("P"))
-    return " ".join("".join(kept).split())
+    kept = (" " if unicodedata.category(letter).startswith("P") else letter for letter in _APOSTROPHE.sub("", caption))
+    return " ".join("".join(kept).lower().split())
+
+
+_APOSTROPHE = re.compile("['\u2019]")
 
 
 def listed(captions):
@@ -212,9 +218,12 @@ def answers(parts, inputs):
     return found
 
 
+NO_CAPTION = {"caption": "", "score": 0.0, "log_probability": 0.0}
+
+
 def as_dictionary(answer):
     """One row of a batch's answer, as a dictionary for JSON."""
-    several = n_best("caption", answer["captions"], answer)
+    several = n_best("caption", answer["captions"], answer) or [NO_CAPTION]  # of a network whose weights are NaN
     words = [word.decode() for word in answer["words"][0] if word]
     found = {"caption": several[0]["caption"], "score": several[0]["score"], "captions": several, "words": words}
     if "attention" in answer:

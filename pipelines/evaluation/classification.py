@@ -58,6 +58,7 @@ def metrics_of(probabilities, truth, labels):
 
 def baselines(parts, data, splits):
     """Accuracy of the majority class and of TF-IDF with logistic regression, from the same raw examples."""
+    import sklearn.dummy
     import sklearn.feature_extraction.text
     import sklearn.linear_model
     import sklearn.pipeline
@@ -74,7 +75,10 @@ def baselines(parts, data, splits):
         sklearn.feature_extraction.text.TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b|[!?]"),
         sklearn.linear_model.LogisticRegression(max_iter=1000, C=10.0),
     )
-    linear.fit(_decoded(texts), _decoded(labels))
+    try:
+        linear.fit(_decoded(texts), _decoded(labels))
+    except ValueError:  # no text has a word: without features the most frequent class is the answer
+        linear = sklearn.dummy.DummyClassifier().fit(_decoded(texts), _decoded(labels))
     found = {"fitted_on": len(texts)}
     for split, examples in rows.items():
         texts, labels = zip(*examples, strict=True)

@@ -37,12 +37,17 @@ class Windows(Predict):
 def asked(flags, config):
     """The sequences of `predict`, or windows over longer ones: on both strands, if the network reads one."""
     width = width_of(flags, config)
+    if flags.step and not width:
+        raise InputError("--step", "expected --window too, the bases of a window.")
+    if flags.step > width:
+        raise InputError("--step", f"expected at most {width}, the bases of a window, received {flags.step}.")
     settings = {"form": config.form, "sequence_column": config.sequence_column, "reference": config.reference}
     check = functools.partial(genomes.checked, "predict", None)
     found = inputs.read(flags, check, functools.partial(genomes.named, **settings))
     step = flags.step or -(-width // 2)
     if width:
-        return regions.in_windows(found, width, step, both=config.strand == "one")
+        one_strand = config.strand == "one" or config.kind == "positions"
+        return regions.in_windows(found, width, step, both=one_strand)
     return whole(found, config.max_length)
 
 

@@ -76,7 +76,8 @@ def write_bedgraph(parts, found, path):
     Source of the format: "bedGraph Track Format", genome browser of the University of California, Santa Cruz.
 
     Raises:
-        InputError: if the labels are those of bases, or if a window begins before the one that it follows.
+        InputError: if the labels are those of bases, or if windows are not in the order of their starts, chromosome by
+            chromosome.
     """
     if parts.extras.known["kind"] == "positions":
         raise InputError(
@@ -88,26 +89,32 @@ def write_bedgraph(parts, found, path):
     with open(path, "w", encoding="utf-8") as file:
         named = signal.replace('"', "'")
         file.write(f'track type=bedGraph name="{named}" description="probability of {named}"\n')
-        before = None
+        before, done = None, set()  # the last line, and the chromosomes before its own
         for answer, (chromosome, start, end, _) in _placed(found):
             probability = answer["probabilities"][signal]
             if before and before[0] == chromosome:
                 _, begun, ended, larger = before
                 if start < begun:
-                    raise InputError(
-                        "--to",
-                        f"expected windows in the order of their starts for .bedgraph, received {chromosome}:"
-                        f"{start + 1}-{end} after {chromosome}:{begun + 1}-{ended}.",
-                    )
+                    raise _disordered(before, chromosome, start, end)
                 if start == begun:
                     before = chromosome, start, max(end, ended), max(probability, larger)
                     continue
                 before = chromosome, begun, min(ended, start), larger
+            elif chromosome in done:
+                raise _disordered(before, chromosome, start, end)
             if before:
                 file.write(_line(*before))
             before = chromosome, start, end, probability
+            done.add(chromosome)
         if before:
             file.write(_line(*before))
+
+
+def _disordered(before, chromosome, start, end):
+    last, begun, ended, _ = before
+    received = f"{chromosome}:{start + 1}-{end} after {last}:{begun + 1}-{ended}"
+    expected = "expected windows in the order of their starts, chromosome by chromosome, for .bedgraph"
+    return InputError("--to", f"{expected}, received {received}.")
 
 
 def _line(chromosome, start, end, probability):

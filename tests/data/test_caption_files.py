@@ -153,6 +153,8 @@ def test_images_are_looked_for_beside_the_table_in_images_or_where_they_are_said
     assert listed(captions.load(path)) == [("c.png", ["y"])]
     rows = f"image,caption\n../../b.png,x\n{folder / 'c.png'},y\n"
     assert listed(captions.load(write(inner / "b.csv", rows))) == [("b.png", ["x"]), ("c.png", ["y"])]
+    rows = f"image,caption\n../../b.png,x\n{folder / 'b.png'},y\n"  # two names of one image
+    assert listed(captions.load(write(inner / "b.csv", rows))) == [("b.png", ["x", "y"])]
     for images, received in ((folder / "a.png", "a file"), (folder / "none", "a path where there is none")):
         with pytest.raises(
             InputError, match=f"{images.name}: expected the folder of the images of .*, received {received}"

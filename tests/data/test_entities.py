@@ -107,6 +107,20 @@ def test_a_table_has_a_row_for_each_word(tmp_path, columns):
         entities.load(path, token_column="Token", tag_column="Tag", form=form)
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.json", '[\n {\n  "word": "Ann",\n  "tag": "B-PER"\n },\n {"word": "Lee",\n  "tag": "I-PER"}]'),
+        ("a.csv", 'word,note,tag\nAnn,"of\ntwo lines",B-PER\nLee,x,I-PER\n'),
+        ("a.csv", "word,tag,sentence\nAnn,B-PER,1\n,,1\nLee,I-PER,1\n"),
+        ("a.tsv", "\n\nword\ttag\nAnn\tB-PER\nLee\tI-PER\n\n"),
+    ],
+)
+def test_only_blank_lines_end_the_sentences_of_a_table(tmp_path, name, text):
+    columns = {"token_column": "word", "tag_column": "tag", "sentence_column": "sentence" * ("sentence" in text)}
+    assert loaded(written(tmp_path / name, text), **columns) == [("Ann Lee", [("Ann Lee", "PER")])]
+
+
 def test_a_sentence_is_named_at_its_first_word_or_at_each(tmp_path):
     path = written(tmp_path / "a.tsv", "1\tBo\tB-PER\n1\tran\tO\n2\tAnn\tB-PER\n2\tran\tO\n")
     expected = [("Bo ran", [("Bo", "PER")]), ("Ann ran", [("Ann", "PER")])]

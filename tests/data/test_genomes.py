@@ -12,7 +12,7 @@ from Bio import SeqIO
 from Bio.Seq import Seq
 
 from data.files import Form, InputError
-from data.genomes import cut, read_bed, read_fasta
+from data.genomes import cut, named, read_bed, read_fasta
 from data.regions import region, windows
 from data.variants import alleles, read_variants
 
@@ -196,7 +196,7 @@ def test_every_format_of_variants_gives_the_same(tmp_path):
     assert [(one.line, one.id) for one in found] == [(3, "rs1"), (4, ""), (4, "")]
     assert [one[1:5] for one in found] == expected and skipped == {"symbol": 1, "none": 1}
 
-    packed = write(tmp_path / "a.vcf.gz", gzip.compress(pathlib.Path(VARIANTS).read_bytes().replace(b"\n", b"\r\n")))
+    packed = write(tmp_path / "a.vcf.bgz", gzip.compress(pathlib.Path(VARIANTS).read_bytes().replace(b"\n", b"\r\n")))
     assert list(read_variants(packed)) == found
 
     table = pd.DataFrame(expected, columns=["chromosome", "position", "reference", "alternative"]).assign(other=1)
@@ -255,6 +255,16 @@ def test_windows_over_an_interval_are_places_of_its_chromosome(tmp_path, strand,
         assert (chromosome, letters) == ("chr1", str(Seq(there).reverse_complement()) if side == "-" else there)
         begun.append(start)
     assert begun == sorted(begun) and (min(begun), max(begun)) == (100, 257)
+
+
+def test_variants_and_their_reference_may_be_rna(tmp_path):
+    (tmp_path / "rna.fa").write_text(">r\nACUUG\n")
+    table = write(tmp_path / "v.csv", "chromosome,position,reference,alternative\nr,3,T,C\nr,4,U,A\n")
+    assert [both for _, *both in alleles(table, tmp_path / "rna.fa", 5)] == [["ACUUG", "ACCUG"], ["ACUUG", "ACUAG"]]
+
+
+def test_blank_lines_between_sequences_are_none(tmp_path):
+    assert [letters for _, letters in named(write(tmp_path / "a.txt", "ACGT\n\nGG\n"))] == ["ACGT", "GG"]
 
 
 @pytest.mark.parametrize("width", [9, 12, 40])

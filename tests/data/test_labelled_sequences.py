@@ -216,6 +216,22 @@ def test_labels_and_sequences_must_fit(tmp_path, content, expected):
     assert expected in error_of(FASTA, labels=write(tmp_path / "a.csv", content))
 
 
+@pytest.mark.parametrize(("value", "label"), [("'two words'", "two words"), ('"o\'clock" x', "o'clock"), ("x,", "x,")])
+def test_labels_of_several_words_are_between_quotes(tmp_path, value, label):
+    path = write(tmp_path / "a.fa", f'>a label={value}\nAC\n>b label="b"\nAC\n')
+    assert sequences.check(path)["labels"] == {label: 1, "b": 1}
+
+
+def test_a_quote_that_is_not_closed_and_labels_for_other_files_are_named(tmp_path):
+    path = write(tmp_path / "a.fa", '>a label="two words\nAC\n')
+    assert "a.fa:1: expected a closing quote after label= in the header of 'a'" in error_of(path)
+    table = write(tmp_path / "a.csv", "id,label\na,b\n")
+    assert "--labels: expected data in a FASTA file, received" in error_of(TABLE, labels=table)
+    (tmp_path / "folder").mkdir()
+    write(tmp_path / "folder" / "a.fa", ">a\nAC\n")
+    assert "--labels: expected data in a FASTA file" in error_of(tmp_path / "folder", labels=table)
+
+
 def test_labels_may_be_those_of_several_files(tmp_path):
     table = write(tmp_path / "a.csv", "id,label\none,a\ntwo,b\nthree,c\nfour,d\n")
     assert sequences.check(FASTA, labels=table, partly=True)["labels"] == {"a": 1, "b": 1, "c": 1}

@@ -129,6 +129,15 @@ def test_weights_of_another_encoder_are_refused(captioner, tmp_path, capsys):
     assert "Traceback" not in error
 
 
+def test_an_encoder_whose_features_need_more_than_16_bits_is_refused(photos, tmp_path, capsys):
+    pixels = keras.Input((32, 32, 3))
+    grid = keras.layers.Rescaling(1e5)(keras.layers.Conv2D(6, 8, 8, kernel_initializer="ones")(pixels))
+    keras.Model(pixels, grid).save(tmp_path / "huge.keras")
+    given = ["train", "--data", str(photos), "--encoder", str(tmp_path / "huge.keras"), "--run", str(tmp_path / "run")]
+    assert command.run(captioning.TASK, [*given, *SMALL]) == 2
+    assert "--encoder: expected features of the images within ±65,504" in capsys.readouterr().err
+
+
 def test_every_kind_of_image_is_captioned_and_attention_sums_to_one(parts):
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (20, 30, 3), "uint8")
@@ -169,6 +178,7 @@ def test_predict_names_files_and_leaves_out_what_is_no_image(captioner, photos, 
     folder.mkdir()
     shutil.copy(photos.parent / "0.png", folder)
     (folder / "text.png").write_text("not an image")
+    (folder / "photo.webp").write_bytes(b"RIFF    WEBP")
 
     flags = ["predict", "--run", str(captioner), str(folder)]
     assert command.run(captioning.TASK, [*flags, "--json"]) == 0
@@ -177,7 +187,7 @@ def test_predict_names_files_and_leaves_out_what_is_no_image(captioner, photos, 
     (answer,) = [json.loads(line) for line in told.out.splitlines()]
     assert answer["name"] == str(folder / "0.png")
     assert answer["caption"]
-    assert "text.png: left out" in told.err
+    assert "text.png: left out" in told.err and "photo.webp: left out" in told.err
     assert command.run(captioning.TASK, [*flags, "--to", str(tmp_path / "page.html")]) == 0
     assert "data:image" in (tmp_path / "page.html").read_text()
     assert command.run(captioning.TASK, ["predict", "--run", str(captioner), str(folder / "text.png")]) == 2

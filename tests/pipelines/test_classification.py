@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import sklearn.metrics
+import tensorflow as tf
 from scipy.special import log_softmax
 
 from data.sets import reviews
@@ -95,6 +96,9 @@ def test_baselines_see_what_counting_words_can_see(parts, reviews_csv):
     found = classification.baselines(parts, None, splits)
     assert found["validation"]["tfidf_logistic_regression"] > 0.95  # on what it was fitted on
     assert 0.5 <= found["validation"]["majority_class"] < 0.6
+    without_words = tf.data.Dataset.from_tensor_slices(([".", ";", "-"], ["negative", "positive", "negative"]))
+    found = classification.baselines(parts, None, {"train": without_words, "validation": without_words})["validation"]
+    assert found["tfidf_logistic_regression"] == found["majority_class"] == pytest.approx(2 / 3)
 
 
 def test_each_path_is_to_be_right_and_the_first_one_shows_how_far_training_is():

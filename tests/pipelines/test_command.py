@@ -3,6 +3,7 @@
 import dataclasses
 import gzip
 import json
+import shutil
 import subprocess
 import sys
 import typing
@@ -133,6 +134,18 @@ def test_evaluation_names_a_label_that_training_never_saw(trained, tmp_path, cap
     assert (
         "more.csv:3: expected a label of the training data ('negative', 'positive'), received 'undecided'." in message
     )
+    rows = [{"text": "Fine.", "label": "positive"}, {"text": "Hm.", "label": "undecided"}]
+    (tmp_path / "more.json").write_text(json.dumps(rows))  # on one line
+    message = told(capsys, "evaluate", "--run", trained, "--data", tmp_path / "more.json")
+    assert "more.json:1: expected a label of the training data" in message and "received 'undecided'." in message
+
+
+def test_data_in_the_run_that_is_replaced_are_not_lost(trained, reviews_csv, tmp_path, capsys):
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    shutil.copy(reviews_csv, run / "reviews.csv")
+    message = told(capsys, "train", "--data", run / "reviews.csv", "--run", run, "--overwrite")
+    assert "reviews.csv: expected data outside of" in message and (run / "reviews.csv").exists()
 
 
 @pytest.mark.parametrize(

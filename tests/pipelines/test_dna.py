@@ -252,7 +252,7 @@ def test_similar_sequences_stay_in_one_fold():
     assert len(set(groups)) == 12
 
 
-def test_wrong_input_is_named(aligned, boxes, tmp_path, capsys):
+def test_wrong_input_is_named(aligned, both, boxes, tmp_path, capsys):
     def said(*arguments):
         assert run(*arguments) == 2
         return capsys.readouterr().err
@@ -274,6 +274,10 @@ def test_wrong_input_is_named(aligned, boxes, tmp_path, capsys):
     assert "long.csv:2: expected at most 30 bases, see --max-length" in said(*given)
     assert "--window: expected at most 30, the length of the sequences" in said(*predict, "--window", "31", "ACGT")
     assert "--step: expected a number at least 0, received -1" in said(*predict, "--step", "-1", "ACGT")
+    assert "--step: expected at most 30" in said(*predict, "--step", "31", "ACGT")
+    assert "--step: expected --window too" in said("predict", "--run", both, "--step", "3", "ACGT")
+    assert "--strand: expected one for labels at each base" in said(*given, "--strand", "shared")
+    assert "--balanced: expected --no-balanced" in said(*given, "--balanced")
     variants = ("variants", "--run", aligned, "--data", tmp_path / "a.vcf")
     assert "--reference: expected a file" in said(*variants)
     (tmp_path / "a.fa").write_text(">c\nACGT\n")

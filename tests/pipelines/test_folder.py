@@ -72,6 +72,9 @@ def test_a_folder_of_something_else_is_never_replaced(tmp_path):
         RunFolder(tmp_path).begin(Config(), {}, overwrite=True)
     with pytest.raises(InputError, match="received a file"):
         RunFolder(tmp_path / "thesis.txt").begin(Config(), {}, overwrite=True)
+    (tmp_path / CONFIG).write_text("{}")  # another program's
+    with pytest.raises(InputError, match="received other files"):
+        RunFolder(tmp_path).begin(Config(), {}, overwrite=True)
     assert (tmp_path / "thesis.txt").read_text() == "mine"
 
 

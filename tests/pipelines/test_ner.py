@@ -251,6 +251,35 @@ def test_the_commands_of_a_user(tagger, monkeypatch, capsys):
     assert set(lines[0]["entities"][0]) == {"text", "label", "start", "end", "score"}
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", '{"text": "Ann met René."}\n'.encode()),
+        ("a.csv", "id,text\n1,Ann met René.\n".encode()),
+        ("a.txt", "Ann met René.\n".encode("cp1252")),
+        ("-", "Ann met René.\n".encode("cp1252")),
+        ("-", "Ann met René.\n".encode("utf-8-sig")),
+    ],
+)
+def test_texts_of_files_and_of_standard_input_are_read_as_in_training(
+    tagger, tmp_path, monkeypatch, capsys, name, content
+):
+    (tmp_path / name).write_bytes(content)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+    given = ["predict", "--run", str(tagger), "--input", name if name == "-" else str(tmp_path / name), "--json"]
+    given += ["--encoding", "cp1252"] * (b"\xe9" in content)
+    assert command.run(ner.TASK, given) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "Ann met René."
+
+
+def test_bytes_that_are_no_text_are_named_in_standard_input_and_replaced_in_arguments(tagger, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Ann\nRen\xe9\n")))
+    assert command.run(ner.TASK, ["predict", "--run", str(tagger), "--input", "-"]) == 2
+    assert "standard input:2: expected UTF-8, received the byte 0xe9; name the encoding" in capsys.readouterr().err
+    assert command.run(ner.TASK, ["predict", "--run", str(tagger), "Ann \udcff", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["text"] == "Ann \ufffd"
+
+
 class Marks(html.parser.HTMLParser):
     def __init__(self):
         super().__init__()

@@ -318,6 +318,7 @@ WINDOWS = [
     window("chr1:141-221(+)", 0.25),
     window("HLA:A*01:1-81", 0.625),
     window("a plasmid", 0.5, bases=50),
+    window("exon::chr2:100-181(-)", 0.75),
 ]
 
 
@@ -328,6 +329,7 @@ def test_bed_is_one_line_for_each_answer(parts, tmp_path):
         "chr1\t140\t221\tbackground\t750\t+",
         "HLA:A*01\t0\t81\tpromoter\t625\t.",
         "a_plasmid\t0\t50\tpromoter\t500\t.",
+        "chr2\t100\t181\tpromoter\t750\t-",
     ]
     del (unnamed := dict(WINDOWS[4]))["name"]
     assert written(parts["one"], [unnamed], tmp_path / "x.bed") == ["sequence_1\t0\t50\tpromoter\t500\t."]
@@ -357,6 +359,7 @@ def test_bedgraph_has_one_value_at_each_base(parts, tmp_path):
         "chr1\t140\t221\t0.2500",
         "HLA:A*01\t0\t81\t0.6250",
         "a_plasmid\t0\t50\t0.5000",
+        "chr2\t100\t181\t0.7500",
     ]
 
 
@@ -365,6 +368,8 @@ def test_bedgraph_refuses_what_it_cannot_hold(parts, tmp_path):
         written(parts["positions"], [], tmp_path / "x.bedgraph")
     with pytest.raises(InputError, match="received chr1:101-181 after chr1:141-221"):
         written(parts["one"], [WINDOWS[2], WINDOWS[0]], tmp_path / "x.bedgraph")
+    with pytest.raises(InputError, match="chromosome by chromosome, .*received chr1:141-221 after a_plasmid:1-50"):
+        written(parts["one"], [WINDOWS[0], WINDOWS[4], WINDOWS[2]], tmp_path / "x.bedgraph")
 
 
 @pytest.mark.parametrize("suffix", [".bed", ".bedgraph"])
