@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from layers import arguments
+from layers.masked import own_mask
 from layers.saving import Extensible
 
 FAR = -1e30  # added to the scores of padding
@@ -100,7 +101,9 @@ class Attention(Extensible, keras.layers.Layer):
     def call(self, query, memory, mask=None, return_attention_scores=False):
         if self.feeds_back:
             raise ValueError(f"{type(self).__name__} feeds its weights back: run it in an AttentionCell.")
-        mask = mask[1] if isinstance(mask, (list, tuple)) else mask
+        if isinstance(mask, (list, tuple)) and len(mask) == 2 and not isinstance(mask[0], (list, tuple)):
+            mask = mask[1]  # Keras's masks of query and memory
+        mask = own_mask(memory) if mask is None else mask
         rows = ops.reshape(ops.cast(query, self.compute_dtype), (-1, query.shape[-1]))
         *constants, padding = self.constants_of(memory, mask)
         constants = [*(ops.cast(x, self.compute_dtype) for x in constants), padding]

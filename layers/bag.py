@@ -51,6 +51,7 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
 
     def __init__(self, words, classes, pairs=2**18, smoothing=1.0, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # ids may come as floats, which 16 bits would round
         for name, value, least in (("words", words, 1), ("classes", classes, 2), ("pairs", pairs, 1)):
             setattr(self, name, arguments.positive("NaiveBayesBag", name, value, least=least))
         if not smoothing > 0:
@@ -59,11 +60,10 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
 
     def build(self, word_ids_shape=None):
         features = self.words + self.pairs
-        self.ratios = self.add_weight(
-            name="ratios", shape=(features, self.classes), initializer="zeros", trainable=False
-        )
-        self.weights_of_features = self.add_weight(name="features", shape=(features,), initializer="zeros")
-        self.bias = self.add_weight(name="bias", shape=(self.classes,), initializer="zeros")
+        own = {"initializer": "zeros", "autocast": False}  # sums over many words leave the range of float16
+        self.ratios = self.add_weight(name="ratios", shape=(features, self.classes), trainable=False, **own)
+        self.weights_of_features = self.add_weight(name="features", shape=(features,), **own)
+        self.bias = self.add_weight(name="bias", shape=(self.classes,), **own)
 
     def adapt(self, batches):
         """Computes the ratios, and the bias from the classes' shares.
@@ -104,7 +104,8 @@ class NaiveBayesBag(Extensible, keras.layers.Layer):
         sharpened = self.BASE + self.PACE * ops.take(self.weights_of_features, features, axis=0)
         length = ops.sum(ops.cast(word_ids != 0, ratios.dtype), axis=1, keepdims=True)
         total = ops.sum(ratios * ops.expand_dims(sharpened, -1), axis=1)
-        return total / ops.sqrt(ops.maximum(length, 1)) + self.bias
+        logits = total / ops.sqrt(ops.maximum(length, 1)) + self.bias
+        return ops.cast(logits, self.compute_dtype)
 
     def compute_output_shape(self, word_ids_shape):
         return (word_ids_shape[0], self.classes)

@@ -20,6 +20,11 @@ def plus_bias(x, bias):
     return backend.plus_bias(x, ops.convert_to_tensor(bias))
 
 
+def product(inputs, kernel):
+    """`inputs` times a weight: in the dtype of `inputs`, 16 bits under mixed precision, and then in that of weights."""
+    return ops.cast(ops.matmul(inputs, ops.cast(kernel, inputs.dtype)), kernel.dtype)
+
+
 @contextlib.contextmanager
 def updates(through):
     """Within: `update` applies the given function to candidates."""
@@ -184,6 +189,7 @@ class Cell(Extensible, keras.layers.Layer):
         return self.add_weight(
             name=name,
             shape=shape,
+            dtype=self.state_dtype,
             trainable=trainable,
             initializer=initializer or getattr(self, f"{kind}_initializer"),
             regularizer=getattr(self, f"{kind}_regularizer"),
@@ -205,12 +211,12 @@ class Cell(Extensible, keras.layers.Layer):
 
     def project(self, inputs):
         """W x + b for one timestep or for many: (..., features) -> (..., gates * units)."""
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         return x if self.bias is None else plus_bias(x, self.bias)
 
     def projected_width(self, features):
         """Width of the result of `project` for inputs of that many features; the cell must be built."""
-        return traced(self.project, keras.KerasTensor((1, features), self.variable_dtype)).shape[-1]
+        return traced(self.project, keras.KerasTensor((1, features), self.state_dtype)).shape[-1]
 
     def split(self, x):
         """The blocks of `units` columns, one for each gate: (batch, n * units) -> n times (batch, units)."""

@@ -162,6 +162,7 @@ class Sentences(Extensible, keras.layers.Layer):
 
     def __init__(self, ends, longest=50, sentences=None, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # ids may come as floats, which 16 bits would round
         self.ends = [int(end) for end in ends]
         self.longest = arguments.positive("Sentences", "longest", longest)
         self.sentences = sentences if sentences is None else arguments.positive("Sentences", "sentences", sentences)

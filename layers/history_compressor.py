@@ -63,6 +63,7 @@ class HistoryCompressor(Extensible, keras.layers.Layer):
 
     def __init__(self, automatiser, chunker, symbols, threshold=0.5, prediction=1.0, imitation=1.0, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # ids may come as floats, which 16 bits would round
         if not isinstance(automatiser, Cell) or not isinstance(chunker, Cell) or automatiser is chunker:
             raise ValueError(
                 f"HistoryCompressor: `automatiser` and `chunker` must be two cells, such as LSTMCell(16) each. "
@@ -135,6 +136,7 @@ class HistoryCompressor(Extensible, keras.layers.Layer):
 
     @staticmethod
     def _mean(values, there):
+        values = ops.cast(values, keras.backend.result_type(values.dtype, "float32"))  # sums leave the range of float16
         there = ops.cast(there, values.dtype)
         return ops.sum(values * there) / ops.maximum(ops.sum(there), 1)
 

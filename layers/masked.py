@@ -1,7 +1,12 @@
-"""Numbers in place of what is masked."""
+"""Masks of tensors, and numbers in place of what is masked."""
 
 import keras
 from keras import ops
+
+
+def own_mask(x):
+    """The mask that Keras keeps with a tensor, or None. Keras hands it on only to layers that get no other tensor."""
+    return getattr(x, "_keras_mask", None)
 
 
 def lowest(x):

@@ -53,6 +53,9 @@ class Pooling(Extensible, keras.layers.Layer):
         padded = mask is not None
         if mask is None:
             mask = ops.ones(ops.shape(sequence)[:2], dtype="bool")
+        dtype = sequence.dtype
+        # Sums over many timesteps leave the range of float16.
+        sequence = ops.cast(sequence, keras.backend.result_type(dtype, "float32"))
         real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)
         if padded:  # 0 times NaN at padding would be NaN
             sequence = ops.where(real > 0, sequence, ops.cast(0, sequence.dtype))
@@ -66,7 +69,7 @@ class Pooling(Extensible, keras.layers.Layer):
             scores = ops.matmul(ops.tanh(ops.matmul(sequence, self.kernel)), self.query)
             weights = ops.softmax(ops.where(real > 0, scores, least), axis=1)
             pooled.append(ops.sum(weights * sequence, axis=1))
-        return pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1)
+        return ops.cast(pooled[0] if len(pooled) == 1 else ops.concatenate(pooled, axis=-1), dtype)
 
     def compute_mask(self, inputs, mask=None):
         return None
@@ -108,6 +111,7 @@ class WordDropout(Extensible, keras.layers.Layer):
 
     def __init__(self, rate, unknown=1, seed=None, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # ids may come as floats, which 16 bits would round
         if not 0 <= rate < 1:
             raise ValueError(f"WordDropout: `rate` must be in [0, 1). Received: rate={rate!r}.")
         self.rate, self.unknown, self.seed = rate, unknown, seed

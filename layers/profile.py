@@ -44,6 +44,7 @@ class TermProfile(Extensible, keras.layers.Layer):
 
     def __init__(self, sizes, ignored=1, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # ids may come as floats, which 16 bits would round
         self.ignored = arguments.positive("TermProfile", "ignored", ignored, least=0)
         if not sizes:
             raise ValueError(f"TermProfile: `sizes` must be one or more integers. Received: sizes={sizes!r}.")

@@ -10,6 +10,7 @@ from layers.backend import backend
 from layers.cell import Cell, updates
 from layers.linear import LinearCell, linear_scan
 from layers.loop import any_length, block_of, pieces, unroll, whole_blocks
+from layers.masked import own_mask
 from layers.saving import Extensible
 from layers.step import look_at_a_step
 
@@ -230,6 +231,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             )
         if self.stateful:
             sequence = self._of_held_size(sequence)
+        mask = own_mask(sequence) if mask is None else mask
         if mask is not None:  # values at padding must not enter a product: 0 times NaN is NaN, in gradients too
             mask = ops.cast(mask, "bool")  # it may be a list
             if mask.shape[0] == 1:  # one row for all
@@ -391,7 +393,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         if mask is not None and self.output_index == count:  # a masked timestep repeats the output of the last real one
             place = ops.reshape(ops.arange(1, ops.shape(x)[0] + 1, dtype=x.dtype), (-1, 1, 1))
             real = ops.cast(is_real, x.dtype)
-            place = ops.cast(linear_scan([1 - real], [real * place], [ops.zeros_like(real[0])])[0], "int32")
+            place = ops.cast(linear_scan([1 - real], [real * place], [ops.zeros_like(carry[0][:, :1])])[0], "int32")
             padded = ops.concatenate([ops.zeros_like(outputs[:1]), outputs])
             outputs = ops.take_along_axis(padded, ops.broadcast_to(place, ops.shape(outputs)), axis=0)
         pairs = zip(carry, [*c, outputs], strict=False)

@@ -23,7 +23,7 @@ def look_at_a_step(cell, features, constants=()):
         none of them; the widths of the candidates passed to `update`, in the order of the calls; and whether
         `backend.kernels` may run the step.
     """
-    found, dtype = [], cell.variable_dtype
+    found, dtype = [], cell.state_dtype
 
     def probe(inputs, weights, given):
         widths, count = [], len(cell.variables_in_use)

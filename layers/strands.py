@@ -44,6 +44,7 @@ class Strands(keras.layers.Layer):
 
     def __init__(self, network, in_training="shared", seed=None, **kwargs):
         super().__init__(**kwargs)
+        self.autocast = False  # ids may come as floats, which 16 bits would round
         if in_training not in ("shared", "augment"):
             raise ValueError(
                 f"Strands: `in_training` must be 'shared' or 'augment'. Received: in_training={in_training!r}."

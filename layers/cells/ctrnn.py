@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from layers.cell import product
 from layers.timed import TimedCell
 
 
@@ -56,7 +57,7 @@ class CTRNNCell(TimedCell):
         self.log_time_constant = self.new_weight("log_time_constant", (self.units,), "bias", begin)
 
     def drive(self, inputs):
-        return ops.matmul(inputs, self.kernel)
+        return product(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         (y,) = carry

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -49,7 +49,7 @@ class FastGRNNCell(Cell):
         self.scales = self.new_weight("scales", (2,), "bias", lambda shape, dtype=None: [1.0, -4.0])
 
     def project(self, inputs):
-        return ops.matmul(inputs, self.kernel)
+        return product(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         (h,) = carry

@@ -1,9 +1,8 @@
 """The gated recurrent unit, in both of its published orders."""
 
 import keras
-from keras import ops
 
-from layers.cell import Cell, plus_bias
+from layers.cell import Cell, plus_bias, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -57,7 +56,7 @@ class GRUCell(Cell):
         return (2, 3 * self.units) if self.reset_after else (3 * self.units,)
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         if self.bias is None:
             return x
         return plus_bias(x, self.bias[0] if self.reset_after else self.bias)

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -81,7 +81,7 @@ class HierarchicalMultiscaleCell(Cell):
         return getattr(self, gates[0]).value
 
     def project(self, inputs):
-        return ops.matmul(inputs, self.kernel)
+        return product(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         levels = [carry[3 * level : 3 * level + 3] for level in range(self.depth)]

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell, plus_bias
+from layers.cell import Cell, plus_bias, product
 from layers.cells.lstm import LSTMCell
 
 
@@ -54,7 +54,7 @@ class LayerNormLSTMCell(LSTMCell):
         self.cell_bias = self.new_weight("cell_bias", (self.units,), "bias", keras.initializers.Zeros())
 
     def project(self, inputs):
-        x = normalized(ops.matmul(inputs, self.kernel), self.gains[0])
+        x = normalized(product(inputs, self.kernel), self.gains[0])
         return x if self.bias is None else plus_bias(x, self.bias)
 
     def step(self, x, carry, recur):
@@ -108,7 +108,7 @@ class LayerNormGRUCell(Cell):
         self.candidate_bias = self.new_weight("candidate_bias", (self.units,), "bias") if self.use_bias else None
 
     def project(self, inputs):
-        x = self.normalized_parts(ops.matmul(inputs, self.kernel), self.gains[0])
+        x = self.normalized_parts(product(inputs, self.kernel), self.gains[0])
         return x if self.bias is None else plus_bias(x, self.bias)
 
     def normalized_parts(self, x, gains):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell, plus_bias
+from layers.cell import Cell, plus_bias, product
 from layers.cells.layernorm import normalized
 
 
@@ -51,7 +51,7 @@ class LiGRUCell(Cell):
         self.gain = self.new_weight("gain", (2 * self.units,), "bias", keras.initializers.Ones())
 
     def project(self, inputs):
-        z, h = self.split(ops.matmul(inputs, self.kernel))
+        z, h = self.split(product(inputs, self.kernel))
         gain_z, gain_h = self.gain[: self.units], self.gain[self.units :]
         x = ops.concatenate([normalized(z, gain_z), normalized(h, gain_h)], axis=-1)
         return x if self.bias is None else plus_bias(x, self.bias)

@@ -5,6 +5,7 @@ import math
 import keras
 from keras import ops
 
+from layers.cell import product
 from layers.linear import LinearCell
 
 
@@ -69,7 +70,7 @@ class LRUCell(LinearCell):
         return ops.stack([ops.log(-ops.log(area) / 2), ops.log(phase), ops.log(1 - area) / 2])
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         return x if self.bias is None else x + ops.pad(self.bias.value, [[2 * self.units, 0]])
 
     def coefficients(self, x):

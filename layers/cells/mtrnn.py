@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from layers.cell import Cell, plus_bias
+from layers.cell import Cell, plus_bias, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -61,7 +61,7 @@ class MTRNNCell(Cell):
         return self.fast_units
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         x = ops.concatenate([x, ops.zeros_like(x[..., :1]) * ops.ones((self.slow_units,), x.dtype)], axis=-1)
         return x if self.bias is None else plus_bias(x, self.bias)
 

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from layers.cell import product
 from layers.cells.lstm import LSTMCell
 
 
@@ -52,7 +53,7 @@ class MultiplicativeLSTMCell(LSTMCell):
         self.multiplier_kernel = self.new_weight("multiplier_kernel", (self.units, self.units), "recurrent")
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         return x if self.bias is None else x + ops.pad(self.bias.value, [[0, self.units]])
 
     def step(self, x, carry, recur):

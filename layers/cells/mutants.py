@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -44,7 +44,7 @@ class MUT1Cell(Cell):
     recurrent_gates = ("reset", "candidate")
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         if self.bias is None:
             return x
         return x + ops.concatenate([self.bias[: 2 * self.units], ops.zeros((self.units,), x.dtype)])

@@ -51,7 +51,7 @@ class PeepholeLSTMCell(LSTMCell):
         self.seeing = [gate for gate in ("input", "forget", "output") if gate in self.gates]
         shape = (len(self.seeing), self.units)
         self.peepholes = self.add_weight(
-            name="peepholes", shape=shape, initializer=self.peephole_initializer, autocast=False
+            dtype=self.state_dtype, name="peepholes", shape=shape, initializer=self.peephole_initializer, autocast=False
         )
 
     def seen(self, gate, z, c):

@@ -1,9 +1,8 @@
 """The recurrent additive network."""
 
 import keras
-from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -50,7 +49,7 @@ class RANCell(Cell):
         return (2 * self.units,)
 
     def project(self, inputs):
-        return ops.matmul(inputs, self.kernel)
+        return product(inputs, self.kernel)
 
     def step(self, x, carry, recur):
         h, c = carry

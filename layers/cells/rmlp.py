@@ -1,9 +1,8 @@
 """The recurrent multilayer perceptron."""
 
 import keras
-from keras import ops
 
-from layers.cell import Cell, plus_bias
+from layers.cell import Cell, plus_bias, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -57,7 +56,7 @@ class RMLPCell(Cell):
             setattr(self, name, self.new_weight(name, (self.units, self.units), "kernel"))
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         return x if self.bias is None else plus_bias(x, self.bias[: self.units])
 
     def step(self, x, carry, recur):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from layers.cell import Cell
+from layers.cell import Cell, product
 
 
 @keras.saving.register_keras_serializable(package="layers")
@@ -56,7 +56,7 @@ class SCRNCell(Cell):
         self.hidden_kernel = self.new_weight("hidden_kernel", (self.context_units, self.units), "kernel")
 
     def project(self, inputs):
-        return ops.concatenate([super().project(inputs), ops.matmul(inputs, self.context_kernel)], axis=-1)
+        return ops.concatenate([super().project(inputs), product(inputs, self.context_kernel)], axis=-1)
 
     def step(self, x, carry, recur):
         h, s = carry

@@ -3,6 +3,7 @@
 import keras
 from keras import ops
 
+from layers.cell import product
 from layers.linear import LinearCell
 
 
@@ -59,7 +60,7 @@ class SRUCell(LinearCell):
         super().build(input_shape)
 
     def project(self, inputs):
-        x = ops.matmul(inputs, self.kernel)
+        x = product(inputs, self.kernel)
         if self.bias is not None:
             around = (x.shape[-1] // self.units - 3) * self.units
             x = x + ops.pad(self.bias.value, [[self.units, around]])

@@ -99,8 +99,8 @@ def test_ten_million_bases_are_read_quickly_in_one_line_and_in_many(tmp_path):
 def test_windows_hold_every_base_and_end_where_the_sequence_ends(width, step):
     for record in read_fasta(GENOME):
         own = []
-        for named, letters in windows(record.name, record.sequence, width, step):
-            name, _, place = named.rpartition(":")
+        for place_of, letters in windows(record.name, record.sequence, width, step):
+            name, _, place = place_of.rpartition(":")
             start, end = map(int, place.split("-"))
             own.append((start - 1, end, letters))
             assert name == record.name

@@ -9,6 +9,7 @@ from keras import ops
 from layers import (
     CELLS,
     CRF,
+    AdditiveAttention,
     ElmanCell,
     GRUCell,
     LSTMCell,
@@ -16,6 +17,7 @@ from layers import (
     Pooling,
     Recurrent,
     Sentences,
+    SRUCell,
     Viterbi,
     stack,
 )
@@ -227,6 +229,26 @@ def test_what_xla_compiles_whole_has_nothing_within_that_it_compiles_again(shape
         return sum(function.attr["_XlaMustCompile"].b for function in functions)
 
     assert programs(whole=False) and not programs(whole=True)
+
+
+def test_a_sequence_s_own_mask_counts_beside_other_tensors():
+    """Keras hands it on only where there is no other tensor."""
+    embed = keras.layers.Embedding(10, 8, mask_zero=True)
+    ids, longer = np.array([[4, 5], [3, 0]]), np.array([[4, 5, 0, 0], [3, 0, 0, 0]])
+    state, memory = (np.random.default_rng(seed).normal(size=(2, 8)).astype("float32") for seed in (0, 1))
+    given = keras.Input([None], dtype="int32"), keras.Input([8])
+    model = keras.Model(given, Recurrent(GRUCell(8))(embed(given[0]), initial_state=given[1]))
+    np.testing.assert_allclose(model([longer, state]), model([ids, state]), atol=1e-6)
+    attend, query = AdditiveAttention(6), memory[:, None]
+    np.testing.assert_allclose(attend(query, embed(longer)), attend(query, embed(ids)), atol=1e-6)
+    np.testing.assert_allclose(
+        attend(query, embed(longer)), attend(query, embed(longer), mask=(longer > 0).tolist()), atol=1e-6
+    )
+
+
+def test_no_timesteps_with_a_mask_are_zeros_for_linear_cells_too():
+    layer = Recurrent(SRUCell(4))
+    assert not np.any(layer(np.zeros((3, 0, 8), "float32"), mask=np.ones((3, 0), bool)))
 
 
 def test_a_batch_may_be_empty():
