@@ -13,8 +13,9 @@ from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-ROWS = 4  # of a tile: with two vectors in each row, eight sums, enough to wait for none
-BYTES = 128 if llvmlite.binding.get_host_cpu_features().get("avx512f") else 64  # of a row of a tile, two vectors
+WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f")
+BYTES = 128 if WIDE else 64  # of a row of a tile, two vectors
+ROWS = 8 if WIDE else 4  # of a tile: two sums in each, enough to wait for none and fewer than there are registers
 
 how = njit(nogil=True, error_model="numpy")
 
@@ -49,19 +50,28 @@ def packed(b):
     return found
 
 
-def product_of(tile_1, tile_2, tile_3, tile_4):
-    """The product whose tiles have one to four rows, see `tile_of`."""
+def tiles_of(rows, adds):
+    """The tile of that many rows, or of half, a quarter, ... as many; see `tile_of`."""
+    whole = tile_of(rows, adds)
+    part = tiles_of(rows // 2, adds) if rows > 1 else None
 
     @how
-    def tile(rows, a, row, panel, c, to, column):
-        if rows == 4:
-            tile_4(a, row, panel, c, to, column)
-        elif rows == 3:
-            tile_3(a, row, panel, c, to, column)
-        elif rows == 2:
-            tile_2(a, row, panel, c, to, column)
+    def tile(high, a, row, panel, c, to, column):
+        if high == rows:
+            whole(a, row, panel, c, to, column)
         else:
-            tile_1(a, row, panel, c, to, column)
+            part(high, a, row, panel, c, to, column)
+
+    @how
+    def one(high, a, row, panel, c, to, column):
+        whole(a, row, panel, c, to, column)
+
+    return tile if rows > 1 else one
+
+
+def product_of(adds):
+    """The product in tiles."""
+    tile = tiles_of(ROWS, adds)
 
     @how
     def product(a, b, c):
@@ -70,8 +80,11 @@ def product_of(tile_1, tile_2, tile_3, tile_4):
         for p in range(len(b)):
             first = p * columns
             wide = min(columns, c.shape[1] - first)
-            for r in range(0, len(c), ROWS):
-                high = min(ROWS, len(c) - r)
+            r = 0
+            while r < len(c):
+                high = ROWS
+                while high > len(c) - r:
+                    high //= 2
                 if wide == columns:
                     tile(high, a, r, b[p], c, r, first)
                 else:
@@ -82,6 +95,7 @@ def product_of(tile_1, tile_2, tile_3, tile_4):
                     for i in range(high):
                         for j in range(wide):
                             c[r + i, first + j] = beside[i, j]
+                r += high
 
     return product
 
@@ -92,7 +106,7 @@ def tile_of(rows, adds):
     It is in LLVM's own language: its sums stay in vector registers, which loops in Python cannot promise.
 
     Args:
-        rows: How many, 1 to 4.
+        rows: How many.
         adds: Whether `a` is transposed, and the product is added to what is there.
     """
 
@@ -146,6 +160,6 @@ def tile_of(rows, adds):
 
 
 # c = a b, of `(m, k)`, `packed(b)` and `(m, n)`.
-product = product_of(*(tile_of(rows, False) for rows in (1, 2, 3, 4)))
+product = product_of(False)
 # c += aᵀ b, of `(k, m)`, `packed(b)` and `(m, n)`.
-add_product = product_of(*(tile_of(rows, True) for rows in (1, 2, 3, 4)))
+add_product = product_of(True)
