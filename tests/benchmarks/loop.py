@@ -3,10 +3,10 @@
     python -m tests.benchmarks.loop [--quick] [--only WORD ...] [--sides WORD ...] [--rounds 9]
 
 Each side is a process of its own, so that no library's threads wait in another one's way and memory can be told apart;
-the sides take turns, a few steps each as in `fit`, round after round. A training step is forward and backward, with the gradients of all
-weights and of the input; in the form "data", as in a first layer, without that of the input. Sides whose library is not
-installed are left out and named: `pip install torch==2.13.0 jax`.
-Sizes are batch x timesteps x features x units. About 20 minutes on 2 cores; `--quick` leaves cells and sizes out. A
+the sides take turns, a few steps each as in `fit`, round after round. A training step is forward and backward, with the
+gradients of all weights and of the input; in the form "data", as in a first layer, without that of the input. Sides
+whose library is not installed are left out and named: `pip install torch==2.13.0 jax`.
+Sizes are batch x timesteps x features x units. About 30 minutes on 2 cores; `--quick` leaves cells and sizes out. A
 side whose library sees a GPU (`pip install -e '.[gpu,benchmarks]'`) runs there; peak memory is the host's.
 """
 
