@@ -275,17 +275,11 @@ def read_table(path, columns, *, required=(), chunk_rows=4096, form=None, blank_
     if twice is not None:
         raise InputError(path, f"expected different columns, received {twice!r} twice.")
     form = form or Form()
-    suffixes = [suffix.lower() for suffix in pathlib.Path(path).suffixes]
-    packed = bool(suffixes) and suffixes[-1] in PACKED
-    suffix, kind = (
-        "".join(suffixes[-2:] if packed else suffixes[-1:]),
-        "".join(suffixes[-2:-1] if packed else suffixes[-1:]),
-    )
+    kind, packed = kind_of(path), str(path).lower().endswith(PACKED)
     if not pathlib.Path(path).is_dir() and (kind not in SUFFIXES or (packed and kind == ".parquet")):
+        suffix = "".join(pathlib.Path(path).suffixes[-1 - packed :]).lower() or "no suffix"
         known = ", ".join(SUFFIXES)
-        raise InputError(
-            path, f"expected one of {known} (.gz too, but for Parquet), received {suffix or 'no suffix'!r}."
-        )
+        raise InputError(path, f"expected one of {known} (.gz too, but for Parquet), received {suffix!r}.")
     if kind == ".parquet":
         rows = _parquet_rows(path, columns)
     elif kind in (".jsonl", ".ndjson", ".json"):
