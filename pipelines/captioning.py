@@ -115,11 +115,10 @@ class Config(Written):
 
 
 # The best settings from so many images on, for an encoder that is trained with the rest and for a trained one.
+_FROM_NOTHING = {"units": 128, "embedding": 64, "summary": "places", "minimum_count": 1}
+_FROM_NOTHING |= {"dropout": 0.1, "learning_rate": 0.003, "ema": 0.98}
 SMALL = {
-    0: {
-        **{"units": 128, "embedding": 64, "summary": "places", "minimum_count": 1},
-        **{"dropout": 0.1, "epochs": 4, "learning_rate": 0.003, "ema": 0.98},
-    }
+    least: {**_FROM_NOTHING, "epochs": epochs} for least, epochs in ((0, 30), (1_500, 20), (4_000, 10), (8_000, 4))
 }
 _TRAINED = {"embedding": 256, "summary": "mean"}
 _MIDDLE = {**_TRAINED, "units": 384, "dropout": 0.5, "learning_rate": 0.0015}

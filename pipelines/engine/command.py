@@ -40,7 +40,13 @@ def main(task, arguments=None):
         signal.signal(signal.SIGINT, signal.default_int_handler)
     for stream in (sys.stdout, sys.stderr):  # a terminal that knows few characters shows the others by their numbers
         stream.reconfigure(errors="backslashreplace")
-    sys.exit(run(task, sys.argv[1:] if arguments is None else arguments))
+    try:
+        status = run(task, sys.argv[1:] if arguments is None else arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the program that reads our output has ended
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status)
 
 
 def run(task, arguments):
@@ -88,9 +94,8 @@ def run(task, arguments):
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    except BrokenPipeError:  # the program that reads our output has ended
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:
+        raise
     except MemoryError:
         say("error: out of memory; a smaller --batch-size, --max-length or --memory needs less.")
         return 1

@@ -226,6 +226,12 @@ def test_a_reader_that_leaves_early_is_no_error(trained):
     assert status.stdout.count(b"\n") == 1
 
 
+def test_nobody_may_read_the_help():
+    command = f"{sys.executable} -m pipelines.captioning --help"
+    status = subprocess.run(f"{command} > >(exec true)", shell=True, capture_output=True, executable="/bin/bash")
+    assert b"Traceback" not in status.stderr and b"BrokenPipe" not in status.stderr
+
+
 def test_three_classes_files_for_each_split_and_every_part_of_the_network(tmp_path, capsys):
     rng = np.random.default_rng(0)
     words = ["bad", "fair", "good"]
