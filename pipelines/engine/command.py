@@ -94,7 +94,7 @@ def run(task, arguments):
     except KeyboardInterrupt:
         say("interrupted")
         return 130
-    except BrokenPipeError:
+    except BrokenPipeError:  # an OSError that `main` handles
         raise
     except MemoryError:
         say("error: out of memory; a smaller --batch-size, --max-length or --memory needs less.")

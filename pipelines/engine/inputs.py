@@ -56,13 +56,13 @@ def read(flags, check, named):
     yield from ((None, check(text)) for text in flags.inputs)
     for path in paths(flags.input, "--input"):
         if path == "-":
-            yield from ((None, check(line)) for line in listed())
+            yield from ((None, check(line)) for line in standard_input("") if line.strip())
         else:
             yield from named(path)
 
 
 def listed():
-    """The lines of standard input that are not blank."""
+    """The names of files that standard input lists, a line each; unlike texts they may be any bytes."""
     return filter(None, map(str.strip, sys.stdin))
 
 

@@ -287,12 +287,15 @@ def test_wrong_input_is_named(aligned, both, boxes, tmp_path, capsys):
 
 
 def test_sequences_of_standard_input(aligned, monkeypatch, capsys):
-    monkeypatch.setattr("sys.stdin", io.StringIO("ACGT\n\n acg  \n"))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"ACGT\n\n acg  \n")))
     assert run("predict", "--run", aligned, "--input", "-", "--json") == 0
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     expected = verbs.predict(dna.TASK, aligned, ["ACGT", "acg"])
     assert [one["sequence"] for one in found] == ["ACGT", "acg"]
     assert [one["probabilities"] for one in found] == [one["probabilities"] for one in expected]
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"AC\n\xff\n")))
+    assert run("predict", "--run", aligned, "--input", "-") == 2
+    assert "standard input:2: expected UTF-8, received the byte 0xff" in capsys.readouterr().err
 
 
 def test_the_boxes_of_the_built_in_set_are_where_it_says():
