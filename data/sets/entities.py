@@ -19,8 +19,8 @@ from data.sets import entities_grammar
 from data.transforms.tags import SCHEMES, convert, edges, resolve, spans
 
 SPLITS = entities_grammar.SIZES  # sentences in the built-in set
-AT_ONCE = 256  # sentences whose words are located together
-_SIGNATURE = (tf.TensorSpec([], tf.string), tf.TensorSpec([None, 3], tf.string))
+AT_ONCE = 256  # sentences that are read together
+_CHUNK = (tf.TensorSpec([None], tf.string), tf.RaggedTensorSpec([None, None, 3], tf.string, ragged_rank=1))
 _WITH_PREFIX = re.compile(r"[BIESLUM]-.+", re.DOTALL)
 _NO_LABEL = re.compile(r"[BIESLUM]-")
 _HEADINGS = ("tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "entity", "iob", "bio", "type")
@@ -124,15 +124,21 @@ def load(path, *, token_column=0, tag_column=-1, sentence_column="", scheme=None
     source = _source(path, token_column, tag_column, sentence_column, scheme, form)
     _checked(path, source, scheme)
 
-    def examples():
-        for _, text, entities, _ in _resolved(path, source.sentences()):
-            yield text, _table(entities)
-
-    return tf.data.Dataset.from_generator(examples, output_signature=_SIGNATURE)
+    return _dataset(lambda: ((text, entities) for _, text, entities, _ in _resolved(path, source.sentences())))
 
 
-def _table(entities):
-    return [[str(start), str(end), label] for start, end, label, *_ in entities] or tf.zeros([0, 3], tf.string)
+def _dataset(examples):
+    """The data set of what `examples()` yields, (text, entities); in chunks: one by one takes four times as long."""
+
+    def chunks():
+        left = examples()
+        while some := list(itertools.islice(left, AT_ONCE)):
+            rows = [(str(start), str(end), label) for _, found in some for start, end, label, *_ in found]
+            rows = tf.constant(rows, tf.string, shape=[len(rows), 3])
+            yield [text for text, _ in some], tf.RaggedTensor.from_row_lengths(rows, [len(found) for _, found in some])
+
+    made = tf.data.Dataset.from_generator(chunks, output_signature=_CHUNK).prefetch(1).unbatch()
+    return made.map(lambda text, entities: (text, entities))  # entities are a plain tensor for `element_spec` too
 
 
 def _resolved(path, sentences, counts=None):
@@ -425,11 +431,11 @@ def public(name, split, *, data_dir=None):
     """
     next(_public_sentences(name, split, data_dir), None)  # raises errors now, not while iterating
 
-    def rows():
+    def examples():
         for _, text, entities, _ in _resolved(name, _public_sentences(name, split, data_dir), {"left_out": 0}):
-            yield text, _table(entities)
+            yield text, entities
 
-    return tf.data.Dataset.from_generator(rows, output_signature=_SIGNATURE)
+    return _dataset(examples)
 
 
 def _public_sentences(name, split, data_dir):
@@ -480,6 +486,4 @@ def built_in(split, seed=0):
     if split not in SPLITS:
         raise ValueError(f"`split` must be one of {', '.join(SPLITS)}. Received: split={split!r}.")
     examples = entities_grammar.written(seed)[split]
-    return tf.data.Dataset.from_generator(
-        lambda: ((text, _table(entities)) for text, entities in examples), output_signature=_SIGNATURE
-    )
+    return _dataset(lambda: iter(examples))
