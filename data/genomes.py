@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from Bio.SeqIO.FastaIO import SimpleFastaParser
 
-from data.files import SUFFIXES, InputError, error_at, kind_of, read_lines, read_table
+from data.files import InputError, kind_of, read_lines
+from data.tables import SUFFIXES, error_at, read_table
 from data.transforms.dna import problem, reverse_complement, without_space
 
 FASTA = (".fasta", ".fa", ".fna", ".ffn", ".fas")  # suffixes, each also with `.gz`

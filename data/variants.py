@@ -6,8 +6,9 @@ Positions are from 1.
 import collections
 from typing import NamedTuple
 
-from data.files import InputError, error_at, kind_of, read_lines, read_table
+from data.files import InputError, kind_of, read_lines
 from data.genomes import integer, read_fasta, unknown_chromosome
+from data.tables import error_at, read_table
 from data.transforms.dna import problem, without_space
 
 

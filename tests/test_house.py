@@ -31,7 +31,7 @@ EXCEPTIONS = {
     "layers/fused/graph.py": {"tensorflow"},
     "layers/fused/products.py": {"llvmlite", "numba"},
     "layers/fused/run.py": {"numba", "tensorflow"},
-    "data/files.py": {"pyarrow"},
+    "data/tables.py": {"pyarrow"},
     "data/genomes.py": {"Bio"},
     "data/similar.py": {"datasketch", "sklearn"},
     "data/transforms/subwords.py": {"sentencepiece"},

@@ -14,8 +14,9 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, Form, InputError, fields_of, kind_of, read_lines, read_table
+from data.files import Form, InputError, kind_of, read_lines
 from data.sets import bitext_grammar
+from data.tables import SUFFIXES, fields_of, read_table
 from data.transforms.words import visible
 
 SPLITS = bitext_grammar.SIZES  # pairs in the built-in set
@@ -64,7 +65,7 @@ def load(path, *, source="0", target="1", form=None):
     """The pairs of sentences of a table or of two parallel files, read while they are used.
 
     Args:
-        path: A table, see `data.files.read_table`; or `.tsv` or `.txt` without a header, with tabs between columns and
+        path: A table, see `data.tables.read_table`; or `.tsv` or `.txt` without a header, with tabs between columns and
             no special meaning of quotation marks, as Anki and Tatoeba export them. Or the common beginning of the names
             of two parallel files, one sentence on each line: "train" of `train.en` and `train.de`. Each also with
             `.gz`, except Parquet.

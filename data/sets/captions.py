@@ -15,8 +15,10 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import SUFFIXES, Form, InputError, kind_of, read_lines, read_records, read_table
+from data.files import Form, InputError, kind_of, read_lines
+from data.records import read_records
 from data.sets import scene_captions, scenes
+from data.tables import SUFFIXES, read_table
 from data.transforms import image
 from data.transforms.words import visible
 
@@ -59,7 +61,7 @@ def load(path, *, images="", split=None, image_column="image", caption_column="c
 
     Args:
         path: One of these, each also with `.gz`, except Parquet:
-            A table, see `data.files.read_table`, with a column of names of images and one of captions, a row for each
+            A table, see `data.tables.read_table`, with a column of names of images and one of captions, a row for each
             caption. Other columns do not matter.
             Flickr8k's token file, whatever its suffix: in each line a name, # and a number, a tab, a caption.
             Karpathy's JSON (`.json`): an object whose "images" have "filename", "split" and "sentences", each with

@@ -14,8 +14,10 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import Form, InputError, error_at, kind_of, read_lines, read_records, read_table
+from data.files import Form, InputError, kind_of, read_lines
+from data.records import read_records
 from data.sets import entities_grammar
+from data.tables import error_at, read_table
 from data.transforms.tags import SCHEMES, convert, edges, resolve, spans
 
 SPLITS = entities_grammar.SIZES  # sentences in the built-in set
@@ -98,7 +100,7 @@ def load(path, *, token_column=0, tag_column=-1, sentence_column="", scheme=None
         path: The file, of one of these formats, each also with `.gz`:
             JSON objects (`.jsonl`, `.ndjson`, `.json`) with `text` and `entities`, a list of `start`, `end` and
             `label`.
-            A table with a header that `files.read_table` reads, if a column is given by name.
+            A table with a header that `tables.read_table` reads, if a column is given by name.
             Any other file has columns: a word on each line, with its tag in another column, between tabs or spaces (in
             `.csv` commas), and a blank line between sentences. `-DOCSTART-` and comments are left out. A comment is a
             line that begins with "#" and has another number of columns or, before the first word of a sentence, no

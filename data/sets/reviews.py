@@ -13,7 +13,8 @@ import pandas as pd
 import tensorflow as tf
 
 from data import public_sets
-from data.files import InputError, error_at, read_table
+from data.files import InputError
+from data.tables import error_at, read_table
 
 SPLITS = {"train": 4000, "validation": 500, "test": 500}  # reviews in the built-in set
 
@@ -34,7 +35,7 @@ def check(path, text_column="text", label_column="label", known=None, form=None)
         `{"rows": number, "labels": {label: number}}`, the most frequent label first, ties in alphabetical order.
 
     Raises:
-        InputError: at the first wrong line; see `data.files.read_table`.
+        InputError: at the first wrong line; see `data.tables.read_table`.
 
     Example:
         >>> check("tests/fixtures/reviews.csv")
@@ -57,7 +58,7 @@ def load(path, text_column="text", label_column="label", form=None):
     """The texts and labels of a table, read while they are used.
 
     Args:
-        path: The file: CSV, TSV, JSON or Parquet, see `data.files.read_table`.
+        path: The file: CSV, TSV, JSON or Parquet, see `data.tables.read_table`.
         text_column: Column or key of the text.
         label_column: Column or key of the label, text or a number.
         form: A `data.files.Form`; None takes the format from the file itself.

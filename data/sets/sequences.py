@@ -11,9 +11,10 @@ import re
 import tensorflow as tf
 
 from data import public_sets
-from data.files import PACKED, SUFFIXES, InputError, error_at, kind_of, read_table
+from data.files import PACKED, InputError, kind_of
 from data.genomes import FASTA, check_reference, cut, is_fasta, read_bed, read_fasta
 from data.sets.promoters import SPLITS, built_in
+from data.tables import SUFFIXES, error_at, read_table
 from data.transforms.dna import problem, without_space
 from data.transforms.labels import KINDS, SEPARATOR
 
@@ -88,7 +89,7 @@ def load(
 
     Args:
         path: One of these, the files also with `.gz`:
-            A table that `data.files.read_table` reads, with a column of sequences and one of labels.
+            A table that `data.tables.read_table` reads, with a column of sequences and one of labels.
             A FASTA file (`.fasta`, `.fa`, `.fna`, `.ffn`, `.fas`), whose headers hold `label=...` (`label_column` is
             the word before "="; a value with spaces is in double quotes), or whose labels are in the table `labels`.
             A folder with a FASTA file for each label, which is named after it: `promoter.fasta`. Files whose names

@@ -14,7 +14,8 @@ import sys
 import numpy as np
 import pandas as pd
 
-from data.files import SUFFIXES, InputError, fields_of, kind_of, read_lines, read_table
+from data.files import InputError, kind_of, read_lines
+from data.tables import SUFFIXES, fields_of, read_table
 
 
 def texts(flags, config, column=None, without_header=()):

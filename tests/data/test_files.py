@@ -9,7 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from data.files import Form, InputError, read_lines, read_records, read_table
+from data.files import Form, InputError, read_lines
+from data.records import read_records
+from data.tables import read_table
 
 COLUMNS = ["text", "label"]
 ROWS = [("A warm, funny film.", "1"), ("Line one\nline two", "0"), ('She said "no".', "0"), ("", "1"), ("été 😀", "1")]
