@@ -29,8 +29,9 @@ from data.transforms import dna
 from data.transforms.labels import Labels
 from layers import CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfile, Vote
 from pipelines.engine.command import main
-from pipelines.engine.loading import splits_of, use_logistic
-from pipelines.engine.settings import Evaluate, Network
+from pipelines.engine.linear_paths import LinearPaths
+from pipelines.engine.loading import splits_of
+from pipelines.engine.settings import Network
 from pipelines.engine.task import About, Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import classification, genomic
@@ -172,7 +173,7 @@ def build(config, vocabularies):
         model = keras.Model(codes, field(keras.layers.Dense(len(labels), dtype="float32")(x), mask=is_base))
         loss, metric = CRFLoss(), CRFAccuracy()
     else:
-        network, linear = paths(config, codes, scan, len(labels))
+        network, extras.adapt = paths(config, codes, scan, len(labels))
         one_strand, vote = config.strand == "one", Vote(dtype="float32")
         both = None if one_strand else Strands(network, config.strand, config.seed)
         model = keras.Model(codes, vote(network(codes) if one_strand else both([codes, dna.reverse_complement(codes)])))
@@ -180,7 +181,6 @@ def build(config, vocabularies):
         loss, metric = classification.SmoothedCrossentropy(weights=weights), classification.Accuracy()
         if config.kind == "several":
             loss, metric = classification.SeveralCrossentropy(weights), classification.SeveralAUROC(len(labels))
-        extras.adapt = functools.partial(adapt, linear, not one_strand)
         extras.calibrate = functools.partial(classification.calibrate, vote)
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "sequence"),
@@ -210,34 +210,29 @@ def read(config, codes, scan):
 
 
 def paths(config, codes, scan, classes):
-    """The model that reads one strand, from codes to a list of logits, and what `adapt` needs of its linear paths."""
+    """The model that reads one strand, from codes to a list of logits, and what fits its linear paths, if any."""
     x, is_base = read(config, codes, scan)
     if config.pooling in ("auto", "flat") and codes.shape[1]:
         x = keras.layers.Dropout(config.dropout, seed=config.seed + 2)(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
     elif config.pooling != "last":
         x = Pooling("mean-max" if config.pooling == "auto" else config.pooling)(x, mask=is_base)
-    logits, linear = [keras.layers.Dense(classes, dtype="float32")(x)], []
-    if config.linear:
-        profile = TermProfile([4**k + dna.FIRST_KMER for k in KMERS], ignored=dna.FIRST_KMER, dtype="float32")
-        features = [(profile([dna.kmers(codes, k) for k in KMERS]), 10.0)]
-        if codes.shape[1]:
-            features.append((dna.places(codes), 0.03))
-        for x, strength in features:
-            layer = keras.layers.Dense(classes, trainable=False, dtype="float32")
-            logits.append(layer(x))
-            linear.append((layer, keras.Model(codes, x), strength))
-        linear = [(profile, linear)]
-    return keras.Model(codes, logits), linear
+    logits = [keras.layers.Dense(classes, dtype="float32")(x)]
+    if not config.linear:
+        return keras.Model(codes, logits), None
+    profile = TermProfile([4**k + dna.FIRST_KMER for k in KMERS], ignored=dna.FIRST_KMER, dtype="float32")
+    linear = LinearPaths(codes, classes)
+    logits.append(linear.logits(profile([dna.kmers(codes, k) for k in KMERS]), strength=10.0))
+    if codes.shape[1]:
+        logits.append(linear.logits(dna.places(codes), strength=0.03))
+    return keras.Model(codes, logits), functools.partial(adapt, profile, linear, config.strand != "one")
 
 
-def adapt(linear, both_strands, train):
+def adapt(profile, linear, both_strands, train):
     """Fits the linear paths, on both strands if both are read."""
     if both_strands:
         train = train.concatenate(train.map(lambda codes, target: (dna.reverse_complement(codes), target)))
-    for profile, fitted in linear:
-        profile.adapt([dna.kmers(codes, k) for k in KMERS] for codes, _ in train)
-        for layer, features, strength in fitted:
-            use_logistic(layer, features, train, strength)
+    profile.adapt([dna.kmers(codes, k) for k in KMERS] for codes, _ in train)
+    linear.fit(train)
 
 
 def groups(config, examples):
@@ -245,16 +240,6 @@ def groups(config, examples):
     texts, labels = zip(*examples.as_numpy_iterator(), strict=True)
     found = similar.clusters([text.decode().replace("U", "T") for text in texts], threshold=config.similar)
     return found, np.array(labels) if config.kind == "one" else None
-
-
-@dataclasses.dataclass
-class Measure(Evaluate):
-    """Metrics on labelled sequences."""
-
-    labels: str = ""
-    """table with the columns id and label, for FASTA without labels in its headers"""
-    reference: str | None = None
-    """FASTA file that the intervals of a BED file refer to"""
 
 
 ABOUT = About(
@@ -280,7 +265,7 @@ TASK = Task(
     evaluation,
     labelled,
     predict=genomic.Windows,
-    evaluate=Measure,
+    evaluate=genomic.Measure,
     inputs=genomic.asked,
     choose=choose,
     groups=groups,

@@ -3,8 +3,6 @@
 import dataclasses
 import functools
 
-import numpy as np
-
 from data import batching
 from data.files import InputError
 from data.transforms import subwords
@@ -97,44 +95,3 @@ def use_vectors(embedding, config, words):
         raise InputError(config.vectors, f"{expected}; add --embedding {width}.")
     say(f"{config.vectors}: vectors for {found:,} of {len(words):,} words")
     embedding.set_weights([matrix])
-
-
-def use_logistic(layer, features, batches, strength, most=20_000):
-    """Sets a Dense layer to a logistic regression of targets on features, fitted to the end.
-
-    Args:
-        layer: A built `keras.layers.Dense`.
-        features: Maps a batch of the model's inputs to `(batch, features)`, the layer's inputs.
-        batches: Iterable of (inputs, targets): classes `(batch,)`, or several labels `(batch, labels)`, 0 or 1.
-        strength: Inverse of the penalty's weight, a positive number: scikit-learn's C.
-        most: Examples that it is fitted on, at most; the first ones.
-    """
-    import scipy.sparse
-    import sklearn.linear_model
-
-    rows, targets, count = [], [], 0
-    for inputs, target in batches:
-        if count >= most:
-            break
-        rows.append(scipy.sparse.csr_matrix(np.asarray(features(inputs))[: most - count]))
-        targets.append(np.asarray(target)[: most - count])
-        count += len(targets[-1])
-    rows, targets = scipy.sparse.vstack(rows), np.concatenate(targets)
-    kernel, bias = (np.zeros(weight.shape) for weight in layer.get_weights())
-    classes = np.eye(len(bias))[targets] if targets.ndim == 1 else targets
-    regression = sklearn.linear_model.LogisticRegression(C=strength, max_iter=1000)
-    if targets.ndim == 1 and len(np.unique(targets)) > 2:
-        regression.fit(rows, targets)
-        kernel[:, regression.classes_], bias[regression.classes_] = regression.coef_.T, regression.intercept_
-    else:
-        for label in range(classes.shape[1]):
-            if 0 < classes[:, label].mean() < 1:
-                regression.fit(rows, classes[:, label])
-                kernel[:, label], bias[label] = regression.coef_[0], regression.intercept_[0]
-            elif classes[:, label].all() and targets.ndim > 1:
-                bias[label] = np.log(1 + len(classes))
-        if targets.ndim == 1:  # two classes share what is between them
-            kernel, bias = kernel / 2, bias / 2
-    missing = classes.sum(axis=0) == 0
-    bias[missing] = bias.min() - np.log(1 + len(classes))
-    layer.set_weights([kernel, bias])

@@ -1,4 +1,4 @@
-"""Answers along a genome: windows in `predict`, and the verb `variants`, what a change of a few bases does."""
+"""What is asked of a genome: windows in `predict`, metrics of a file, and `variants`, effects of a few other bases."""
 
 import collections
 import dataclasses
@@ -11,7 +11,7 @@ from data import genomes, regions
 from data.files import InputError
 from data.variants import alleles
 from pipelines.engine import command, inputs, verbs, writing
-from pipelines.engine.settings import Answers, Predict
+from pipelines.engine.settings import Answers, Evaluate, Predict
 from pipelines.engine.task import Verb
 from pipelines.engine.training import say
 from pipelines.evaluation import mutagenesis, sequences
@@ -32,6 +32,16 @@ class Windows(Predict):
     """FASTA file that the intervals of a BED file refer to"""
 
     RANGES: ClassVar = dict.fromkeys(("window", "step"), (0, None))
+
+
+@dataclasses.dataclass
+class Measure(Evaluate):
+    """Metrics on labelled sequences."""
+
+    labels: str = ""
+    """table with the columns id and label, for FASTA without labels in its headers"""
+    reference: str | None = None
+    """FASTA file that the intervals of a BED file refer to"""
 
 
 def asked(flags, config):
