@@ -2,8 +2,10 @@
 
 import ast
 import pathlib
+import textwrap
 
 HERE = pathlib.Path(__file__).parent
+COLUMNS = 80  # of a terminal
 
 
 def tasks():
@@ -13,10 +15,10 @@ def tasks():
 
 
 def main():
-    width = max(map(len, tasks()))
     print("Tasks. Each trains on a file of yours, or on its built-in data:\n")
     for name, question in tasks().items():
-        print(f"    python -m pipelines.{name:{width}}  {question}")
+        print(f"    python -m pipelines.{name}")
+        print(textwrap.fill(question, COLUMNS, initial_indent=" " * 8, subsequent_indent=" " * 8))
     print("\nWhat a task can do: python -m pipelines.TASK --help")
 
 

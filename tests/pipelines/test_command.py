@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from conftest import LEAST, typed
 
+from pipelines import __main__ as listed
 from pipelines import captioning, dna, ner, sentiment, translation
 from pipelines.engine import command, training
 from pipelines.engine.folder import CONFIG, METRICS, VOCABULARIES, WEIGHTS
@@ -100,6 +101,16 @@ def test_the_help_fits_a_terminal(task, capsys, monkeypatch):
     assert command.run(task, ["train", "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) <= 45 and max(map(len, lines)) <= 80
+
+
+def test_the_list_of_tasks_fits_a_terminal_and_has_each_question_whole(capsys):
+    listed.main()
+    written = capsys.readouterr().out
+    lines = written.splitlines()
+    assert len(lines) <= 45 and max(map(len, lines)) <= 80
+    for task in TASKS:
+        question = sys.modules[f"pipelines.{task.name}"].__doc__.splitlines()[0]
+        assert f"python -m pipelines.{task.name} {question}" in " ".join(written.split())
 
 
 @pytest.mark.parametrize("arguments", [["train", "--unit", "3"], ["train", "--units", "x"], ["predict", "--cell", "a"]])
