@@ -21,24 +21,23 @@ from typing import ClassVar, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from data import batching
 from data.files import InputError
 from data.sets import captions, scene_captions, scenes
 from data.transforms import image, sentences, subwords
-from layers import CELLS, RandomView, TokenAccuracy, TokenCrossentropy, image_encoder
-from layers.decode import greedy, sample
+from layers import CELLS, TokenAccuracy, TokenCrossentropy, image_encoder
 from pipelines.engine import decoding, inputs
 from pipelines.engine.command import main
-from pipelines.engine.decoding import Search, Written, ended, next_token
+from pipelines.engine.decoding import Search, Written, ended
 from pipelines.engine.loading import check_words, chosen_by_size, learn_pieces, splits_of
-from pipelines.engine.self_critical import SelfCritical, as_targets
+from pipelines.engine.self_critical import SelfCritical
 from pipelines.engine.task import About, Extras, Parts, Task, of_built_in
 from pipelines.engine.training import say
 from pipelines.evaluation import captioning as describing
 from pipelines.evaluation.cider import CiderD
 from pipelines.evaluation.sentence_bleu import sentence_bleu
+from pipelines.networks import captioning as caption_network
 
 
 @dataclasses.dataclass
@@ -220,7 +219,7 @@ def checked_encoder(config, train):
     """The fingerprint of an encoder that is not trained, whose features of a few images are numbers of 16 bits."""
     encoder, size = encoder_of(config)
     some = train.map(lambda image, text: image).batch(4)
-    found = Prepare(size, config, encoder)(next(iter(some)))["image"]
+    found = caption_network.Prepare(size, config, encoder)(next(iter(some)))["image"]
     if not np.isfinite(found).all():
         expected = "expected features of the images within ±65,504, as they are kept in 16 bits"
         raise InputError("--encoder", f"{expected}, received larger ones or NaN from {config.encoder}; scale them.")
@@ -246,30 +245,12 @@ def build(config, vocabularies):
         raise InputError(
             "--encoder", f"expected the weights that the run began with, received others: {config.encoder}."
         )
-    encoder.trainable = within = config.encoder == "small" or config.fine_tune > 0
-    prepare = Prepare(size, config, None if within else encoder)
+    encoder.trainable = within = config.encoder == "small" or config.fine_tune > 0  # a part of the model
+    prepare = caption_network.Prepare(size, config, None if within else encoder)
 
-    # The image, or the grid that a trained encoder made of it, and views of it.
-    shape, dtype = (encoder.input_shape, "uint8") if within else ((1, *grid_of(encoder)), "float16")
-    x = keras.Input(shape[1:], dtype=dtype, name="image")
-    features = {"image": x}
-    if config.augment:
-        features["views"] = keras.Input((None, *shape[1:]), dtype=dtype, name="views")  # none in inference
-        x = RandomView(seed, autocast=False, name="random_view")(x, features["views"])
-    if within:
-        x = keras.layers.Reshape(grid_of(encoder), name="cells")(encoder(ops.cast(x, "float32")))
-
-    decoder = config.decoder(write.size, sentences.BEGIN, spread=config.spread)  # x: (batch, cells, channels)
-    x = keras.layers.Dropout(config.dropout / 2, seed=seed + 2)(x)
-    x = keras.layers.Dense(config.memory_width(decoder) or config.units, activation="relu", name="projection")(x)
-    x = keras.layers.Dropout(config.dropout / 2, seed=seed + 3)(x)
-    summary = ops.mean(x, axis=1) if config.summary == "mean" else keras.layers.Flatten(name="places")(x)
-    see = keras.Model(features, [summary, x])
-    targets = keras.Input([config.captions, None], dtype="int64", name="target")  # (batch, captions, timesteps)
-    seen = seen_by(decoder, see)
-    network = [features, targets], decoder(targets, *(see.output if decoder.attends else see.output[:1]))
+    network, decoder, seen = caption_network.network(config, encoder, write.size)
     if config.self_critical:
-        writing = functools.partial(written, config, decoder, seen)
+        writing = functools.partial(caption_network.written, config, decoder, seen)
         model = SelfCritical(
             *network,
             draw=functools.partial(writing, several=config.captions),
@@ -283,15 +264,15 @@ def build(config, vocabularies):
     return Parts(
         signature=tf.TensorSpec([None], tf.string, "image"),
         prepare=prepare,
-        target=lambda images, texts: as_rows(ids_of(write, texts, config)),
+        target=lambda images, texts: caption_network.as_rows(ids_of(write, texts, config)),
         model=model,
         loss=TokenCrossentropy(config.smoothing),
         metrics=[] if config.self_critical else [TokenAccuracy()],
         answer=lambda found, images: answer(write, found),
         samples=[tf.io.encode_png(np.full((side, 2 * side, 3), side, "uint8")).numpy() for side in (1, 40, 90)],
         extras=Extras(
-            teacher_forcing=teacher_forcing,
-            search=functools.partial(searched, config, decoder, seen),
+            teacher_forcing=caption_network.teacher_forcing,
+            search=functools.partial(caption_network.searched, config, decoder, seen),
             known={
                 "captions": functools.cache(lambda: describing.distinct(vocabularies["captions"])),
                 "grid": encoder.output_shape[1:3],
@@ -302,48 +283,6 @@ def build(config, vocabularies):
             augment=functools.partial(prepare, training=True) if config.augment else None,
         ),
     )
-
-
-class Prepare(tf.Module):
-    """Bytes of image files to pixels, `(batch, size, size, 3)` uint8, or to an encoder's grid of features of them.
-
-    Args:
-        size: Height and width of the images in pixels.
-        config: The configuration.
-        encoder: A `keras.Model` from images to `(batch, height, width, channels)`; None: the result is pixels.
-
-    Returns:
-        Dictionary of "image" and, if training augments, "views" `(batch, views, ...)`, none unless `training`; a grid
-        is `(cells, channels)`, its rows one after the other, float16.
-    """
-
-    def __init__(self, size, config, encoder=None):
-        super().__init__()
-        self.size, self.config, self.encoder = size, config, encoder
-
-    def __call__(self, contents, training=False):
-        images = image.decode(contents, self.size, self.config.fit)
-        found = {"image": self.seen(images)}
-        if training:
-            several = self.config.augment
-            views = image.views(images, several, self.config.seed, self.config.mirror)[:, 1:]
-            rows = self.seen(tf.reshape(views, [-1, *views.shape[2:]]))
-            found["views"] = tf.reshape(rows, [-1, several, *rows.shape[1:]])
-        elif self.config.augment:
-            found["views"] = found["image"][:, None][:, :0]
-        return found
-
-    def seen(self, images):
-        if self.encoder is None:
-            return images
-        grid = self.encoder(tf.cast(images, "float32"), training=False)
-        return tf.cast(tf.reshape(grid, [-1, *grid_of(self.encoder)]), "float16")
-
-
-def grid_of(encoder):
-    """`(cells, channels)` of an encoder's grid."""
-    _, height, width, channels = encoder.output_shape
-    return height * width, channels
 
 
 def ids_of(write, texts, config):
@@ -361,62 +300,13 @@ def reward(write, config, texts):
     corpus = functools.cache(lambda: CiderD(ids_of(write, tf.constant(texts), config).numpy()))
 
     def rewards(tokens, targets):
-        tokens = np.where(np.isin(tokens, unwritten(config)), write.size, tokens)  # an unknown word agrees with none
+        tokens = np.where(
+            np.isin(tokens, caption_network.unwritten(config)), write.size, tokens
+        )  # an unknown word agrees with none
         bleu = config.bleu_reward * sentence_bleu(tokens, targets) if config.bleu_reward else 0.0
         return corpus().scores(tokens, targets) + bleu
 
     return rewards
-
-
-def as_rows(ids):
-    """`(batch, captions, timesteps)` to a sequence for each image, ragged `(batch, None, captions)`."""
-    rows = tf.ensure_shape(tf.transpose(ids, [0, 2, 1]), [None, None, ids.shape[1]])
-    lengths = tf.reduce_sum(tf.cast(tf.reduce_any(rows != batching.NO_TARGET, axis=2), "int64"), axis=1)
-    return tf.RaggedTensor.from_tensor(rows, lengths=lengths)
-
-
-def teacher_forcing(features, targets):
-    """Targets `(batch, timesteps, captions)` as the decoder takes them, `(batch, captions, timesteps)`."""
-    targets = tf.transpose(targets, [0, 2, 1])
-    return (features, targets), targets
-
-
-def seen_by(decoder, see):
-    """Features -> the summary and the memory that the decoder reads; no memory without attention."""
-
-    def seen(features):
-        summary, memory = see(features, training=False)
-        return summary, memory if decoder.attends else None
-
-    return seen
-
-
-def unwritten(config):
-    """Tokens that are not written: that of unknown words. Subwords know every word."""
-    return (sentences.UNKNOWN,) if config.tokens == "words" else ()
-
-
-def searched(config, decoder, seen, features):
-    """The best captions of prepared images: the fields of `layers.decode.Decoded`."""
-    ends = {"end": sentences.END, "padding": sentences.PADDING, "never": unwritten(config)}
-    return config.searched(decoder, *seen(features), None, config.max_length, **ends)
-
-
-def written(config, decoder, seen, features, several=None, seed=None):
-    """Captions for self-critical training as targets: the greedy one of each image, or `several` that are drawn.
-
-    Returns:
-        `(batch, timesteps)` ids, or `(batch, several, timesteps)`.
-    """
-    carry, constants = decoder.begin(*seen(features))
-    # What is drawn comes from the p that is learnt: where a token cannot be drawn, its p would grow.
-    step = next_token(decoder, constants, unwritten(config) if several is None else ())
-    how = {"begin": sentences.BEGIN, "end": sentences.END, "max_length": config.max_length}
-    if several is None:
-        return as_targets(greedy(step, carry, **how), sentences.END)
-    carry = keras.tree.map_structure(lambda x: ops.repeat(x, several, axis=0), carry)
-    ids = as_targets(sample(step, carry, **how, seed=seed), sentences.END)
-    return tf.reshape(ids, [-1, several, tf.shape(ids)[1]])
 
 
 def answer(write, found):

@@ -20,24 +20,21 @@ from typing import ClassVar, Literal
 import keras
 import numpy as np
 import tensorflow as tf
-from keras import ops
 
 from data import similar
 from data.files import InputError
 from data.sets import sequences
 from data.transforms import dna
 from data.transforms.labels import Labels
-from layers import CRF, CRFAccuracy, CRFLoss, Pooling, Scan, Strands, TermProfile, Vote
+from layers import CRFAccuracy, CRFLoss, Scan
 from pipelines.engine.command import main
-from pipelines.engine.linear_paths import LinearPaths
 from pipelines.engine.loading import splits_of
 from pipelines.engine.settings import Network
 from pipelines.engine.task import About, Extras, Parts, Task
 from pipelines.engine.training import say
 from pipelines.evaluation import classification, genomic
 from pipelines.evaluation import sequences as evaluation
-
-KMERS = range(1, 7)  # bases of the k-mers of the linear path
+from pipelines.networks import genomic as genomic_network
 
 
 @dataclasses.dataclass
@@ -168,15 +165,9 @@ def build(config, vocabularies):
     known = {"kind": config.kind, "signal": config.signal or labels[-1], "scan": scan}
     extras = Extras(constants={"labels": labels}, known=known)
     if config.kind == "positions":
-        x, is_base = read(config, codes, scan)
-        field = CRF(labels, trainable=config.crf, dtype="float32", name="crf")
-        model = keras.Model(codes, field(keras.layers.Dense(len(labels), dtype="float32")(x), mask=is_base))
-        loss, metric = CRFLoss(), CRFAccuracy()
+        model, loss, metric = genomic_network.tagger(config, codes, scan, labels), CRFLoss(), CRFAccuracy()
     else:
-        network, extras.adapt = paths(config, codes, scan, len(labels))
-        one_strand, vote = config.strand == "one", Vote(dtype="float32")
-        both = None if one_strand else Strands(network, config.strand, config.seed)
-        model = keras.Model(codes, vote(network(codes) if one_strand else both([codes, dna.reverse_complement(codes)])))
+        model, vote, extras.adapt = genomic_network.classifier(config, codes, scan, len(labels))
         weights = np.mean(vocabularies["counts"]) / vocabularies["counts"] if config.balanced else None
         loss, metric = classification.SmoothedCrossentropy(weights=weights), classification.Accuracy()
         if config.kind == "several":
@@ -193,46 +184,6 @@ def build(config, vocabularies):
         samples=["", "ACGTN", ("acgu" * 8)[:length]],
         extras=extras,
     )
-
-
-def read(config, codes, scan):
-    """The outputs of the recurrent levels, `(batch, timesteps, features)`, and their mask."""
-    if scan:
-        x, is_base = scan(dna.one_hot(codes), codes > 0)
-    else:
-        is_base = codes > 0
-        kmers = dna.kmers(ops.pad(codes, [[0, 0], [0, config.kmer - 1]]), config.kmer)
-        x = keras.layers.Embedding(4**config.kmer + dna.FIRST_KMER, config.embedding)(kmers)
-    x = keras.layers.Dropout(config.dropout, seed=config.seed)(x)
-    whole = config.pooling != "last" or config.kind == "positions"
-    x = config.levels(return_sequences=whole)(x, mask=is_base)
-    return keras.layers.Dropout(config.dropout, seed=config.seed + 1)(x), is_base
-
-
-def paths(config, codes, scan, classes):
-    """The model that reads one strand, from codes to a list of logits, and what fits its linear paths, if any."""
-    x, is_base = read(config, codes, scan)
-    if config.pooling in ("auto", "flat") and codes.shape[1]:
-        x = keras.layers.Dropout(config.dropout, seed=config.seed + 2)(ops.reshape(x, (-1, x.shape[1] * x.shape[2])))
-    elif config.pooling != "last":
-        x = Pooling("mean-max" if config.pooling == "auto" else config.pooling)(x, mask=is_base)
-    logits = [keras.layers.Dense(classes, dtype="float32")(x)]
-    if not config.linear:
-        return keras.Model(codes, logits), None
-    profile = TermProfile([4**k + dna.FIRST_KMER for k in KMERS], ignored=dna.FIRST_KMER, dtype="float32")
-    linear = LinearPaths(codes, classes)
-    logits.append(linear.logits(profile([dna.kmers(codes, k) for k in KMERS]), strength=10.0))
-    if codes.shape[1]:
-        logits.append(linear.logits(dna.places(codes), strength=0.03))
-    return keras.Model(codes, logits), functools.partial(adapt, profile, linear, config.strand != "one")
-
-
-def adapt(profile, linear, both_strands, train):
-    """Fits the linear paths, on both strands if both are read."""
-    if both_strands:
-        train = train.concatenate(train.map(lambda codes, target: (dna.reverse_complement(codes), target)))
-    profile.adapt([dna.kmers(codes, k) for k in KMERS] for codes, _ in train)
-    linear.fit(train)
 
 
 def groups(config, examples):

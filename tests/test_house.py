@@ -73,8 +73,9 @@ UNKNOWN_TO = {
     "data/transforms/": {"data.sets", "data.public_sets", "data.batching"},
     "data/sets/": {"data.batching"},
     "pipelines/": {*TASKS, "tests"},
-    "pipelines/engine/": {"pipelines.evaluation", "data.sets"},
-    "pipelines/evaluation/": {"data.sets"},
+    "pipelines/engine/": {"pipelines.evaluation", "pipelines.networks", "data.sets"},
+    "pipelines/evaluation/": {"data.sets", "pipelines.networks"},
+    "pipelines/networks/": {"data.sets", "pipelines.evaluation"},
 }
 
 

@@ -22,6 +22,7 @@ from pipelines.engine.folder import RunFolder
 from pipelines.engine.self_critical import SelfCritical
 from pipelines.evaluation.cider import CiderD
 from pipelines.evaluation.sentence_bleu import sentence_bleu
+from pipelines.networks import captioning as caption_network
 
 SMALL = ["--units", "12", "--embedding", "8", "--batch-size", "8", "--beam", "3", "--epochs", "2", "--dropout", "0.1"]
 SMALL += ["--max-length", "12", "--no-tensorboard", "--minimum-count", "1"]
@@ -359,13 +360,15 @@ def test_targets_have_a_row_for_each_caption_and_missing_ones_are_padding():
     config = captioning.Config(captions=3, max_length=4)
     write = captioning.sentences.Sentences(["a", "red", "dog"])
 
-    rows = captioning.as_rows(captioning.ids_of(write, ["A red dog.\n...\na dog", "a red red red red dog"], config))
+    rows = caption_network.as_rows(
+        captioning.ids_of(write, ["A red dog.\n...\na dog", "a red red red red dog"], config)
+    )
 
     assert rows.to_list() == [
         [[4, -1, 4], [5, -1, 6], [6, -1, 2], [2, -1, -1]],
         [[4, -1, -1], [5, -1, -1], [5, -1, -1], [5, -1, -1], [2, -1, -1]],
     ]
-    _, targets = captioning.teacher_forcing(None, rows.to_tensor(-1))
+    _, targets = caption_network.teacher_forcing(None, rows.to_tensor(-1))
     assert targets.shape == (2, 3, 5)
 
 

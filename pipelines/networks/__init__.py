@@ -1,0 +1,1 @@
+"""Networks of several parts, each in a file of its own beside its task."""
