@@ -48,6 +48,16 @@ class Extensible:
         if not by_hand:
             cls.from_config = classmethod(read)
 
+    def _lock_state(self):
+        """Freezes the layers within a layer that was made with `trainable=False`; Keras calls it after `build`.
+
+        Keras itself freezes only those that are there when `trainable` is set later.
+        """
+        if not self.trainable:
+            for layer in self._layers:
+                layer.trainable = False
+        super()._lock_state()
+
     def get_build_config(self):
         in_one_piece(self)
         return super().get_build_config()

@@ -348,3 +348,19 @@ def test_an_attention_that_two_cells_share_is_shared_again(tmp_path):
     assert len(again.weights) == len(model.weights)
     given = [X, np.random.default_rng(1).normal(size=(2, 4, 3)).astype("float32")]
     np.testing.assert_allclose(again(given), model(given), atol=1e-6)
+
+
+def test_what_was_frozen_is_frozen_when_it_is_read_back(tmp_path):
+    tokens, summary = keras.Input((None,), dtype="int32"), keras.Input((4,))
+    decoder = Decoder(20, [GRUCell(8)], embedding=5)
+    model = keras.Model([tokens, summary], decoder(tokens, summary))
+    decoder.trainable = False
+    model.save(tmp_path / "frozen.keras")
+    assert model.trainable_weights == []
+    assert keras.saving.load_model(tmp_path / "frozen.keras").trainable_weights == []
+
+
+def test_a_layer_made_frozen_freezes_its_cell():
+    for layer in (Recurrent(LSTMCell(4), trainable=False), keras.layers.LSTM(4, trainable=False)):
+        model = keras.Sequential([keras.Input(SHAPE[1:]), layer, keras.layers.Dense(1)])
+        assert [w.shape for w in model.trainable_weights] == [(4, 1), (1,)]
