@@ -133,7 +133,7 @@ def gradient_flow(model, inputs, targets, layer=None, loss=None):
             output, *states = results if layer.return_state else [results]
             if layer.go_backwards and layer.return_sequences and getattr(layer, "align_outputs", False):
                 output = ops.flip(output, 1)
-            return [output, *states] if layer.return_state else output
+            return (output, *states) if layer.return_state else output
 
         with _called_instead(layer, perturbed):
             outputs = model(inputs, training=False)

@@ -96,7 +96,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             is right too, but costs one more forward pass).
 
     Returns:
-        `(batch, timesteps, units)` with `return_sequences`, else `(batch, units)`; with `return_state` a list of that
+        `(batch, timesteps, units)` with `return_sequences`, else `(batch, units)`; with `return_state` a tuple of that
         and the carry's tensors.
 
     Raises:
@@ -277,7 +277,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         if self.stateful:
             for held, state in zip(self.states, carry, strict=True):
                 held.assign(ops.cast(state, held.dtype))
-        return [output, *carry] if self.return_state else output
+        return (output, *carry) if self.return_state else output
 
     def _of_held_size(self, sequence):
         """The sequence; an error if its batch size is not that of the carry that a stateful layer holds."""
@@ -467,7 +467,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         batch, timesteps = sequence_shape[:2]
         width = self.cell.output_size
         output = (batch, timesteps, width) if self.return_sequences else (batch, width)
-        return [output, *((batch, size) for size in self.cell.carry_sizes)] if self.return_state else output
+        return (output, *((batch, size) for size in self.cell.carry_sizes)) if self.return_state else output
 
     def get_config(self):
         names = (

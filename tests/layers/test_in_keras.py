@@ -42,6 +42,23 @@ def test_stock_bidirectional_wraps_it_as_it_wraps_the_stock_layer(name, sequence
     np.testing.assert_allclose(ours(x, mask=mask), theirs(x, mask=mask), atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["concat", "sum", None])
+def test_an_encoder_of_both_directions_hands_its_states_to_a_decoder_in_a_model(mode, x):
+    """Keras adds the shapes of the states of both directions, as tuples, before anything runs."""
+
+    def made(cell, stock):
+        both = keras.layers.Bidirectional(stock(cell(4), return_state=True), merge_mode=mode)
+        inputs = keras.Input((None, SHAPE[2]))
+        *outputs, h, c, h_back, c_back = both(inputs)
+        states = [keras.layers.Concatenate()([h, h_back]), keras.layers.Concatenate()([c, c_back])]
+        written = stock(cell(8), return_sequences=True)(inputs, initial_state=states)
+        return filled(keras.Model(inputs, [*outputs, written]), None)
+
+    ours, theirs = made(LSTMCell, Recurrent), made(keras.layers.LSTMCell, keras.layers.RNN)
+    for one, other in zip(ours(x), theirs(x), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
 def test_time_distributed_runs_it_on_each_sequence_of_a_sequence():
     x = np.random.default_rng(0).normal(size=(2, 3, *SHAPE[1:])).astype("float32")
     layer = recurrent("gru", shape=SHAPE)
