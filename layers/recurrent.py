@@ -24,6 +24,18 @@ def densified(sequence, mask):
     return sequence, ops.arange(ops.shape(sequence)[1]) < ops.cast(lengths, "int32")[:, None]
 
 
+def checked(mask, sequence):
+    """A mask as `(batch, timesteps)` booleans; an error if it has neither a row for each sequence nor one for all."""
+    mask = ops.cast(mask, "bool")  # it may be a list
+    agree = [None in sizes or sizes[0] == sizes[1] for sizes in zip(mask.shape, sequence.shape, strict=False)]
+    if len(mask.shape) != 2 or not agree[1] or not (agree[0] or mask.shape[0] == 1):
+        raise ValueError(
+            f"Recurrent: `mask` must be (batch, timesteps), as the sequence, or one row for all. Received: "
+            f"mask.shape={tuple(mask.shape)}, sequence.shape={tuple(sequence.shape)}."
+        )
+    return ops.broadcast_to(mask, ops.shape(sequence)[:2]) if mask.shape[0] == 1 else mask
+
+
 def shapes_of(shape):
     """The shapes of a tensor or of a list of them, as a list; none where there is no tensor."""
     if shape is None:
@@ -42,6 +54,30 @@ def updates_dropped(masks):
     return updates(through if masks else None)
 
 
+class Held(keras.layers.Layer):
+    """The carry that a stateful layer holds.
+
+    As in stock Keras, it is no weight of the layer: the same weights, and files of them, fit layers of any batch size.
+    """
+
+    def __init__(self, cell, batch, **kwargs):
+        super().__init__(name="held", **kwargs)
+        self.carry = [
+            self.add_weight(shape=(batch, size), initializer="zeros", trainable=False, name=name)
+            for size, name in zip(cell.carry_sizes, cell.carry, strict=True)
+        ]
+
+    @property
+    def weights(self):
+        return []
+
+    def save_own_variables(self, store):
+        """Writes nothing."""
+
+    def load_own_variables(self, store):
+        """Reads nothing."""
+
+
 @keras.saving.register_keras_serializable(package="layers")
 class Recurrent(Extensible, keras.layers.Layer):
     """Runs a cell over time: computes the same as `keras.layers.RNN(cell)`, faster, and passes the mask on.
@@ -56,7 +92,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         go_backwards: Whether to process the sequence from its end. The outputs come in the order of processing, as in
             stock Keras.
         stateful: Whether a batch begins with the last carry of the batch before; `reset_state()` resets it. Needs a
-            fixed batch size.
+            fixed batch size. The carry is not saved, as in stock Keras, so weights fit layers of any batch size.
         zero_output_for_mask: Whether masked timesteps output zeros; with `return_sequences` only.
         align_outputs: Whether the outputs of `go_backwards` are reversed, so that output t belongs to input t. Leave it
             off within stock `keras.layers.Bidirectional`, which reverses them itself.
@@ -89,7 +125,7 @@ class Recurrent(Extensible, keras.layers.Layer):
     Call arguments:
         sequence: `(batch, timesteps, features)`, or a `tf.RaggedTensor`, which gives the same as its padded batch.
         initial_state: The carry to begin with: a tensor or a list of them, each `(batch, units)`; by default zeros.
-        mask: `(batch, timesteps)` booleans, False where there is padding.
+        mask: `(batch, timesteps)` booleans, or one row for all, False where there is padding.
         constants: Tensors that the cell reads at every timestep, such as the memory of an `AttentionCell`: one or a
             list of them, the batch first. They get gradients.
         training: Whether dropout is on, and whether to keep the tensors that a gradient needs (without them a gradient
@@ -100,9 +136,10 @@ class Recurrent(Extensible, keras.layers.Layer):
         and the carry's tensors.
 
     Raises:
-        ValueError: if `cell` is not a `Cell`, the sequence is not of rank 3 or not of the width built with, the number
-            of initial states is not the cell's, `window` is not a positive integer, a rate is out of its range,
-            `stateful` has an unknown batch size, or `update_dropout` a cell that passes nothing to `update`.
+        ValueError: if `cell` is not a `Cell`, the sequence is not of rank 3 or not of the width built with, the mask
+            is not of its batch and timesteps, the number of initial states is not the cell's, `window` is not a
+            positive integer, a rate is out of its range, `stateful` has an unknown batch size, or `update_dropout` a
+            cell that passes nothing to `update`.
 
     Example:
 
@@ -171,7 +208,7 @@ class Recurrent(Extensible, keras.layers.Layer):
         self.update_dropout_seed = update_dropout_seed
         self.update_generator = keras.random.SeedGenerator(update_dropout_seed) if update_dropout else None
         self.input_spec = None
-        self.states = None
+        self.held = None
         self.supports_masking = True
 
     def build(self, sequence_shape, initial_state_shape=None, constants_shape=None):
@@ -200,11 +237,13 @@ class Recurrent(Extensible, keras.layers.Layer):
                     "Recurrent: `stateful` needs a fixed batch size: keras.Input(batch_shape=(batch, timesteps, "
                     f"features)). Received: sequence.shape={tuple(sequence_shape)}."
                 )
-            self.states = [
-                self.add_weight(shape=(sequence_shape[0], size), initializer="zeros", trainable=False, name=name)
-                for size, name in zip(self.cell.carry_sizes, self.cell.carry, strict=True)
-            ]
+            self.held = Held(self.cell, sequence_shape[0], dtype=self.dtype_policy)
             self.reset_state()
+
+    @property
+    def states(self):
+        """The variables of the carry that a stateful layer holds, or None."""
+        return self.held and self.held.carry
 
     def reset_state(self):
         """Forgets the carry that a stateful layer holds."""
@@ -233,9 +272,7 @@ class Recurrent(Extensible, keras.layers.Layer):
             sequence = self._of_held_size(sequence)
         mask = own_mask(sequence) if mask is None else mask
         if mask is not None:  # values at padding must not enter a product: 0 times NaN is NaN, in gradients too
-            mask = ops.cast(mask, "bool")  # it may be a list
-            if mask.shape[0] == 1:  # one row for all
-                mask = ops.broadcast_to(mask, ops.shape(sequence)[:2])
+            mask = checked(mask, sequence)
             real = ops.expand_dims(mask, 2)
             sequence = ops.where(real, sequence, ops.cast(0, sequence.dtype))
         cell, (batch, timesteps) = self.cell, ops.shape(sequence)[:2]

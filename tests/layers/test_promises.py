@@ -370,6 +370,9 @@ def test_what_does_not_fit_is_named():
         layer(np.zeros((2, 3, 5), "float32"), initial_state=[np.zeros((2, 4), "float32")])
     with pytest.raises(ValueError, match="must have width 4 for LSTMCell's cell"):
         layer(np.zeros((2, 3, 5), "float32"), initial_state=[np.zeros((2, n), "float32") for n in (4, 3)])
+    for shape in ((2,), (2, 1), (2, 4), (4, 3), (2, 3, 1)):
+        with pytest.raises(ValueError, match=rf"`mask` must be .* Received: mask.shape=\({shape[0]},"):
+            layer(np.zeros((2, 3, 5), "float32"), mask=np.ones(shape, "bool"))
     with pytest.raises(ValueError, match="stateful.* needs a fixed batch size"):
         Recurrent(LSTMCell(3), stateful=True)(keras.Input((4, 3)))
 

@@ -38,3 +38,25 @@ def test_a_smaller_last_batch_is_no_longer_silent():
     x = np.random.default_rng(0).normal(size=(6, 5, 3)).astype("float32")
     with pytest.raises(Exception, match="batch of 4"):
         model.predict(x, batch_size=4, verbose=0)
+
+
+def test_weights_and_files_of_them_fit_any_batch_size(tmp_path):
+    """A network is trained with large batches, then another one of its weights writes one character after the other."""
+
+    def made(batch, stateful):
+        layer = Recurrent(LSTMCell(2), return_sequences=True, stateful=stateful)
+        return keras.Sequential([keras.Input(batch_shape=(batch, None, 3)), layer, Recurrent(LSTMCell(4))])
+
+    x = np.random.default_rng(0).normal(size=(4, 5, 3)).astype("float32")
+    trained = made(4, True)
+    expected = np.asarray(trained(x))
+    trained.save_weights(tmp_path / "trained.weights.h5")
+    for batch, stateful in ((1, True), (4, True), (None, False)):
+        by_file, by_hand = made(batch, stateful), made(batch, stateful)
+        by_file.load_weights(tmp_path / "trained.weights.h5")
+        by_hand.set_weights(trained.get_weights())
+        for model in (by_file, by_hand):
+            np.testing.assert_allclose(model(x[:batch]), expected[:batch], atol=1e-6)
+    trained.layers[0].reset_state()
+    trained.load_weights(tmp_path / "trained.weights.h5")
+    np.testing.assert_allclose(trained(x), expected, atol=1e-6)
