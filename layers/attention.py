@@ -32,7 +32,8 @@ class Attention(Extensible, keras.layers.Layer):
     Call arguments:
         query: `(batch, queries, width)`.
         memory: `(batch, timesteps, features)`.
-        mask: `(batch, timesteps)` booleans, False where the memory is padding.
+        mask: `(batch, timesteps)` booleans, False where the memory is padding; None: the mask that Keras keeps with the
+            memory, if it has one.
         return_attention_scores: Whether to return the weights too.
 
     Returns:
@@ -73,7 +74,11 @@ class Attention(Extensible, keras.layers.Layer):
         return ops.softmax(padding, axis=-1)
 
     def constants_of(self, memory, mask=None):
-        """Made once from a memory: the memory, its keys, and the term to add to scores, FAR at padding."""
+        """Made once from a memory: the memory, its keys, and the term to add to scores, FAR at padding.
+
+        Without a mask the memory's own is taken, which Keras keeps with it, if it has one.
+        """
+        mask = own_mask(memory) if mask is None else mask
         memory = ops.cast(memory, self.compute_dtype)
         real = ops.ones(ops.shape(memory)[:2]) if mask is None else ops.cast(mask, "float32")
         if mask is not None:  # 0 times NaN at padding would be NaN
@@ -103,7 +108,6 @@ class Attention(Extensible, keras.layers.Layer):
             raise ValueError(f"{type(self).__name__} feeds its weights back: run it in an AttentionCell.")
         if isinstance(mask, (list, tuple)) and len(mask) == 2 and not isinstance(mask[0], (list, tuple)):
             mask = mask[1]  # Keras's masks of query and memory
-        mask = own_mask(memory) if mask is None else mask
         rows = ops.reshape(ops.cast(query, self.compute_dtype), (-1, query.shape[-1]))
         *constants, padding = self.constants_of(memory, mask)
         constants = [*(ops.cast(x, self.compute_dtype) for x in constants), padding]

@@ -26,9 +26,9 @@ class AttentionCell(Cell):
     c_i, or s~_{i-1}, is multiplied by a matrix of its own and added to the cell's `project(y_{i-1})`: the same as one
     kernel over both, wherever `project` is a product and a bias.
 
-    `Recurrent` takes the memory h as `constants=[memory, mask]`, or `constants=memory` without padding. Luong's without
-    input feeding, and without an attention that feeds its weights back, is faster as `Recurrent(cell)` and an attention
-    over all its outputs.
+    `Recurrent` takes the memory h as `constants=[memory, mask]`, or `constants=memory` without padding or where Keras
+    keeps a mask with the memory. Luong's without input feeding, and without an attention that feeds its weights back,
+    is faster as `Recurrent(cell)` and an attention over all its outputs.
 
     Source: D. Bahdanau et al., 2015, arXiv:1409.0473, section 3.1 and A.1.2; M. Luong et al., 2015, arXiv:1508.04025,
     equation 5 and section 3.3.

@@ -10,6 +10,7 @@ from layers import arguments
 from layers.attention import Attention
 from layers.attention_cell import AttentionCell
 from layers.backend import backend
+from layers.masked import own_mask
 from layers.recurrent import Recurrent
 from layers.saving import Extensible
 from layers.scores import MOST_TOKENS, SCORES, token_scores
@@ -63,7 +64,8 @@ class Decoder(Extensible, keras.layers.Layer):
             `(batch, several, timesteps)`, with `several` in the static shape.
         summary: `(batch, features)`.
         memory: `(batch, source timesteps, features)`, or None without attention.
-        mask: `(batch, source timesteps)` booleans, False where the memory is padding; or None.
+        mask: `(batch, source timesteps)` booleans, False where the memory is padding; None: the mask that Keras keeps
+            with the memory, if it has one.
         logits: Whether to return logits.
         training: Whether dropout is on.
 
@@ -185,7 +187,7 @@ class Decoder(Extensible, keras.layers.Layer):
             return ops.reshape(ops.concatenate([self.logits(t) for t in parts]), (*shape, self.vocabulary))
         parts = list(zip(parts, backend.portions(by_source(tokens, several)), strict=True))
         scores = ops.reshape(token_scores(parts, *self.output_layer(self.compute_dtype)), (*shape, len(SCORES)))
-        return scores if totals is None else self.punished(scores, totals, mask, several)
+        return scores if totals is None else self.punished(scores, totals, with_mask(memory, mask)[1], several)
 
     def punished(self, scores, totals, mask, several):
         """`scores` with the penalty of each target's attention taken from the log p of its first token.
@@ -193,9 +195,8 @@ class Decoder(Extensible, keras.layers.Layer):
         `totals` has a row for each target: the sums of the weights over its timesteps.
         """
         missed = ops.square(1 - ops.cast(totals, scores.dtype))
-        if mask is not None:
-            real = ops.cast(mask, scores.dtype)
-            missed *= ops.repeat(real, several, axis=0) if several else real
+        real = ops.cast(mask, scores.dtype)
+        missed *= ops.repeat(real, several, axis=0) if several else real
         penalty = ops.reshape(self.spread * ops.sum(missed, axis=-1), (*ops.shape(scores)[:-2], 1))
         log_p = ops.concatenate([scores[..., :1, 0] - penalty, scores[..., 1:, 0]], axis=-1)
         return ops.concatenate([ops.expand_dims(log_p, -1), scores[..., 1:]], axis=-1)
@@ -335,5 +336,6 @@ def by_source(rows, several):
 
 
 def with_mask(memory, mask):
-    """A memory and its mask, by default all True."""
+    """A memory and its mask, by default the one that Keras keeps with it, or all True."""
+    mask = own_mask(memory) if mask is None else mask
     return [memory, ops.ones(ops.shape(memory)[:2], "bool") if mask is None else mask]

@@ -10,6 +10,8 @@ from layers import (
     CELLS,
     CRF,
     AdditiveAttention,
+    AttentionCell,
+    Decoder,
     ElmanCell,
     GRUCell,
     LSTMCell,
@@ -261,6 +263,35 @@ def test_a_sequence_s_own_mask_counts_beside_other_tensors():
     np.testing.assert_allclose(
         attend(query, embed(longer)), attend(query, embed(longer), mask=(longer > 0).tolist()), atol=1e-6
     )
+
+
+@pytest.mark.parametrize("form", ["within", "above", "spread"])
+def test_a_memory_s_own_mask_counts_in_decoders(form):
+    """In each the padding is not attended to, whether the mask is given or is that of the embedding."""
+    embed = keras.layers.Embedding(10, 8, mask_zero=True)
+    ids, longer = np.array([[4, 5], [3, 0]]), np.array([[4, 5, 0, 0], [3, 0, 0, 0]])
+    cell, attention = GRUCell(6), AdditiveAttention(6)
+    spread = {"spread": 1.0} if form == "spread" else {}
+    levels = [cell] if form == "above" else [AttentionCell(cell, attention, totals=bool(spread))]
+    decoder = Decoder(12, levels, 5, attention if form == "above" else None, **spread)
+    source, targets, summary = keras.Input([None], dtype="int32"), keras.Input([3], dtype="int32"), keras.Input([4])
+    inputs = [source, targets, summary]
+    model = keras.Model(inputs, decoder(targets, summary, embed(source)))
+    told, start = np.array([[3, 4, 2], [5, 2, -1]]), np.ones((2, 4), "float32")
+    scores = lambda ids: ops.convert_to_numpy(model([ids, told, start], training=bool(spread)))
+    np.testing.assert_allclose(scores(longer), scores(ids), atol=1e-6)
+    memory = embed(longer)
+    given = decoder(told, start, ops.convert_to_numpy(memory), longer > 0, training=bool(spread))
+    np.testing.assert_allclose(scores(longer), given, atol=1e-6)
+    carry, constants = decoder.begin(start, memory)
+    logits, *_ = decoder.step(np.array([1, 1]), carry, constants)
+    np.testing.assert_allclose(logits, decoder(told, start, memory, longer > 0, logits=True)[:, 0], atol=1e-6)
+
+
+def test_a_memory_s_own_mask_counts_in_an_attention_cell(x):
+    embed, longer = keras.layers.Embedding(10, 8, mask_zero=True), np.array([[4, 5, 0, 0], [3, 0, 0, 0]])
+    layer, memory = Recurrent(AttentionCell(GRUCell(6), AdditiveAttention(6))), embed(longer)
+    np.testing.assert_allclose(layer(x[:2], constants=memory), layer(x[:2], constants=[memory, longer > 0]), atol=1e-6)
 
 
 def test_no_timesteps_with_a_mask_are_zeros_for_linear_cells_too():
