@@ -75,7 +75,8 @@ class Stack(Extensible, keras.layers.Layer):
     The mask goes to every level, whatever the installed Keras does with masks between layers.
 
     Args:
-        levels: List of lists of `Recurrent`: for each level its directions, whose outputs are put side by side.
+        levels: List of lists of `Recurrent`: for each level its directions, whose outputs are put side by side. They
+            return no states; a direction that goes backwards and returns sequences has `align_outputs`.
         residual: Whether a level's input is added to its output, where both are sequences of the same width.
 
     Call arguments:
@@ -87,13 +88,23 @@ class Stack(Extensible, keras.layers.Layer):
         `(batch, timesteps, width)` or `(batch, width)`, as the last level returns; width is the sum over directions.
 
     Raises:
-        ValueError: if `levels` is empty, or as `Recurrent`.
+        ValueError: if `levels` is empty, a direction returns states or outputs that do not belong to the timesteps of
+            its input, or as `Recurrent`.
     """
 
     def __init__(self, levels, residual=False, **kwargs):
         super().__init__(**kwargs)
         if not levels or not all(levels):
             raise ValueError(f"Stack: `levels` must be a list of lists of Recurrent. Received: levels={levels!r}.")
+        for direction in (direction for directions in levels for direction in directions):
+            turned = direction.return_sequences and direction.go_backwards and not direction.align_outputs
+            if direction.return_state or turned:
+                raise ValueError(
+                    "Stack: each Recurrent must have return_state=False and, where it has go_backwards and "
+                    "return_sequences, align_outputs=True: its outputs would be in reversed order beside others. "
+                    f"Received: return_state={direction.return_state}, align_outputs={direction.align_outputs}, "
+                    f"go_backwards={direction.go_backwards}."
+                )
         self.levels = [list(directions) for directions in levels]
         self.residual = residual
         self.supports_masking = True

@@ -9,6 +9,7 @@ from cells import filled, short_blocks
 from keras import ops
 
 from layers import GRUCell, LSTMCell, Pooling, Recurrent, WordDropout, stack
+from layers.stack import Stack
 
 SHAPE = (3, 4, 5)
 LENGTHS = np.array([4, 2, 1])
@@ -139,3 +140,9 @@ def test_residual_connections_need_equal_widths(x):
     recurrent.build(SHAPE)
     recurrent.set_weights(wider.get_weights())
     np.testing.assert_allclose(wider(x), recurrent(x), atol=1e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"return_state": True}, {"return_sequences": True, "go_backwards": True}])
+def test_outputs_that_cannot_stand_side_by_side_are_named(arguments):
+    with pytest.raises(ValueError, match="return_state=False and.* align_outputs=True"):
+        Stack([[Recurrent(LSTMCell(3), return_sequences=True)], [Recurrent(LSTMCell(3), **arguments)]])
