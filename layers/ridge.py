@@ -48,9 +48,9 @@ class RidgeReadout(Extensible, keras.layers.Layer):
         self.penalty = float(arguments.within("RidgeReadout", "penalty", penalty, 0))
 
     def build(self, inputs_shape):
-        self.kernel = self.add_weight(name="kernel", shape=(inputs_shape[-1], self.outputs), initializer="zeros")
-        self.bias = self.add_weight(name="bias", shape=(self.outputs,), initializer="zeros")
-        self.kernel.trainable = self.bias.trainable = False
+        fitted = {"initializer": "zeros", "trainable": False}  # by `adapt`, also where a model is made trainable again
+        self.kernel = self.add_weight(name="kernel", shape=(inputs_shape[-1], self.outputs), **fitted)
+        self.bias = self.add_weight(name="bias", shape=(self.outputs,), **fitted)
 
     def adapt(self, batches, through=None):
         """Fits kernel and bias.
