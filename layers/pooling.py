@@ -53,7 +53,7 @@ class Pooling(Extensible, keras.layers.Layer):
         padded = mask is not None
         if mask is None:
             mask = ops.ones(ops.shape(sequence)[:2], dtype="bool")
-        dtype = sequence.dtype
+        dtype = keras.backend.result_type(sequence.dtype, float)  # of integers too the mean is no integer
         # Sums over many timesteps leave the range of float16.
         sequence = ops.cast(sequence, keras.backend.result_type(dtype, "float32"))
         real = ops.expand_dims(ops.cast(mask, sequence.dtype), -1)  # (batch, timesteps, 1)

@@ -117,6 +117,13 @@ def test_an_unknown_pooling_is_named():
         Pooling("sum")
 
 
+@pytest.mark.parametrize("how, expected", [("mean", [1.5]), ("mean-max", [1.5, 2])])
+def test_the_mean_of_integers_is_not_cut_to_an_integer(how, expected):
+    np.testing.assert_array_equal(
+        Pooling(how)(np.array([[[1], [2], [9]]]), mask=np.array([[True, True, False]])), [expected]
+    )
+
+
 def test_word_dropout_replaces_whole_words_in_training_alone():
     word_ids = np.random.default_rng(0).integers(2, 9, (60, 50)) * (np.arange(50) < 40)
     layer = WordDropout(0.3, unknown=1, seed=4)
