@@ -19,7 +19,7 @@ class GradientFlow:
 
     Args:
         norms: Name of each tensor of the carry -> `(batch, timesteps)`: the norm, over units, of the loss's whole
-            derivative with respect to that tensor after each timestep; NaN at padding.
+            derivative with respect to that tensor after each timestep; infinite where it overflowed, NaN at padding.
 
     Example:
 
@@ -42,13 +42,13 @@ class GradientFlow:
     def reach(self, name):
         """The mean norm at the first timestep divided by that at the last one which the loss reads; NaN if none."""
         mean = self.mean(name)
-        first, read = np.flatnonzero(~np.isnan(mean)), np.flatnonzero(mean > 0)
+        first, read = np.flatnonzero(~np.isnan(mean)), np.flatnonzero((mean > 0) & (mean < np.inf))
         return float(mean[first[0]] / mean[read[-1]]) if len(read) else float("nan")
 
     def factor(self, name):
         """What the norm is multiplied by for each timestep back in time, fitted to the logarithms; NaN if unknown."""
         mean = self.mean(name)
-        places = np.flatnonzero(mean > 0)
+        places = np.flatnonzero((mean > 0) & (mean < np.inf))
         return float(np.exp(-np.polyfit(places, np.log(mean[places]), 1)[0])) if len(places) > 1 else float("nan")
 
     def verdict(self, name):
@@ -142,7 +142,7 @@ def gradient_flow(model, inputs, targets, layer=None, loss=None):
     changes = [ops.zeros((batch, timesteps, size), dtype=layer.compute_dtype) for size in sizes]
     (value,), _, pull = backend.vjp(loss_of, changes)
     found = [np.asarray(ops.convert_to_numpy(d), "float64") for d in pull([ops.ones_like(value)])]
-    norms = [np.linalg.norm(d, axis=2) for d in found]
+    norms = [np.nan_to_num(np.linalg.norm(d, axis=2), nan=np.inf, posinf=np.inf) for d in found]  # NaN: it overflowed
     if mask is not None:
         norms = [np.where(ops.convert_to_numpy(mask), norm, np.nan) for norm in norms]
     return GradientFlow(dict(zip(names, norms, strict=True)))

@@ -97,7 +97,20 @@ def test_what_is_not_a_number_or_not_there_has_a_verdict_too():
     assert flow.reach("hidden") == 2 and flow.verdict("hidden") == "steady"
     assert GradientFlow({"hidden": np.zeros((1, 3))}).verdict("hidden") == "no gradient"
     assert GradientFlow({"hidden": np.array([[0.0, 0.0, 1.0]])}).verdict("hidden") == "vanishing"
-    assert GradientFlow({"hidden": np.array([[np.inf, 1.0]])}).verdict("hidden") == "exploding"
+    for last in (1.0, np.inf):
+        flow = GradientFlow({"hidden": np.array([[np.inf, last]])})
+        assert flow.verdict("hidden") == "exploding" and np.isnan(flow.factor("hidden"))
+
+
+def test_a_network_that_overflows_explodes_but_for_its_padding():
+    cell = ElmanCell(4, activation="linear", recurrent_initializer=keras.initializers.Constant(1e10))
+    inputs = keras.Input((30, 3))
+    model = keras.Model(inputs, keras.layers.Dense(1)(Recurrent(cell)(keras.layers.Masking()(inputs))))
+    x = np.ones((1, 30, 3), "float32")
+    x[:, 25:] = 0
+    flow = gradient_flow(model, x, np.ones((1, 1), "float32"), loss=keras.losses.MeanSquaredError())
+    assert flow.verdict("hidden") == "exploding"
+    np.testing.assert_array_equal(np.isnan(flow.norms["hidden"][0]), np.arange(30) >= 25)
 
 
 def test_the_layer_that_is_meant_has_to_be_named_where_there_are_several():
