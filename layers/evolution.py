@@ -89,7 +89,7 @@ def evolve(
     arguments.positive("evolve", "generations", generations)
     if population is not None:
         arguments.positive("evolve", "population", population, least=4)
-    if not deviation > 0:
+    if not 0 < deviation < np.inf:
         raise ValueError(f"evolve: `deviation` must be a positive number. Received: deviation={deviation!r}.")
     weights = model.trainable_variables
     shapes = [tuple(weight.shape) for weight in weights]
@@ -123,12 +123,13 @@ def evolve(
             for candidate in candidates:
                 assign(candidate)
                 losses.append(objective(model))
-        losses = np.asarray(losses, "float64")
-        if losses.shape != (len(candidates),):
+        losses = np.asarray(losses)
+        if losses.shape != (len(candidates),) or losses.dtype.kind in "OUS":  # None, where it returns nothing
             raise ValueError(
                 f"evolve: `objective` must return a loss for each of {len(candidates)} candidates. "
-                f"Received: shape={losses.shape}."
+                f"Received: shape={losses.shape}, losses={losses.ravel()[:6].tolist()}."
             )
+        losses = losses.astype("float64")
         return np.where(np.isnan(losses), np.inf, losses)
 
     strategy = cma.CMAEvolutionStrategy(begin, deviation, options)

@@ -109,6 +109,8 @@ def test_wrong_arguments_of_evolution_are_named():
         ({"generations": 0}, "`generations` must be a positive integer"),
         ({"population": 2}, "`population` must be an integer of 4 or more"),
         ({"deviation": 0.0}, "`deviation` must be a positive number"),
+        ({"deviation": np.inf}, "`deviation` must be a positive number"),
+        ({"objective": lambda layer: None}, "a loss for each of 10 candidates. .* losses=\\[None"),
         ({"objective": lambda layer: [1.0, 2.0]}, r"a loss for each of 10 candidates. Received: shape=\(10, 2\)"),
         ({"model": keras.layers.Dense(2)}, "`model` must be built and have trainable weights"),
     ]
