@@ -168,7 +168,7 @@ class Sentences(Extensible, keras.layers.Layer):
         self.sentences = sentences if sentences is None else arguments.positive("Sentences", "sentences", sentences)
 
     def call(self, word_ids):
-        word_ids = ops.cast(word_ids, "int32")
+        word_ids = ops.pad(ops.cast(word_ids, "int32"), [[0, 0], [0, 1]])  # so that there is a timestep
         real, timesteps = word_ids != 0, ops.shape(word_ids)[1]
         places = ops.expand_dims(ops.arange(timesteps, dtype="int32"), 0)
         is_end = ops.zeros_like(real)

@@ -55,6 +55,12 @@ def test_a_document_is_read_sentence_by_sentence_without_its_padding():
     )
 
 
+@pytest.mark.parametrize("sentences", [None, 2])
+def test_no_words_are_one_sentence_of_padding(sentences):
+    found = ops.convert_to_numpy(Sentences([9], 3, sentences=sentences)(np.zeros((2, 0), int)))
+    assert found.shape == ((2, 1, 1) if sentences is None else (2, 2, 3)) and not found.any()
+
+
 def test_a_reader_of_raw_ids_is_saved_and_runs_in_a_graph_of_unknown_sizes(tmp_path):
     word_ids = keras.Input([None], dtype="int32")
     cut = Sentences([8, 9], 4, sentences=None if TENSORFLOW else 4)(word_ids)
