@@ -55,9 +55,14 @@ class BidirectionalAssociativeMemory(Extensible, keras.layers.Layer):
             setattr(self, name, arguments.positive("BidirectionalAssociativeMemory", name, value))
 
     def build(self, inputs_shape=None):
-        # Products of 16 bits could turn a sign.
+        # Sums and products of 16 bits could turn a sign.
         self.kernel = self.add_weight(
-            name="kernel", shape=(self.features, self.units), initializer="zeros", trainable=False, autocast=False
+            name="kernel",
+            shape=(self.features, self.units),
+            dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
         )
 
     def store(self, x, y):

@@ -92,9 +92,14 @@ class Hopfield(Extensible, keras.layers.Layer):
         self.sweeps = arguments.positive("Hopfield", "sweeps", sweeps)
 
     def build(self, inputs_shape=None):
-        # Products of 16 bits could turn a sign.
+        # Couplings and products of 16 bits could turn a sign.
         self.kernel = self.add_weight(
-            name="kernel", shape=(self.units, self.units), initializer="zeros", trainable=False, autocast=False
+            name="kernel",
+            shape=(self.units, self.units),
+            dtype=keras.backend.result_type(self.variable_dtype, "float32"),
+            initializer="zeros",
+            trainable=False,
+            autocast=False,
         )
 
     def store(self, patterns):

@@ -88,14 +88,16 @@ class ModernHopfield(Extensible, keras.layers.Layer):
 
     def _scores(self, states):
         """β X^T ξ, `(..., capacity)`; the lowest number where no pattern is stored."""
-        scores = self.inverse_temperature * ops.matmul(states, ops.transpose(self.patterns))
+        dtype = keras.backend.result_type(states.dtype, "float32")  # scores leave the range of float16
+        patterns = ops.cast(self.patterns, dtype)
+        scores = self.inverse_temperature * ops.matmul(ops.cast(states, dtype), ops.transpose(patterns))
         stored = ops.arange(self.capacity) < self.count
         return ops.where(stored, scores, lowest(scores))
 
     def energy(self, states):
         """E of each state, `(..., features)` -> `(...)`; patterns must be stored."""
-        states, beta = ops.convert_to_tensor(states, self.compute_dtype), self.inverse_temperature
-        patterns = ops.convert_to_tensor(self.patterns)
+        dtype, beta = keras.backend.result_type(self.compute_dtype, "float32"), self.inverse_temperature
+        states, patterns = (ops.cast(part, dtype) for part in (states, self.patterns))  # squares leave float16's range
         largest = ops.max(ops.sum(patterns**2, axis=1))
         offset = ops.log(ops.cast(self.count, states.dtype)) / beta + largest / 2
         return offset - ops.logsumexp(self._scores(states), axis=-1) / beta + ops.sum(states**2, axis=-1) / 2
@@ -108,7 +110,8 @@ class ModernHopfield(Extensible, keras.layers.Layer):
             )
         states = inputs
         for _ in range(self.steps):
-            states = ops.matmul(ops.softmax(self._scores(states), axis=-1), self.patterns)
+            weights = ops.softmax(self._scores(states), axis=-1)
+            states = ops.matmul(ops.cast(weights, self.compute_dtype), self.patterns)
         return ops.where(self.count > 0, states, inputs)
 
     def compute_output_shape(self, inputs_shape):

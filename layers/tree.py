@@ -106,6 +106,12 @@ class TreeNetwork(Extensible, keras.layers.Layer):
         """The blocks of `units` columns: (..., n * units) -> n times (..., units)."""
         return ops.split(x, x.shape[-1] // self.units, axis=-1)
 
+    def __call__(self, inputs, children, levels, *args, **kwargs):
+        # Keras casts floats to the layer's precision, and 16 bits would round the numbers of nodes.
+        is_float = lambda numbers: keras.backend.is_float_dtype(getattr(numbers, "dtype", "int32"))
+        children, levels = (ops.cast(part, "int32") if is_float(part) else part for part in (children, levels))
+        return super().__call__(inputs, children, levels, *args, **kwargs)
+
     def call(self, inputs, children, levels, mask=None):
         if mask is not None:  # 0 times NaN is NaN
             inputs = ops.where(ops.expand_dims(mask, -1), inputs, ops.cast(0, inputs.dtype))

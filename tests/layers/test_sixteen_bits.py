@@ -7,9 +7,13 @@ from cells import DRIVEN, MAKERS
 from keras import ops
 
 from layers import (
+    BidirectionalAssociativeMemory,
+    ChildSumTreeLSTM,
     ElmanCell,
     GRUCell,
     HistoryCompressor,
+    Hopfield,
+    ModernHopfield,
     NaiveBayesBag,
     Pooling,
     Recurrent,
@@ -98,3 +102,43 @@ def test_the_input_is_projected_in_16_bits_and_the_bias_added_in_32():
     product = rounded(rounded(x).astype("float64") @ rounded(cell.kernel).astype("float64"))
     np.testing.assert_allclose(plain(found), product + rounded(cell.bias)[0], rtol=0.01, atol=1e-3)
     assert keras.backend.standardize_dtype(found.dtype) == "float32"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_numbers_of_nodes_that_come_as_floats_are_not_rounded(policy):
+    x = np.random.default_rng(0).normal(size=(1, 2100, 3)).astype("float32")
+    children = np.zeros((1, 2100, 1), "float32")
+    children[0, 0, 0] = 2051  # the neighbours of 2051 are all that 16 bits know
+    layer = ChildSumTreeLSTM(4, dtype=policy)
+    levels = np.ones((1, 1, 1), "float32")
+    expected = plain(layer(x, children.astype("int32"), levels.astype("int32")))
+    np.testing.assert_array_equal(plain(layer(x, children, levels)), expected)
+    np.testing.assert_array_equal(plain(layer(x, children=children, levels=levels)), expected)
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_hopfield_s_couplings_keep_the_sign_of_each_sum(policy):
+    rng = np.random.default_rng(0)
+    patterns, begun = rng.choice([-1, 1], (60, 200)), rng.choice([-1, 0, 1], (50, 200))
+    sums = begun @ (patterns.T @ patterns - 60 * np.eye(200))
+    memory = Hopfield(200, updates="synchronous", sweeps=1, dtype=policy)
+    memory.store(patterns)
+    np.testing.assert_array_equal(plain(memory(begun)), np.where(sums == 0, begun, np.sign(sums)))
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16"])
+def test_pairs_are_counted_exactly(policy):
+    memory = BidirectionalAssociativeMemory(2, 1, dtype=policy)
+    memory.store(np.ones((3001, 2)), np.ones((3001, 1)))
+    np.testing.assert_array_equal(plain(memory.kernel), 3001)
+
+
+@pytest.mark.parametrize("policy", (*POLICIES, "float16", "bfloat16"))
+def test_a_modern_hopfield_network_recalls_long_patterns(policy):
+    patterns = np.random.default_rng(0).integers(-40, 41, size=(5, 64)).astype("float32")
+    memory, exact = (ModernHopfield(64, 10, beta=8.0, dtype=dtype) for dtype in (policy, "float32"))
+    for one in (memory, exact):
+        one.store(patterns)
+    np.testing.assert_array_equal(plain(memory(patterns)), patterns)
+    states = patterns / 2
+    np.testing.assert_allclose(plain(memory.energy(states)), plain(exact.energy(states)), rtol=0.01)
