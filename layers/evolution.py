@@ -8,6 +8,7 @@ from keras import ops
 from layers import arguments
 
 METHODS = ("cma", "es")
+FLAT = ("tolfun", "tolfunhist")  # the library's reasons to stop where losses hardly differ
 
 
 @dataclasses.dataclass
@@ -133,7 +134,7 @@ def evolve(
         return np.where(np.isnan(losses), np.inf, losses)
 
     strategy = cma.CMAEvolutionStrategy(begin, deviation, options)
-    best, loss, history, evaluations, stopped = begin, np.inf, [], 0, "generations"
+    best, loss, history, evaluations, stopped, differed = begin, np.inf, [], 0, "generations", False
     try:
         for _ in range(generations):
             candidates = strategy.ask()
@@ -146,8 +147,11 @@ def evolve(
                 stopped = "target"
                 break
             strategy.tell(candidates, np.minimum(losses, 1e100).tolist())  # the library knows no infinity
-            if strategy.stop():
-                stopped = ", ".join(strategy.stop())
+            # As long as no two losses have differed it is on a plateau, and has not converged.
+            differed = differed or not losses.min() == losses.max() == history[0]
+            reasons = [reason for reason in strategy.stop() if differed or reason not in FLAT]
+            if reasons:
+                stopped = ", ".join(reasons)
                 break
     finally:
         assign(best)  # also where the objective raises an error, or the user interrupts

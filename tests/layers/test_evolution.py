@@ -71,6 +71,14 @@ def test_candidates_without_a_number_are_worse_than_all():
     assert np.isfinite(found.loss) and found.loss < 1 and flat(layer)[0] <= 0.1
 
 
+@pytest.mark.parametrize("method", ["cma", "es"])
+@pytest.mark.parametrize("plateau", [1.0, np.nan])
+def test_a_plateau_at_the_beginning_is_left(plateau, method):
+    far = lambda layer: 0.0 if np.abs(flat(layer)).max() > 4 else plateau
+    found = evolve(dense(), far, method=method, generations=100, target=0)
+    assert found.stopped == "target" and len(found.history) > 1
+
+
 def test_an_error_leaves_the_best_weights_so_far():
     layer, seen = dense(), []
 
