@@ -72,7 +72,17 @@ class RidgeReadout(Extensible, keras.layers.Layer):
             x, y = x.reshape(-1, x.shape[-1]), y.reshape(-1, self.outputs)
             if mask:
                 counts = np.asarray(ops.convert_to_numpy(mask[0])).reshape(-1) > 0
+                if len(counts) != len(x):
+                    raise ValueError(
+                        f"RidgeReadout: `mask` must have one value for each of {len(x)} rows of features. "
+                        f"Received: {len(counts)}."
+                    )
                 x, y = x[counts], y[counts]
+            width = self.kernel.shape[0] if self.built else x.shape[1] if gram is None else len(gram) - 1
+            if x.shape[1] != width:
+                raise ValueError(
+                    f"RidgeReadout: `features` must be (..., {width}), as before. Received: (..., {x.shape[1]})."
+                )
             x = np.concatenate([x, np.ones((len(x), 1))], axis=1)
             gram = x.T @ x + (0 if gram is None else gram)
             moments = x.T @ y + (0 if moments is None else moments)

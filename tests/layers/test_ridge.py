@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 from layers import RidgeReadout
 
@@ -22,3 +23,17 @@ def test_what_was_fitted_is_not_trained_once_a_model_is_made_trainable_again():
     model.trainable = False
     model.trainable = True
     assert not model.trainable_weights and len(model.non_trainable_weights) == 2
+
+
+def test_batches_that_do_not_fit_are_named():
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    for batches, message in (
+        ([(x, y, np.ones(3))], "`mask` must have one value for each of 4 rows of features. Received: 3"),
+        ([(x, y), (np.ones((4, 3)), y)], r"`features` must be \(..., 2\), as before. Received: \(..., 3\)"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            RidgeReadout(1).adapt(batches)
+    built = RidgeReadout(1)
+    built.build((None, 5))
+    with pytest.raises(ValueError, match=r"`features` must be \(..., 5\)"):
+        built.adapt([(x, y)])
