@@ -72,10 +72,11 @@ class RealTimeLearning:
             `(losses, gradients)`: J_t summed over the batch, `(timesteps,)`, and a list with the gradient of each of
             the cell's weights, in their order.
         """
-        losses, totals = [], None
+        losses, found = [], []
         for loss, gradient in self._run(inputs, targets):
             losses.append(loss)
-            totals = gradient if totals is None else [total + one for total, one in zip(totals, gradient, strict=True)]
+            found = [total + one for total, one in zip(found, gradient, strict=True)] if found else gradient
+        totals = found or [np.zeros(weight.shape) for weight in self.cell.weights]
         return np.array(losses), totals
 
     def learn(self, inputs, targets, learning_rate):

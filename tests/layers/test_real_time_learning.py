@@ -74,3 +74,10 @@ def test_a_network_that_diverges_says_so():
     cell = FullyRecurrentCell(2, activation="linear")
     losses, _ = RealTimeLearning(cell).gradients(np.full((1, 3, 2), np.nan), np.zeros((1, 3, 2)))
     assert np.isnan(losses).all()
+
+
+def test_no_timesteps_have_gradients_of_zero():
+    cell = FullyRecurrentCell(3, outputs=1, seed=0)
+    losses, found = RealTimeLearning(cell).gradients(np.ones((2, 0, 4)), np.ones((2, 0, 1)))
+    assert losses.shape == (0,) and [one.shape for one in found] == [tuple(weight.shape) for weight in cell.weights]
+    assert not any(one.any() for one in found)
