@@ -52,7 +52,7 @@ def mutagenesis_map(rows, path):
             above.axhspan(1.05 * low, 0, color=AGAINST, alpha=0.06, zorder=-1)
         above.set_ylim(1.05 * low, max(1.05 * high, low + 1e-6))
         above.set_ylabel("importance")
-        above.set_title(title, loc="left", fontsize=10)
+        above.set_title(title, loc="left", fontsize=10, parse_math=False)
         above.spines[["top", "right"]].set_visible(False)
 
         most = max(1e-6, float(np.abs(effects).max()))
@@ -171,7 +171,9 @@ def roc(probabilities, truth, labels, path):
     for axis, (title, across, up) in zip(axes, titles, strict=True):
         axis.set(title=title, xlabel=across, ylabel=up, xlim=(-0.01, 1.01), ylim=(-0.01, 1.03))
         axis.grid(alpha=0.3)
-        axis.legend(frameon=False, title="area", fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        legend = axis.legend(frameon=False, title="area", fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     save(figure, path)
 
 

@@ -45,8 +45,8 @@ def confusion(counts, labels, path):
     figure, axis = plt.subplots(figsize=(size + 1.2, size), layout="constrained")
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     shown = [shortened(label) for label in labels]
-    axis.set_xticks(range(len(labels)), shown, rotation=0 if len(labels) < 4 else 60)
-    axis.set_yticks(range(len(labels)), shown)
+    axis.set_xticks(range(len(labels)), shown, rotation=0 if len(labels) < 4 else 60, parse_math=False)
+    axis.set_yticks(range(len(labels)), shown, parse_math=False)
     axis.set_xlabel("predicted")
     axis.set_ylabel("true")
     if len(labels) <= 25:
@@ -78,11 +78,11 @@ def words(strips, path, width=100):
         x, y = 0.02, 1 - (row + 1) * line_height
         for word, value in line:
             if value is None:
-                figure.text(x, y, word, family=MONOSPACE, fontsize=11, weight="bold")
+                figure.text(x, y, word, family=MONOSPACE, fontsize=11, weight="bold", parse_math=False)
                 continue
             back = matplotlib.colors.to_rgba(FOR if value > 0 else AGAINST, 0.75 * abs(value))
             box = {"facecolor": back, "edgecolor": "none", "boxstyle": "round,pad=0.12"}
-            figure.text(x, y, word.replace("$", r"\$"), family=MONOSPACE, fontsize=11, bbox=box)
+            figure.text(x, y, word, family=MONOSPACE, fontsize=11, bbox=box, parse_math=False)
             x += letter * (len(word) + 1)
     caption = "blue: without this word (occluded) the label's probability falls; red: it rises; scaled to each text"
     figure.text(0.02, 0.12 / height, caption, fontsize=8, color="0.35")
@@ -98,8 +98,8 @@ def transitions(scores, tags, path):
     axis.set_facecolor("0.82")
     image = axis.imshow(scores, cmap="RdBu", vmin=-most, vmax=most)
     shown = [shortened(tag) for tag in tags]
-    axis.set_xticks(range(len(tags)), shown, rotation=90, fontsize=8)
-    axis.set_yticks(range(len(tags)), shown, fontsize=8)
+    axis.set_xticks(range(len(tags)), shown, rotation=90, fontsize=8, parse_math=False)
+    axis.set_yticks(range(len(tags)), shown, fontsize=8, parse_math=False)
     axis.set_xlabel("the tag after")
     axis.set_ylabel("a tag")
     figure.colorbar(image, ax=axis, label="score in nats; grey: forbidden", shrink=0.8)
@@ -134,8 +134,9 @@ def alignments(maps, path):
     for axis, (source, written, shares) in zip(axes.flat, maps, strict=False):
         axis.imshow(shares, cmap="Blues", vmin=0, vmax=1)
         axis.xaxis.tick_top()
-        axis.set_xticks(range(len(source)), [shortened(word) for word in source], rotation=90, fontsize=9)
-        axis.set_yticks(range(len(written)), [shortened(word) for word in written], fontsize=9)
+        how = {"fontsize": 9, "parse_math": False}  # words may hold dollar signs
+        axis.set_xticks(range(len(source)), [shortened(word) for word in source], rotation=90, **how)
+        axis.set_yticks(range(len(written)), [shortened(word) for word in written], **how)
     for axis in axes.flat[len(maps) :]:
         axis.axis("off")
     if not maps:

@@ -4,7 +4,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from pipelines.evaluation import markup, pictures
+from pipelines.evaluation import logos, markup, pictures
 
 
 @pytest.mark.parametrize("epochs", [1, 30])
@@ -33,6 +33,19 @@ def test_any_words_can_be_drawn(tmp_path, text):
         pictures.words([("positive  0.98", strip)] * 2, tmp_path / "words.png")
     assert matplotlib.image.imread(tmp_path / "words.png").shape[0] > 50
     assert markup.coloured(strip).count(" ") == max(0, len(strip) - 1)
+
+
+@pytest.mark.parametrize("word", ["$$", "$x^{$", r"$\frac$"])
+def test_labels_and_words_are_no_formulas(tmp_path, word):
+    names = [word, f"{word} {word}"]
+    pictures.confusion([[3, 1], [0, 2]], names, tmp_path / "confusion.png")
+    pictures.words([(f"{word}  0.98", [(word, 0.5), (word + word, -0.5)])], tmp_path / "words.png")
+    pictures.transitions(np.eye(2), names, tmp_path / "transitions.png")
+    pictures.alignments([(names, names, np.eye(2))], tmp_path / "alignment.png")
+    logos.mutagenesis_map([(word, "ACGT", np.eye(4))], tmp_path / "mutagenesis.png")
+    scores, truth = np.eye(3)[[0, 1, 2, 1]], np.array([0, 1, 2, 2])
+    logos.roc(scores, truth, [*names, "other"], tmp_path / "roc.png")
+    assert len(list(tmp_path.glob("*.png"))) == 6
 
 
 def test_the_word_that_matters_most_is_the_darkest(tmp_path):
