@@ -3,6 +3,7 @@
 import collections
 import math
 import time
+import unicodedata
 
 import numpy as np
 import tensorflow as tf
@@ -23,10 +24,11 @@ def evaluate(parts, data, examples):
     """Metrics on the raw pairs `examples`, and the perplexity on the prepared `data`.
 
     Returns:
-        Dictionary of `examples`; `bleu`, `chrf` and `ter`, by the defaults of `sacrebleu` (percent), with the
-        `signature` of BLEU; `exact`, the share of translations that equal the reference; `perplexity` per piece of the
-        reference, its end included; `seconds`, the time to translate; `lengths`: for each range of lengths of the
-        source, in words, `from`, `to` (None: no limit), `examples` and `bleu`.
+        Dictionary of `examples`; `bleu`, `chrf` and `ter`, by the defaults of `sacrebleu` (percent) on texts in normal
+        form C, the one that is written, with the `signature` of BLEU; `exact`, the share of translations that equal the
+        reference; `perplexity` per piece of the reference, its end included; `seconds`, the time to translate;
+        `lengths`: for each range of lengths of the source, in words, `from`, `to` (None: no limit), `examples` and
+        `bleu`.
     """
     pairs = [(source.decode(), target.decode()) for source, target in examples.as_numpy_iterator()]
     sources, references = map(list, zip(*pairs, strict=True))
@@ -40,6 +42,7 @@ def metrics_of(sources, guesses, references):
     """As `evaluate`, from lists of texts."""
     from sacrebleu.metrics import BLEU
 
+    guesses, references = composed(guesses), composed(references)
     bleu = BLEU()
     metrics = {"examples": len(guesses), **scores(guesses, references, bleu), "signature": str(bleu.get_signature())}
     metrics["lengths"], low = [], 1
@@ -57,12 +60,18 @@ def scores(guesses, references, bleu=None):
     """BLEU, chrF and TER in percent, and the share of guesses that equal the reference."""
     from sacrebleu.metrics import BLEU, CHRF, TER
 
+    guesses, references = composed(guesses), composed(references)
     return {
         "bleu": (bleu or BLEU()).corpus_score(guesses, [references]).score,
         "chrf": CHRF().corpus_score(guesses, [references]).score,
         "ter": TER().corpus_score(guesses, [references]).score,
         "exact": float(np.mean([guess == reference for guess, reference in zip(guesses, references, strict=True)])),
     }
+
+
+def composed(texts):
+    """Texts in Unicode's normal form C: sacrebleu compares characters as they are."""
+    return [unicodedata.normalize("NFC", text) for text in texts]
 
 
 def perplexity(parts, data):

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+import unicodedata
 
 import keras
 import numpy as np
@@ -110,6 +111,15 @@ def test_scores_are_those_of_sacrebleus_command(tmp_path):
         found["signature"].startswith("nrefs:1|case:mixed|eff:no|tok:13a")
         and sacrebleu.__version__ in found["signature"]
     )
+
+
+def test_scores_do_not_depend_on_the_normal_form_of_the_references():
+    guesses = ["où est la forêt", "où sommes-nous cet été"]
+    references = [unicodedata.normalize("NFD", text) for text in guesses]
+    found = translating.metrics_of(["a b", "c d e"], guesses, references)
+    assert (found["exact"], found["ter"]) == (1, 0)
+    for score in (found["bleu"], found["chrf"], found["lengths"][0]["bleu"]):
+        assert score == pytest.approx(100)
 
 
 def test_a_batch_of_texts_is_translated_as_each_of_them_alone(parts):
