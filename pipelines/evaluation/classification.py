@@ -19,13 +19,16 @@ SHOWN_WORDS = 400  # words of a text whose influence is measured, at most
 def evaluate(parts, data, examples):
     """Metrics on prepared examples `data`, all shares in [0, 1]; the raw `examples` are not used.
 
+    Examples without a class, those with a target below 0, do not count.
+
     Returns:
         Dictionary of `examples`, `accuracy`, `macro_f1`, `auroc` (two classes only), `calibration_error` (expected
         calibration error over 15 bins of equal width; C. Guo et al., 2017, arXiv:1706.04599, equation 3), `labels` and
         `confusion`: counts, with a row for each true label.
     """
     probabilities, truth = map(np.concatenate, zip(*predicted(parts, data), strict=True))
-    return metrics_of(probabilities, truth, parts.extras.constants["labels"])
+    decided = truth >= 0
+    return metrics_of(probabilities[decided], truth[decided], parts.extras.constants["labels"])
 
 
 def predicted(parts, data):
@@ -64,10 +67,10 @@ def baselines(parts, data, splits):
     import sklearn.pipeline
 
     say("fitting the linear baseline")
-    rows = {split: list(examples.as_numpy_iterator()) for split, examples in splits.items() if split != "train"}
     known = {label.encode() for label in parts.extras.constants["labels"]}
-    train = (row for row in splits["train"].as_numpy_iterator() if row[1] in known)
-    fitted_on = list(itertools.islice(train, BASELINE_ROWS))
+    decided = lambda examples: (row for row in examples.as_numpy_iterator() if row[1] in known)
+    rows = {split: list(decided(examples)) for split, examples in splits.items() if split != "train"}
+    fitted_on = list(itertools.islice(decided(splits["train"]), BASELINE_ROWS))
     texts, labels = zip(*fitted_on, strict=True)
     values, counts = np.unique(labels, return_counts=True)
     majority = values[counts.argmax()]

@@ -7,6 +7,7 @@ import sklearn.metrics
 import tensorflow as tf
 from scipy.special import log_softmax
 
+from data import batching
 from data.sets import reviews
 from pipelines import sentiment
 from pipelines.engine import verbs
@@ -38,6 +39,19 @@ def test_metrics_are_those_of_their_definitions():
             right = np.mean([guess[i] == truth[i] for i in inside])
             error += len(inside) / 200 * abs(right - np.mean([probabilities[i].max() for i in inside]))
     assert found["calibration_error"] == pytest.approx(error)
+
+
+def test_examples_of_no_class_are_neither_right_nor_wrong(parts):
+    """A fold of a cross-validation is tested on them too."""
+    decided = [("a fine film", "positive"), ("a dull film", "negative"), ("what a bore", "negative")]
+    found = []
+    for rows in (decided, [("it has a plot", "neither"), *decided, ("it ends", "neither")]):
+        examples = tf.data.Dataset.from_tensor_slices(tuple(map(list, zip(*rows, strict=True))))
+        data = batching.cached(batching.prepared(examples, *parts.once))
+        splits = {"train": examples, "test": examples}
+        found.append((classification.evaluate(parts, data, examples), classification.baselines(parts, data, splits)))
+    assert found[0] == found[1]
+    assert found[0][0]["examples"] == 3
 
 
 def test_two_classes_have_an_area_under_the_curve():
