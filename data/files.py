@@ -138,29 +138,33 @@ def _layout(path, encoding):
     with _opened(path) as file:
         start = file.read(4)
     found = next((name for mark, name in _MARKS.items() if start.startswith(mark)), None)
-    found = found or ("utf-8" if not encoding or _is_utf8(path, encoding) else encoding)
+    found = found or ("utf-8" if not encoding or _is_utf8_file(path, encoding) else encoding)
     if codecs.lookup(found).name in ("utf-16", "utf-32") and not start.startswith(tuple(_MARKS)):
         found += "-be" if start.startswith(b"\0") else "-le"  # without a mark; most texts begin with an ASCII character
     with io.TextIOWrapper(_opened(path), found, errors="replace", newline="") as text:
         return found, "" if text.readline(LONGEST).endswith("\r") else "\n"
 
 
-def _is_utf8(path, encoding):
-    """Whether a file is UTF-8, although the user gave another encoding.
+def _is_utf8_file(path, encoding):
+    with _opened(path) as file:
+        return is_utf8(file, encoding)
+
+
+def is_utf8(lines, encoding):
+    """Whether lines of bytes are UTF-8, although the user gave another encoding.
 
     Text in another encoding is almost never valid UTF-8 throughout. UTF-8 text has fewer characters when read as UTF-8.
     """
-    with _opened(path) as file:
-        fewer = False
-        for line in file:
-            if line.isascii():
-                continue
-            try:
-                text = line.decode()
-                fewer = fewer or len(text) < len(line.decode(encoding, errors="replace"))
-            except UnicodeDecodeError:
-                return False
-        return fewer
+    fewer = False
+    for line in lines:
+        if line.isascii():
+            continue
+        try:
+            text = line.decode()
+            fewer = fewer or len(text) < len(line.decode(encoding, errors="replace"))
+        except UnicodeDecodeError:
+            return False
+    return fewer
 
 
 def _decoded(path, file, encoding, newline):

@@ -8,13 +8,12 @@ import functools
 import glob
 import io
 import pathlib
-import re
 import sys
 
 import numpy as np
 import pandas as pd
 
-from data.files import InputError, kind_of, read_lines
+from data.files import InputError, is_utf8, kind_of, read_lines
 from data.tables import SUFFIXES, fields_of, read_table
 
 
@@ -68,16 +67,26 @@ def listed():
 
 
 def standard_input(encoding):
-    """The lines of standard input, as `data.files.read_lines` reads those of a file."""
-    bytes_left = "surrogateescape"  # a byte that is no text becomes half of a surrogate pair, which no text holds
-    lines = io.TextIOWrapper(sys.stdin.buffer, encoding or "utf-8-sig", errors=bytes_left, newline="\n")
+    """The lines of standard input, each as soon as it is there; `data.files.read_lines` reads the same from a file.
+
+    As nobody knows yet what follows, each line by itself is UTF-8 or in `encoding`.
+    """
+    wide = encoding and "\r\n".encode(encoding) != b"\r\n"  # several bytes for each character
+    for number, line in enumerate(_wide_lines(encoding) if wide else sys.stdin.buffer, start=1):
+        try:
+            if not wide:
+                line = line.decode(encoding if encoding and not is_utf8([line], encoding) else "utf-8")
+            yield line.removeprefix("\ufeff") if number == 1 else line
+        except UnicodeDecodeError as error:
+            received = f"expected {encoding or 'UTF-8'}, received the byte 0x{line[error.start]:02x}"
+            advice = "name the encoding, such as --encoding cp1252"
+            raise InputError("standard input", f"{received}; {advice}.", number) from None
+
+
+def _wide_lines(encoding):
+    lines = io.TextIOWrapper(sys.stdin.buffer, encoding, newline="\n")
     try:
-        for number, line in enumerate(lines, start=1):
-            if wrong := re.search("[\udc80-\udcff]", line):
-                received = f"expected {encoding or 'UTF-8'}, received the byte 0x{ord(wrong[0]) - 0xDC00:02x}"
-                advice = "name the encoding, such as --encoding cp1252"
-                raise InputError("standard input", f"{received}; {advice}.", number)
-            yield line
+        yield from lines
     except UnicodeError as error:
         raise InputError("standard input", f"expected {encoding}, received: {error}.") from None
     finally:

@@ -252,22 +252,25 @@ def test_the_commands_of_a_user(tagger, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("name", "content"),
+    ("name", "content", "encoding"),
     [
-        ("a.jsonl", '{"text": "Ann met René."}\n'.encode()),
-        ("a.csv", "id,text\n1,Ann met René.\n".encode()),
-        ("a.txt", "Ann met René.\n".encode("cp1252")),
-        ("-", "Ann met René.\n".encode("cp1252")),
-        ("-", "Ann met René.\n".encode("utf-8-sig")),
+        ("a.jsonl", '{"text": "Ann met René."}\n'.encode(), ""),
+        ("a.csv", "id,text\n1,Ann met René.\n".encode(), ""),
+        ("a.txt", "Ann met René.\n".encode("cp1252"), "cp1252"),
+        ("-", "Ann met René.\n".encode("cp1252"), "cp1252"),
+        ("-", "Ann met René.\n".encode("utf-16"), "utf-16"),
+        ("-", "Ann met René.\n".encode("utf-8-sig"), ""),
+        ("a.txt", "Ann met René.\n".encode(), "cp1252"),
+        ("-", "Ann met René.\n".encode(), "cp1252"),
     ],
 )
 def test_texts_of_files_and_of_standard_input_are_read_as_in_training(
-    tagger, tmp_path, monkeypatch, capsys, name, content
+    tagger, tmp_path, monkeypatch, capsys, name, content, encoding
 ):
     (tmp_path / name).write_bytes(content)
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     given = ["predict", "--run", str(tagger), "--input", name if name == "-" else str(tmp_path / name), "--json"]
-    given += ["--encoding", "cp1252"] * (b"\xe9" in content)
+    given += ["--encoding", encoding] if encoding else []
     assert command.run(ner.TASK, given) == 0
     assert json.loads(capsys.readouterr().out)["text"] == "Ann met René."
 
