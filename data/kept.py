@@ -7,6 +7,7 @@ import mmap
 import os
 import pathlib
 import tempfile
+import zlib
 
 import numpy as np
 import tensorflow as tf
@@ -17,6 +18,7 @@ MEMORY = 2**29  # bytes held in memory by default, at most
 RESIDENT = 2**27  # bytes of files that stay in memory between two batches, about
 READ_AROUND = 2**21  # bytes that may be mapped with a byte that is read, at most: a huge page
 WHOLE = 2**20  # integers converted to int64 at a time
+PLACES, AT_PLACE = 64, 2**18  # of an array of which a checksum is made, and its values at each place, at most
 
 
 def cached(examples, limit=MEMORY, folder=None, name="train", told=None):
@@ -74,6 +76,14 @@ class Cached:
     def __len__(self):
         return len(self.columns[-1])
 
+    def checksums(self):
+        """A number for each array of integers and for the targets, by which other examples are noticed.
+
+        Floats among the features are left out: on another machine their last digits may differ. Of very long arrays
+        parts are read.
+        """
+        return [column.checksum() for column in self.columns if column.exact or column is self.columns[-1]]
+
     def rows(self, rows):
         """NumPy arrays of the examples `rows`; the array of a sequence is followed by its lengths."""
         return [array for column in self.columns for array in column.rows(rows)]
@@ -115,6 +125,20 @@ class _Column:
 
     def __len__(self):
         return len(self.values if self.lengths is None else self.lengths)
+
+    @property
+    def exact(self):
+        return self.values.dtype.kind in "biu"
+
+    def checksum(self):
+        """CRC-32 of the lengths, if there are any, and of the values at evenly spaced places."""
+        found = 0 if self.lengths is None else zlib.crc32(self.lengths)
+        values = self.values.reshape(-1)
+        for start in np.unique(np.linspace(0, max(0, len(values) - AT_PLACE), PLACES, dtype="int64")):
+            part = values[start : start + AT_PLACE]
+            found = zlib.crc32(part.view("uint8"), found)
+            self._release(part.nbytes + READ_AROUND)
+        return found
 
     def rows(self, rows):
         if self.lengths is None:

@@ -52,11 +52,13 @@ def fit(parts, config, folder, train, validation):
         InputError: if the checkpoint does not fit the model or the data.
     """
     bounds = batching.bounds_of(train)
-    state = State(parts, folder, len(train), config)
+    state = State(parts, folder, train, validation, config)
     watched = in_order(validation, parts.extras.teacher_forcing)
     if folder.has(CHECKPOINT):
         state.restore()
         state.validate(watched.take(1))  # makes the variables of the metrics
+    else:
+        state.save()  # holds, from the first step on, which data the run is of
     with Interrupts() as interrupts:
         while state.epoch < config.epochs and not state.stopped(config.patience):
             batches = batching.batches(
@@ -99,8 +101,9 @@ def save_weights(model, path):
 class State:
     """The state of training that, with the configuration and the data, decides how it continues."""
 
-    def __init__(self, parts, folder, examples, config):
-        self.parts, self.model, self.folder, self.examples = parts, parts.model, folder, examples
+    def __init__(self, parts, folder, train, validation, config):
+        self.parts, self.model, self.folder = parts, parts.model, folder
+        self.examples, self.checksums = len(train), [train.checksums(), validation.checksums()]
         self.averaged = config.ema > 0
         tensorboard = keras.callbacks.TensorBoard(str(folder / TENSORBOARD), write_graph=False)
         self.board = tensorboard if config.tensorboard else keras.callbacks.Callback()
@@ -120,7 +123,7 @@ class State:
         arrays |= {f"metric{i}": v.numpy() for i, v in enumerate(self.model.metrics_variables) if self.step}
         arrays |= {f"best{i}": v for i, v in enumerate(self.best or [])}
         arrays = {key: v.astype("float32") if v.dtype.name == "bfloat16" else v for key, v in arrays.items()}
-        names = ("epoch", "step", "history", "best_epoch", "seconds", "examples")
+        names = ("epoch", "step", "history", "best_epoch", "seconds", "examples", "checksums")
         self.folder.write_arrays(CHECKPOINT, arrays, {name: getattr(self, name) for name in names})
 
     def restore(self):
@@ -129,6 +132,12 @@ class State:
             raise InputError(
                 self.folder / CHECKPOINT,
                 f"expected {note['examples']} training examples, as when the run began, received {self.examples}.",
+            )
+        if note.get("checksums", self.checksums) != self.checksums:  # runs of earlier versions have none
+            raise InputError(
+                self.folder / CHECKPOINT,
+                "expected the examples and labels of when the run began, received others, as many; bring the files "
+                "back as they were, or begin again with --overwrite.",
             )
         for name, value in note.items():
             setattr(self, name, value)

@@ -530,6 +530,20 @@ def test_finished_files_are_used_again_and_unfinished_ones_are_not(tmp_path):
     np.testing.assert_array_equal(columns(others)[-1], LISTS["class"])
 
 
+@pytest.mark.parametrize("target", ["class", "caption", "several", "soft"])
+def test_other_examples_have_other_checksums(target, tmp_path, monkeypatch):
+    names = "spelling", "image", "heard"
+    kept = cached(made(names, target)).checksums()
+    assert cached(made(names, target), 100, tmp_path).checksums() == kept
+    for name in (*names, target):
+        changed = [np.array(one) for one in LISTS[name]]
+        changed[-1] = changed[-1] + 1  # of the last example
+        with monkeypatch.context() as patch:
+            patch.setitem(LISTS, name, np.stack(changed) if isinstance(LISTS[name], np.ndarray) else changed)
+            found = cached(made(names, target)).checksums()
+        assert (found != kept) == (name != "heard"), name  # floats of a feature may differ in their last digits
+
+
 def test_a_failure_while_files_are_written_leaves_none(tmp_path):
     broken = made("image", "class").concatenate(none_read("image", "class"))
     with pytest.raises(tf.errors.OpError):

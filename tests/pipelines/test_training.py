@@ -112,6 +112,9 @@ def test_a_checkpoint_of_other_data_or_another_model_is_refused(tmp_path, capsys
         data.write_bytes(before + b"One more.,positive\n" * 30)
         assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
         assert "training examples, as when the run began, received" in capsys.readouterr().err
+        data.write_bytes(before.replace(b",positive", b",x").replace(b",negative", b",positive"))
+        assert command.run(sentiment.TASK, ["train", "--run", str(folder), "--resume"]) == 2
+        assert "checkpoint.npz: expected the examples and labels of when the run began" in capsys.readouterr().err
     finally:
         data.write_bytes(before)
     arrays, note = RunFolder(folder).read_arrays(CHECKPOINT)
