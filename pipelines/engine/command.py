@@ -3,6 +3,7 @@
 0 done    1 the run failed    2 the user's input is wrong    130 interrupted
 """
 
+import codecs
 import dataclasses
 import importlib.metadata
 import json
@@ -115,6 +116,11 @@ def flag(name):
 def _parsed(task, kind, program, arguments):
     """The flags of a verb as its dataclass; flags override the settings of `--config`, which come before them."""
     arguments = [*_from_file(kind, arguments), *arguments]
+    names = [one.split("=")[0].replace("_", "-") for one in arguments]
+    for field in dataclasses.fields(kind):
+        if field.type == tuple[str, ...] and (times := names.count(flag(field.name))) > 1:
+            expected = "expected once, with all of its values after it"  # of several, the last one alone would count
+            raise InputError(flag(field.name), f"{expected}, received {times} times.")
     flags = tyro.cli(kind, prog=program, args=arguments)
     flags.run = flags.run or f"runs/{task.name}"
     if kind is task.config:
@@ -230,8 +236,9 @@ def show(writers, parts, found, flags, format_answers):
         count = writing.write(writers, parts, found, flags.to)
         say(f"{flags.to}: {count:,} answers")
     elif flags.json:
+        unicode = codecs.lookup(sys.stdout.encoding or "utf-8").name == "utf-8"  # else all characters are escaped
         for answer in found:
-            print(json.dumps(answer, ensure_ascii=False))
+            print(json.dumps(answer, ensure_ascii=not unicode))
     else:
         for line in format_answers(parts, found, sys.stdout.isatty()):
             print(line)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import gzip
+import io
 import json
 import shutil
 import subprocess
@@ -185,6 +186,7 @@ def test_predicting_without_a_run_or_without_inputs_says_what_is_missing(trained
     assert "expected inputs as arguments" in told(capsys, "predict", "--run", trained)
     assert "received both" in told(capsys, "predict", "--run", trained, "Fine.", "--input", "a.txt")
     assert "where there is none" in told(capsys, "predict", "--run", trained, "--input", tmp_path / "a.txt")
+    assert "--input: expected once" in told(capsys, "predict", "--run", trained, "--input", "a.txt", "--input=b.txt")
 
 
 def test_json_is_all_that_standard_output_holds(trained, reviews_csv, capfd):
@@ -199,6 +201,14 @@ def test_json_is_all_that_standard_output_holds(trained, reviews_csv, capfd):
     capfd.readouterr()
     assert command.run(sentiment.TASK, ["evaluate", f"--run={trained}", f"--data={reviews_csv}", "--json"]) == 0
     assert json.loads(capfd.readouterr().out)["examples"] == 150  # of what the process wrote, not Python alone
+
+
+def test_json_is_json_where_standard_output_knows_few_characters(trained, monkeypatch):
+    out = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(out, "latin-1", errors="backslashreplace"))
+    assert command.run(sentiment.TASK, ["predict", "--run", str(trained), "Fine é 😀", "--json"]) == 0
+    sys.stdout.flush()
+    assert json.loads(out.getvalue())["text"] == "Fine é 😀"
 
 
 def test_the_commands_of_the_module_s_own_help_run(trained, tmp_path, capsys):
