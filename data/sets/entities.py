@@ -107,8 +107,8 @@ def load(path, *, token_column=0, tag_column=-1, sentence_column="", scheme=None
             tag.
         token_column, tag_column: The columns of the word and of its tag: a number, from 0, or from the end if
             negative; or a name.
-        sentence_column: The column that names the sentence, at its first word or at each; "" if there is none:
-            sentences then end at blank lines.
+        sentence_column: The column that names the sentence, at its first word, at each word or in a row above them; ""
+            if there is none: sentences then end at blank lines.
         scheme: As for `check`. "IO": tags are labels without prefixes, and neighbours of one type are one entity.
         form: A `files.Form`: the encoding, and in tables and columns the separator; None takes both from the file.
 
@@ -248,11 +248,14 @@ class _Table(_Tagged):
             raise InputError(self.path, f"expected names of all columns where one is named, received {received}.")
         by_blank_lines = self.sentence is None
         chunks = read_table(self.path, list(dict.fromkeys(names)), form=self.form, blank_lines=by_blank_lines)
+        above = ""  # the sentence that a row without a word names: that of the next word
         for chunk in chunks:
             for line, *cells in zip(chunk.index.tolist(), *(chunk[name].tolist() for name in names), strict=True):
                 word, tag, *sentence = cells
+                above = "".join(sentence).strip() or above
                 if (word or tag) and word != "-DOCSTART-":
-                    yield line, word, tag.strip(), "".join(sentence).strip()
+                    yield line, word, tag.strip(), above
+                    above = ""
                 elif by_blank_lines or word:
                     yield None
 

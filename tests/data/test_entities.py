@@ -121,10 +121,12 @@ def test_only_blank_lines_end_the_sentences_of_a_table(tmp_path, name, text):
     assert loaded(written(tmp_path / name, text), **columns) == [("Ann Lee", [("Ann Lee", "PER")])]
 
 
-def test_a_sentence_is_named_at_its_first_word_or_at_each(tmp_path):
+def test_a_sentence_is_named_at_its_first_word_at_each_or_above_them(tmp_path):
     path = written(tmp_path / "a.tsv", "1\tBo\tB-PER\n1\tran\tO\n2\tAnn\tB-PER\n2\tran\tO\n")
     expected = [("Bo ran", [("Bo", "PER")]), ("Ann ran", [("Ann", "PER")])]
     assert loaded(path, token_column=1, sentence_column=0) == expected
+    above = written(tmp_path / "a.csv", "sentence,word,tag\n1,,\n,Bo,B-PER\n,ran,O\n2,,\n,Ann,B-PER\n,ran,O\n")
+    assert loaded(above, token_column="word", tag_column="tag", sentence_column="sentence") == expected
 
 
 # What words a span means.
