@@ -285,7 +285,7 @@ def _objects(path, parent, key, place=""):
 def _value(path, parent, place, key, kinds, optional=False):
     """The value of a key of a JSON object: text, or an identifier."""
     found = parent.get(key)
-    if optional and found is None:
+    if optional and found in (None, ""):
         return ""
     if not isinstance(found, kinds) or isinstance(found, bool) or (key != "caption" and key != "raw" and found == ""):
         kind = "text" if kinds is str else "a number or text"

@@ -126,6 +126,8 @@ def test_karpathy_s_json_of_coco_names_the_folder_too(folder):
     annotated = karpathy(("a.png", "train", ["x"]))
     annotated["images"][0]["filepath"] = "val2014"
     assert listed(captions.load(write(folder / "dataset.json", json.dumps(annotated)))) == [("a.png", ["x"])]
+    annotated["images"][0].update(filepath="", filename="val2014/a.png")
+    assert listed(captions.load(write(folder / "dataset.json", json.dumps(annotated)))) == [("a.png", ["x"])]
 
 
 def test_coco_s_json_is_in_the_order_of_its_images(folder):
