@@ -1,6 +1,7 @@
 """Answers about regions of a genome as tracks for genome browsers: BED and bedGraph."""
 
 import itertools
+import math
 import re
 
 from data import regions
@@ -70,8 +71,9 @@ def _features(parts, answer, length):
 def write_bedgraph(parts, found, path):
     """Writes bedGraph: chromosome, start (from 0), end and the probability of the label `known["signal"]`.
 
-    Both strands of a window are one line, with the larger probability. A line may not overlap the next one, so a window
-    ends where the next one begins. Lines are written as the answers come, the last one excepted.
+    Both strands of a window are one line, with the larger probability. Lines may not overlap, so each base is in that of
+    the last window over it: a window ends where the next one begins, and goes on where one within it has ended. Lines are
+    written as the answers come, those of the last windows excepted.
 
     Source of the format: "bedGraph Track Format", genome browser of the University of California, Santa Cruz.
 
@@ -89,33 +91,38 @@ def write_bedgraph(parts, found, path):
     with open(path, "w", encoding="utf-8") as file:
         named = signal.replace('"', "'")
         file.write(f'track type=bedGraph name="{named}" description="probability of {named}"\n')
-        before, done = None, set()  # the last line, and the chromosomes before its own
+        before, done = None, set()  # the place of the last window, and the chromosomes before its own
+        reaching = []  # (end, probability) of the windows that are not written to their ends, the shortest last
         for answer, (chromosome, start, end, _) in _placed(found):
-            probability = answer["probabilities"][signal]
-            if before and before[0] == chromosome:
-                _, begun, ended, larger = before
-                if start < begun:
-                    raise _disordered(before, chromosome, start, end)
-                if start == begun:
-                    before = chromosome, start, max(end, ended), max(probability, larger)
-                    continue
-                before = chromosome, begun, min(ended, start), larger
-            elif chromosome in done:
-                raise _disordered(before, chromosome, start, end)
+            probability, place = answer["probabilities"][signal], (chromosome, start, end)
             if before:
-                file.write(_line(*before))
-            before = chromosome, start, end, probability
+                same = before[0] == chromosome
+                if start < before[1] if same else chromosome in done:
+                    raise _disordered(before, *place)
+                if place == before:
+                    probability = max(probability, reaching[-1][1])
+                file.writelines(_lines(before, start if same else math.inf, reaching))
+            reaching = [*(one for one in reaching if one[0] > end), (end, probability)]
+            before = place
             done.add(chromosome)
         if before:
-            file.write(_line(*before))
+            file.writelines(_lines(before, math.inf, reaching))
+
+
+def _lines(before, until, reaching):
+    """The lines from the start of the last window to `until`; windows that end there are taken out of `reaching`."""
+    chromosome, start, _ = before
+    while reaching and start < until:
+        end, probability = reaching[-1]
+        stop = min(end, until)
+        yield f"{chromosome}\t{start}\t{stop}\t{probability:.4f}\n"
+        start = stop
+        if end <= until:
+            reaching.pop()
 
 
 def _disordered(before, chromosome, start, end):
-    last, begun, ended, _ = before
+    last, begun, ended = before
     received = f"{chromosome}:{start + 1}-{end} after {last}:{begun + 1}-{ended}"
     expected = "expected windows in the order of their starts, chromosome by chromosome, for .bedgraph"
     return InputError("--to", f"{expected}, received {received}.")
-
-
-def _line(chromosome, start, end, probability):
-    return f"{chromosome}\t{start}\t{end}\t{probability:.4f}\n"

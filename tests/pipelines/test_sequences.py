@@ -363,6 +363,18 @@ def test_bedgraph_has_one_value_at_each_base(parts, tmp_path):
     ]
 
 
+def test_bedgraph_goes_on_with_a_window_after_those_within_it(parts, tmp_path):
+    places = {(0, 90): 0.5, (10, 50): 0.25, (10, 20): 0.75, (30, 40): 1.0, (60, 70): 0.125, (100, 110): 0.5}
+    found = [window(f"c:{start + 1}-{end}", p, bases=end - start) for (start, end), p in places.items()]
+    lines = [line.split("\t")[1:] for line in written(parts["one"], [*found, WINDOWS[3]], tmp_path / "x.bedgraph")[1:]]
+    of_base = {}  # each base -> the probability of the last window over it
+    for place, p in places.items():
+        of_base.update(dict.fromkeys(range(*place), p))
+    assert [base for start, end, _ in lines[:-1] for base in range(int(start), int(end))] == sorted(of_base)
+    assert all(float(p) == of_base[base] for start, end, p in lines[:-1] for base in range(int(start), int(end)))
+    assert lines[-1] == ["0", "81", "0.6250"]
+
+
 def test_bedgraph_refuses_what_it_cannot_hold(parts, tmp_path):
     with pytest.raises(InputError, match="expected .bed, .* for labels of bases"):
         written(parts["positions"], [], tmp_path / "x.bedgraph")
