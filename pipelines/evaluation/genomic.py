@@ -129,11 +129,12 @@ def effects(parts, variants):
         probability of the signal with the letters of the `reference` and of the `alternative`; `effect`, the change of
         its log odds in nats.
     """
-    signal = parts.extras.known["signal"]
+    signal = parts.extras.constants["labels"].index(parts.extras.known["signal"])
     for some in verbs.grouped(variants, AT_ONCE):
         answers = sequences.answers(parts, [letters for _, *both in some for letters in both])
-        p = np.array([answer["probabilities"][signal] for answer in answers]).reshape(-1, 2)
-        odds = mutagenesis.log_odds(p, 1 - p)
+        probabilities = np.array([list(answer["probabilities"].values()) for answer in answers])  # in the labels' order
+        odds = mutagenesis.log_odds(parts, probabilities)
+        p, odds = (of_labels[:, signal].reshape(-1, 2) for of_labels in (probabilities, odds))
         for (variant, *_), (one, other), change in zip(some, p, odds[:, 1] - odds[:, 0], strict=True):
             last = variant.position + len(variant.reference) - 1
             yield {

@@ -56,15 +56,15 @@ def mutagenesis(parts, sequence, most=MUTATED):
 
 def _log_odds(parts, codes):
     """`(batch, labels)` log odds of the labels of `(batch, timesteps)` codes."""
-    probabilities = np.asarray(parts.answer(parts.scores(codes), None)["probabilities"], "float64")
+    return log_odds(parts, parts.answer(parts.scores(codes), None)["probabilities"])
+
+
+def log_odds(parts, probabilities):
+    """log(p / (1 - p)), in nats, of `(batch, labels)` probabilities of all labels; p and 1 - p are at least 1e-7."""
+    p = np.asarray(probabilities, "float64")
     # Near 1, single precision is too coarse for 1 - p; the sum of the other labels' probabilities is not.
     one = parts.extras.known["kind"] == "one"
-    rest = (probabilities.sum(axis=1, keepdims=True) if one else 1) - probabilities
-    return log_odds(probabilities, rest)
-
-
-def log_odds(p, rest):
-    """log(p / rest), in nats, with both at least 1e-7."""
+    rest = (p.sum(axis=1, keepdims=True) if one else 1) - p
     return np.log(np.clip(p, 1e-7, 1)) - np.log(np.clip(rest, 1e-7, 1))
 
 

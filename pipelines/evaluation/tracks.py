@@ -71,9 +71,9 @@ def _features(parts, answer, length):
 def write_bedgraph(parts, found, path):
     """Writes bedGraph: chromosome, start (from 0), end and the probability of the label `known["signal"]`.
 
-    Both strands of a window are one line, with the larger probability. Lines may not overlap, so each base is in that of
-    the last window over it: a window ends where the next one begins, and goes on where one within it has ended. Lines are
-    written as the answers come, those of the last windows excepted.
+    Both strands of a window are one line, with the larger probability. Lines may not overlap, so each base is in that
+    of the last window over it: a window ends where the next one begins, and goes on where one within it has ended.
+    Lines are written as the answers come, those of the last windows excepted.
 
     Source of the format: "bedGraph Track Format", genome browser of the University of California, Santa Cruz.
 

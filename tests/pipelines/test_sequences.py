@@ -14,10 +14,11 @@ from keras import ops
 from data import batching
 from data.files import InputError
 from data.transforms import dna
+from data.variants import Variant
 from layers import Scan
 from pipelines.engine import writing
 from pipelines.engine.task import Extras, Parts
-from pipelines.evaluation import label_metrics, logos, mutagenesis, sequences
+from pipelines.evaluation import genomic, label_metrics, logos, mutagenesis, sequences
 
 LABELS = {
     "one": ["background", "promoter", "terminator"],
@@ -422,6 +423,18 @@ def test_an_effect_is_what_the_mutant_alone_says(parts, kind):
         else:
             assert found[place, base] == pytest.approx(log_odds(mutant)[label] - stands[label], abs=1e-4)
     assert (found[7:9] != 0).any(axis=1).all()  # N and Y
+
+
+def test_the_effect_of_a_variant_is_exact_where_the_signal_is_nearly_certain():
+    parts, both = made("one", ["background", "promoter"]), ["ACGTTGCA", "ACGTAGCA"]
+    dense, codes = parts.model.layers[-1], parts.features(tf.constant(both))
+    odds = lambda: np.diff(np.asarray(parts.scores(codes), "float64"))[:, 0]
+    kernel, bias = dense.get_weights()
+    dense.set_weights([kernel, bias + [0, 15 - odds().mean()]])
+    one, other = odds()
+    assert min(one, other) > 13 and abs(one - other) > 0.01
+    (found,) = genomic.effects(parts, [(Variant(1, "chr1", 5, "T", "A", ""), *both)])
+    assert found["effect"] == pytest.approx(other - one, abs=1e-4)
 
 
 def test_of_a_long_sequence_the_middle_is_mutated_as_a_sequence_of_its_own(parts, monkeypatch):
