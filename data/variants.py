@@ -9,7 +9,7 @@ from typing import NamedTuple
 from data.files import InputError, kind_of, read_lines
 from data.genomes import integer, read_fasta, unknown_chromosome
 from data.tables import error_at, read_table
-from data.transforms.dna import problem, without_space
+from data.transforms.dna import first_bases, problem, without_space
 
 
 class Variant(NamedTuple):
@@ -132,7 +132,8 @@ def alleles(path, reference, width, form=None, skipped=None):
 
     Returns:
         An iterator of (variant, letters, letters with the alternative): `width` of each, or fewer if the sequence is
-        shorter, with the variant in the middle unless it is near an end.
+        shorter, with the variant in the middle unless it is near an end. Where the genome has an ambiguous letter, both
+        have the bases of the variant, as VCF knows none but N and names the first of those that it stands for.
 
     Raises:
         InputError: at a variant on an unknown sequence, beyond its end, longer than the window, or whose reference
@@ -147,8 +148,9 @@ def alleles(path, reference, width, form=None, skipped=None):
     """
     wanted = collections.defaultdict(list)
     for variant in read_variants(path, form, skipped):
-        if max(len(variant.reference), len(variant.alternative)) > width:
-            raise error_at(path, f"expected a variant within the {width} bases of a window.", variant.line)
+        if (longer := max(len(variant.reference), len(variant.alternative))) > width:
+            expected = f"expected a variant within the {width} bases of a window, see --window"
+            raise error_at(path, f"{expected}; received one of {longer}.", variant.line)
         wanted[variant.chromosome].append(variant)
     names = []
     for record in read_fasta(reference) if wanted else ():
@@ -169,7 +171,7 @@ def _around(path, sequence, variant, width):
     if after > len(sequence):
         expected = f"expected a position within {variant.chromosome!r}, which has {len(sequence)} bases"
         raise error_at(path, f"{expected}, received {variant.position}.", variant.line)
-    if sequence[at:after].replace("U", "T") != variant.reference.replace("U", "T"):
+    if first_bases(sequence[at:after]) != first_bases(variant.reference):
         expected = f"expected the letters of the reference at this position, {sequence[at:after]}"
         raise error_at(path, f"{expected}, received {variant.reference}; is this another reference?", variant.line)
     inserted = len(variant.alternative) - len(variant.reference)
@@ -178,5 +180,5 @@ def _around(path, sequence, variant, width):
     # Near the right end the window of the alternative begins elsewhere, so that it is as wide and holds all of it.
     begin = max(0, min(start, len(sequence) + inserted - width))
     begin = max(begin, at + len(variant.alternative) - width)
-    changed = sequence[begin:at] + variant.alternative + sequence[after : after + width]
-    return sequence[start : start + width], changed[:width]
+    both = [(start, variant.reference), (begin, variant.alternative)]
+    return [(sequence[first:at] + letters + sequence[after : after + width])[:width] for first, letters in both]

@@ -21,6 +21,7 @@ EXPECTED = "expected letters of DNA (A C G T U and the IUPAC codes for ambiguous
 _BASES = {"A": "A", "C": "C", "G": "G", "T": "T", "R": "AG", "Y": "CT", "S": "CG", "W": "AT", "K": "GT", "M": "AC"}
 _BASES |= {"B": "CGT", "D": "AGT", "H": "ACT", "V": "ACG", "N": "ACGT"}
 _PAIRED = str.maketrans("ACGTURYSWKMBDHVNacgturyswkmbdhvn", "TGCAAYRSWMKVHDBNtgcaayrswmkvhdbn")
+_FIRST = str.maketrans({"U": "T", **{letter: bases[0] for letter, bases in _BASES.items() if letter != "N"}})
 _SPACE = " \t\n\r\f\v"
 _NO_SPACE = str.maketrans("", "", _SPACE)
 _ALLOWED = (LETTERS + "U" + LETTERS.lower() + "u" + _SPACE).encode()
@@ -61,6 +62,18 @@ looks like a protein"
 def without_space(sequence):
     """A Python string without its ASCII white space."""
     return sequence.translate(_NO_SPACE)
+
+
+def first_bases(sequence):
+    """A Python string in upper case with a base for each letter but N: the first that it stands for, and T for U.
+
+    Source: "The Variant Call Format Specification", version 4.3, section 1.6.1, on REF.
+
+    Example:
+        >>> first_bases("ACUNRY")
+        'ACTNAC'
+    """
+    return sequence.translate(_FIRST)
 
 
 def codes(sequences):

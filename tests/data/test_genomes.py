@@ -260,7 +260,24 @@ def test_windows_over_an_interval_are_places_of_its_chromosome(tmp_path, strand,
 def test_variants_and_their_reference_may_be_rna(tmp_path):
     (tmp_path / "rna.fa").write_text(">r\nACUUG\n")
     table = write(tmp_path / "v.csv", "chromosome,position,reference,alternative\nr,3,T,C\nr,4,U,A\n")
-    assert [both for _, *both in alleles(table, tmp_path / "rna.fa", 5)] == [["ACUUG", "ACCUG"], ["ACUUG", "ACUAG"]]
+    assert [both for _, *both in alleles(table, tmp_path / "rna.fa", 5)] == [["ACTUG", "ACCUG"], ["ACUUG", "ACUAG"]]
+
+
+def test_a_variant_names_the_first_base_of_an_ambiguous_letter_of_the_genome(tmp_path):
+    """As VCF 4.3 wants it, whose reference bases are A, C, G, T and N."""
+    (tmp_path / "g.fa").write_text(">chr1\nACrTCNYA\n")
+    table = write(tmp_path / "v.vcf", "chr1\t3\t.\tA\tG\nchr1\t2\t.\tCAT\tC\nchr1\t3\t.\tR\tC\n")
+    found = [both for _, *both in alleles(table, tmp_path / "g.fa", 5)]
+    assert found == [["ACATC", "ACGTC"], ["ACATC", "ACCNY"], ["ACRTC", "ACCTC"]]
+    for line in ("chr1\t3\t.\tG\tA\n", "chr1\t6\t.\tA\tG\n"):
+        path = write(tmp_path / "w.vcf", line)
+        assert "is this another reference?" in error_of(lambda path: alleles(path, tmp_path / "g.fa", 5), path)
+
+
+def test_a_variant_that_is_longer_than_the_window_says_so(tmp_path):
+    path = write(tmp_path / "v.vcf", "#CHROM\nchr1\t8\t.\tC\tCACGT\n")
+    expected = ":2: expected a variant within the 4 bases of a window, see --window; received one of 5"
+    assert expected in error_of(lambda path: alleles(path, GENOME, 4), path)
 
 
 def test_blank_lines_between_sequences_are_none(tmp_path):
