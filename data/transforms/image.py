@@ -1,7 +1,8 @@
 """The bytes of image files to pixels, in graph operations: training and the export use the same code.
 
 Sources: "Exchangeable Image File Format for Digital Still Cameras: Exif Version 2.32", CIPA DC-008, 2019, sections
-4.5.2 and 4.6.4 (the segment APP1, and the tag Orientation); ITU-T T.81, 1992, annex B (the segments of a JPEG file).
+4.5.2 and 4.6.4 (the segment APP1, and the tag Orientation); ITU-T T.81, 1992, annex B (the segments of a JPEG file);
+"Portable Network Graphics (PNG) Specification", third edition, W3C, sections 5.3 and 11.3.4.5 (chunks, and eXIf).
 """
 
 import math
@@ -39,9 +40,9 @@ _OTHERS = (
 def decode(contents, size, fit="pad"):
     """Image files to pixels of one size, by a triangle filter as wide as the reduction asks for (antialiasing).
 
-    The image stands upright, by the orientation of its EXIF data (JPEG). Grey is repeated in all three channels, of 16
-    bits the upper 8 are kept, CMYK is converted, pixels that are partly transparent lie on white (PNG), of an animation
-    the first frame is kept. Transparency of GIF and BMP files is not read.
+    The image stands upright, by the orientation of its EXIF data (JPEG and PNG). Grey is repeated in all three
+    channels, of 16 bits the upper 8 are kept, CMYK is converted, pixels that are partly transparent lie on white (PNG),
+    of an animation the first frame is kept. Transparency of GIF and BMP files is not read.
 
     Args:
         contents: `(batch,)` strings, the bytes of JPEG, PNG, GIF or BMP files.
@@ -166,8 +167,8 @@ def _decoded(contents, place, size, fit):
     with tf.control_dependencies([tf.debugging.Assert(tf.reduce_any(found), [message + " (counted from 0)"])]):
         kind = tf.argmax(found, output_type=tf.int32)
     image = tf.switch_case(kind, [lambda read=read: read(contents) for read in _READ])
-    orientation = tf.cond(kind == _JPEG, lambda: _orientation(contents), lambda: tf.constant(1))
-    return _fitted(image, orientation, size, fit)
+    start = tf.switch_case(kind, [lambda exif=exif: exif(contents) for exif in _EXIF], default=lambda: tf.constant(0))
+    return _fitted(image, _orientation(contents, start), size, fit)
 
 
 def _begins(contents, mark):
@@ -257,9 +258,8 @@ def _upright(image, orientation):
     return tf.cond(upside_down, lambda: image[::-1], lambda: image)
 
 
-def _orientation(contents):
-    """The orientation in the EXIF data of a JPEG, 1 to 8; 1 where there is none, or a damaged one."""
-    start = _exif(contents)
+def _orientation(contents, start):
+    """The orientation in the EXIF data that starts there, 1 to 8; 1 where there is none, or a damaged one."""
     return tf.cond(start > 0, lambda: _tag(contents, start), lambda: tf.constant(1))
 
 
@@ -276,7 +276,7 @@ def _tag(contents, start):
     return tf.where((found >= 1) & (found <= 8), found, 1)
 
 
-def _exif(contents):
+def _exif_of_jpeg(contents):
     """Where the EXIF data of a JPEG starts, behind the name of its segment; 0 if there is none."""
     length = tf.strings.length(contents)
 
@@ -290,6 +290,22 @@ def _exif(contents):
         return tf.where(over, length, place + step), tf.where(named & ~over, place + 10, start)
 
     return tf.while_loop(lambda place, start: (start == 0) & (place < length), search, (2, 0))[1]
+
+
+def _exif_of_png(contents):
+    """Where the EXIF data of a PNG starts, in the chunk of that name before the pixels; 0 if there is none."""
+    length = tf.strings.length(contents)
+
+    def search(place, start):
+        head = _bytes(contents, place, 8)  # length of the chunk's data, name; a checksum of 4 bytes follows the data
+        named, over = (tf.reduce_all(head[4:] == list(name)) for name in (b"eXIf", b"IDAT"))
+        behind = place + 12 + _number(head[:4], little=False)
+        return tf.where(over | (behind < place), length, behind), tf.where(named, place + 8, start)
+
+    return tf.while_loop(lambda place, start: (start == 0) & (place < length), search, (8, 0))[1]
+
+
+_EXIF = (_exif_of_jpeg, _exif_of_png)  # of JPEG and PNG
 
 
 def _bytes(contents, start, count):
@@ -337,17 +353,20 @@ def _other(contents):
 
 
 def _examined(kind):
-    """A graph that decodes an image and returns `[height, width]`, and the shape of what it decoded."""
+    """A graph that decodes an image and returns `[height, width]` upright, and the shape of what it decoded."""
 
     def examine(contents):
-        if kind != _JPEG:
+        if kind == _JPEG:
+            # An eighth of the pixels needs all of the file too, in half of the time. The shape is returned since a
+            # graph drops what nothing depends on.
+            decoded = _jpeg(contents, ratio=8)
+            lengths = tf.image.extract_jpeg_shape(contents)[:2]
+        else:
             decoded = _READ[kind](contents)
-            return tf.shape(decoded)[:2], tf.shape(decoded)
-        # An eighth of the pixels needs all of the file too, in half of the time. The shape is returned since a graph
-        # drops what nothing depends on.
-        decoded = _jpeg(contents, ratio=8)
-        lengths = tf.image.extract_jpeg_shape(contents)[:2]
-        return tf.where(_orientation(contents) >= 5, lengths[::-1], lengths), tf.shape(decoded)
+            lengths = tf.shape(decoded)[:2]
+        if kind < len(_EXIF):
+            lengths = tf.where(_orientation(contents, _EXIF[kind](contents)) >= 5, lengths[::-1], lengths)
+        return lengths, tf.shape(decoded)
 
     return tf.function(examine, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 

@@ -1,6 +1,8 @@
 """Image files in graph operations against Pillow, and against geometry worked by hand."""
 
+import functools
 import io
+import zlib
 
 import numpy as np
 import pytest
@@ -106,6 +108,12 @@ def exif(orientation, order, before=b"", long=False):
     return b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body
 
 
+def with_chunk(contents, body):
+    """A PNG with the EXIF data of `exif`, without the name that they have in JPEG, behind its header."""
+    length, chunk = (len(body) - 10).to_bytes(4, "big"), b"eXIf" + body[10:]
+    return contents[:33] + length + chunk + zlib.crc32(chunk).to_bytes(4, "big") + contents[33:]
+
+
 def with_segments(*segments):
     contents = KINDS["JPEG"]
     after = 4 + int.from_bytes(contents[4:6], "big")  # after APP0, which JFIF wants first
@@ -113,8 +121,9 @@ def with_segments(*segments):
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
-def test_all_orientations_stand_upright_as_in_pillow(order):
-    files = [with_segments(exif(number, order)) for number in range(1, 9)]
+@pytest.mark.parametrize("place", [with_segments, functools.partial(with_chunk, KINDS["PNG"])], ids=["JPEG", "PNG"])
+def test_all_orientations_stand_upright_as_in_pillow(place, order):
+    files = [place(exif(number, order)) for number in range(1, 9)]
     found = DECODE["squeeze"](files).numpy().astype(int)
     for number, contents, one in zip(range(1, 9), files, found, strict=True):
         assert abs(one - squeezed(contents)).max() <= 1, number
@@ -137,6 +146,12 @@ def test_all_orientations_stand_upright_as_in_pillow(order):
 )
 def test_odd_exif_data_is_read_or_passed_over(segments, upright):
     assert image.check(with_segments(*segments)) == ((60, 40) if upright else (40, 60))
+
+
+def test_a_png_file_whose_chunks_lie_about_their_length_is_damaged():
+    for length in (b"\xff\xff\xff\xff", b"\x7f\xff\xff\xff", bytes(4)):
+        with pytest.raises(ValueError, match="a PNG image of .* that is cut off or damaged"):
+            image.check(changed(KINDS["PNG"], 33, length))
 
 
 @pytest.mark.parametrize("orientation", [1, 6])
