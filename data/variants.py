@@ -64,14 +64,14 @@ def read_variants(path, form=None, skipped=None):
     rows = _vcf_rows(path, form) if kind_of(path) == ".vcf" else _variant_rows(path, form)
     for line, chromosome, position, name, reference, alternatives in rows:
         position = integer(path, "position", position, line)
-        if position < 1:
-            raise error_at(path, f"expected a position of 1 or more, received {position}.", line)
         reference = _allele(path, "reference", reference, line)
         for alternative in alternatives.split(","):
             kind = _kind_of(alternative.strip())
             if kind:
                 skipped[kind] += 1
                 continue
+            if position < 1:  # a symbol may stand before the first base, at 0
+                raise error_at(path, f"expected a position of 1 or more, received {position}.", line)
             alternative = _allele(path, "alternative", alternative, line)
             if alternative == reference:
                 raise error_at(path, f"expected another alternative than the reference, received {reference!r}.", line)

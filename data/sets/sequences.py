@@ -20,6 +20,7 @@ from data.transforms.labels import KINDS, SEPARATOR
 
 __all__ = ["KINDS", "SPLITS", "built_in", "check", "common_length", "load", "public", "public_splits", "singles"]
 
+INDEXES = (".fai", ".gzi", ".fxi")  # suffixes of what samtools and others write beside a FASTA file
 AT_ONCE, LETTERS_AT_ONCE = 1024, 2**22  # sequences and their letters that are read together, at most
 _SIGNATURE = (tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.string))
 
@@ -93,7 +94,7 @@ def load(
             A FASTA file (`.fasta`, `.fa`, `.fna`, `.ffn`, `.fas`), whose headers hold `label=...` (`label_column` is
             the word before "="; a value with spaces is in double quotes), or whose labels are in the table `labels`.
             A folder with a FASTA file for each label, which is named after it: `promoter.fasta`. Files whose names
-            begin with "." are left out.
+            begin with ".", and indexes such as `promoter.fasta.fai`, are left out.
             A BED file (`.bed`), whose fourth column is the label. Its sequences, on their strands, come from
             `reference`, and are all kept in memory.
         form: A `data.files.Form`; None takes the format from the file itself.
@@ -256,7 +257,7 @@ def _folder_rows(path, encoding):
     """The records of a folder of FASTA files, each named after its label."""
     found = {}
     for file in sorted(pathlib.Path(path).iterdir()):
-        if file.name.startswith("."):
+        if file.name.startswith(".") or file.suffix.lower() in INDEXES:
             continue
         if file.is_dir() or not is_fasta(file):
             expected = "expected FASTA files alone, one for each label"

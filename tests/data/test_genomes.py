@@ -209,10 +209,11 @@ def test_every_format_of_variants_gives_the_same(tmp_path):
 
 
 def test_alternatives_without_letters_are_counted_by_kind(tmp_path):
-    path = write(tmp_path / "a.vcf", "#CHROM\n1\t5\t.\tG\t*,.,<DEL>,<*>,G]17:198982],]13:1]T,.A,G.,T\tx\n")
+    lines = "1\t0\t.\tN\t<DEL>\n1\t5\t.\tG\t*,.,<DUP>,<*>,G]17:198982],]13:1]T,.A,G.,T\tx\n"
+    path = write(tmp_path / "a.vcf", "#CHROM\n" + lines)
     skipped = collections.Counter()
     assert [one.alternative for one in read_variants(path, skipped=skipped)] == ["T"]
-    assert skipped == {"lost": 1, "none": 1, "symbol": 2, "breakend": 4}
+    assert skipped == {"lost": 1, "none": 1, "symbol": 3, "breakend": 4}
 
 
 @pytest.mark.parametrize(

@@ -82,6 +82,7 @@ def test_labels_of_a_fasta_file_may_be_in_a_table(tmp_path):
 
 
 def test_a_folder_has_a_file_for_each_label(tmp_path):
+    write(tmp_path / "yes.fa.fai", "a\t4\t5\t4\t5\n")  # as samtools and pyfaidx leave it
     write(tmp_path / "yes.fa", ">a\nACGT\n>b\nGGNN\n")
     write(tmp_path / "no.v2.fasta.gz", gzip.compress(b">a\nTTTT\n"))
     write(tmp_path / ".hidden", "x")
