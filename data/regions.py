@@ -93,9 +93,13 @@ _REGION = re.compile(r"(?:.*::)?(?P<chromosome>.+):(?P<first>\d+)-(?P<last>\d+)(
 
 
 def in_windows(named, width, step, both):
-    """Pairs of (name, sequence), with windows in place of each sequence that is longer than `width`; see `windows`."""
-    for name, sequence in named:
+    """Pairs of (name, sequence), with windows in place of each sequence that is longer than `width`; see `windows`.
+
+    A sequence without a name is `sequence_1`, by its number, so that its windows are told from those of others.
+    """
+    for number, (name, sequence) in enumerate(named, start=1):
+        name = name or f"sequence_{number}"
         if len(sequence) <= width:
             yield name, sequence
         else:
-            yield from windows(name or "sequence", sequence, width, step, both)
+            yield from windows(name, sequence, width, step, both)

@@ -63,11 +63,14 @@ def asked(flags, config):
 
 def whole(named, most):
     """Pairs of (name, sequence) as they come; longer sequences than the network reads are named and cut."""
-    for name, sequence in named:
+    for number, (name, sequence) in enumerate(named, start=1):
         if len(sequence) > most:
-            read = f"only the first {most:,} of {len(sequence):,} bases are read"
-            say(f"{name or 'a sequence'}: {read}, as in training; --window reads all of it")
-            name, sequence = regions.beginning(name or "sequence", sequence, most)
+            name = name or f"sequence_{number}"
+            say(
+                f"{name}: only the first {most:,} of {len(sequence):,} bases are read, as in training; --window reads "
+                "all of it"
+            )
+            name, sequence = regions.beginning(name, sequence, most)
         yield name, sequence
 
 

@@ -1,6 +1,7 @@
 """DNA from labelled sequences to an exported model: one label, several, or one at each base."""
 
 import collections
+import csv
 import io
 import json
 import math
@@ -153,6 +154,19 @@ def test_windows_over_a_genome_are_hits_on_both_strands(aligned, tmp_path):
         one = json.loads(line)
         signals[one["name"].split("(")[0]].append(one["probabilities"]["box"])
     assert [float(row[3]) for row in track[:5]] == pytest.approx([max(some) for some in signals.values()], abs=1e-4)
+
+
+def test_windows_of_sequences_without_names_are_told_apart(aligned, tmp_path):
+    rng = np.random.default_rng(11)
+    given = [drawn(rng, 20), drawn(rng, 35), drawn(rng, 40)]
+    for name in ("a.bed", "a.bedgraph", "a.csv"):
+        assert run("predict", "--run", aligned, *given, "--to", tmp_path / name) == 0
+    for name in ("a.bed", "a.bedgraph"):
+        places = [line.split("\t")[0] for line in (tmp_path / name).read_text().splitlines() if "\t" in line]
+        assert list(dict.fromkeys(places)) == ["sequence_1", "sequence_2", "sequence_3"]
+    with open(tmp_path / "a.csv", newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file)]
+    assert names[:3] == ["sequence_1", "sequence_2:1-30(+)", "sequence_2:1-30(-)"]
 
 
 def test_what_is_beyond_the_longest_sequence_is_told(both, tmp_path, capsys):
