@@ -21,6 +21,8 @@ _CARRIAGE_RETURN = "\udc0d"
 _QUOTED = re.compile(r'"((?:[^"]++|"")*+)"(?=\t|\r?\n|\Z)')
 _UNCLOSED = re.compile(r'"(?:[^"]++|"")*+')
 _PLAIN = re.compile(r"[^\t\n]*")
+# A line above the header that names the separator, for spreadsheets.
+_NAMED = re.compile(r'"?sep=([^\r\n"])"?\s*')
 
 
 def rows(path, columns, separator, form):
@@ -39,10 +41,14 @@ def rows(path, columns, separator, form):
     Raises:
         InputError: while iterating, at the first wrong line.
     """
-    lines = itertools.dropwhile(lambda numbered: not numbered[1].strip(), read_lines(path, form.encoding))
-    top = next(lines, None)
+    lines = read_lines(path, form.encoding)
+    top = _not_blank(lines)
     if top is None:
         raise InputError(path, "expected rows, received blank lines only.")
+    if named := _NAMED.fullmatch(top[1]):
+        separator, top = separator or named[1], _not_blank(lines)
+        if top is None:
+            raise InputError(path, "expected a header, received a line that names the separator only.")
     separator = separator or _separator(top[1], columns)
     lines = itertools.chain([top], lines)
     quoted = all(_QUOTED.fullmatch(name) for name in top[1].rstrip("\r\n").split(separator))
@@ -54,6 +60,11 @@ def rows(path, columns, separator, form):
         if row and len(row) != len(header):
             raise InputError(path, f"expected {len(header)} fields, as in the header, received {len(row)}.", line)
         yield line, row
+
+
+def _not_blank(lines):
+    """The next line that is not blank; None if there is none."""
+    return next((numbered for numbered in lines if numbered[1].strip()), None)
 
 
 def _separator(header, columns):

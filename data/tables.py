@@ -19,10 +19,11 @@ def read_table(path, columns, *, required=(), chunk_rows=4096, form=None, blank_
     The suffix gives the format: `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json` (each also with `.gz`) or `.parquet`.
     Blank lines are skipped unless `blank_lines`. The number of a row is the line where it begins.
 
-    A CSV file has commas between its fields or, if its header has them, semicolons, tabs or bars. A field between
-    quotes may hold separators and line ends. Between tabs a quotation mark is a character like any other, except in a
-    field that must be read as quoted: one that holds doubled quotation marks, a tab or a line end, if its lines are not
-    rows by themselves; and in a file whose header is quoted, which is read as CSV.
+    A CSV file has commas between its fields or, if its header has them, semicolons, tabs or bars; a line `sep=;` above
+    the header names the separator. A field between quotes may hold separators and line ends. Between tabs a quotation
+    mark is a character like any other, except in a field that must be read as quoted: one that holds doubled quotation
+    marks, a tab or a line end, if its lines are not rows by themselves; and in a file whose header is quoted, which is
+    read as CSV.
 
     JSON is an object on each line or, in `.json`, also a list of objects.
 

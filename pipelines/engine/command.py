@@ -20,7 +20,7 @@ from data.files import InputError
 from pipelines.engine import card, help, verbs, window, writing
 from pipelines.engine.exporting import ExportError
 from pipelines.engine.folder import CONFIG, RunFolder
-from pipelines.engine.settings import Demo, Export, ranges
+from pipelines.engine.settings import Demo, Export, checked, ranges
 from pipelines.engine.task import Verb
 from pipelines.engine.training import Interrupted, say
 
@@ -139,12 +139,11 @@ def _parsed(task, kind, program, arguments):
 
 def _from_file(kind, arguments):
     """The settings of the file that `--config` names, as flags; none without `--config`."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
     given = [
         one.split("=", 1) if "=" in one else [one, *arguments[at + 1 : at + 2]] for at, one in enumerate(arguments)
     ]
     path = next((one[1] for one in given if one[0] == "--config" and len(one) == 2), None)
-    if path is None or "config" not in fields:
+    if path is None or not hasattr(kind, "config"):
         return []
     try:
         text = pathlib.Path(path).read_text(encoding="utf-8-sig")
@@ -153,19 +152,16 @@ def _from_file(kind, arguments):
         raise InputError(path, f"expected a JSON or TOML file of settings, received: {error.strerror}.") from None
     except ValueError as error:
         raise InputError(path, f"expected JSON, or TOML in a file that ends in .toml, received: {error}.") from None
-    if not isinstance(values, dict):
-        raise InputError(path, "expected an object of settings, received something else.")
+    if isinstance(values, dict):
+        values = {name.replace("-", "_"): value for name, value in values.items()}
     flags = []
-    for name, value in values.items():
-        name = name.replace("-", "_")
-        if name not in fields:
-            raise InputError(path, f"expected settings of this task, see --help-all; received {name!r}.")
-        kind = fields[name].type
-        if isinstance(value, bool) != (kind is bool) or isinstance(value, list | dict):
-            raise InputError(path, f"expected a value for {name!r} as its flag takes it, received {value!r}.")
-        if name in ("config", "resume", "overwrite"):  # these concern one command, not the run
+    for name, value in checked(path, kind, values).items():
+        if value is None or name in ("config", "resume", "overwrite"):  # these concern one command, not the run
             continue
-        flags += [flag(name) if value else f"--no-{flag(name)[2:]}"] if kind is bool else [flag(name), str(value)]
+        if isinstance(value, bool):
+            flags.append(flag(name) if value else f"--no-{flag(name)[2:]}")
+        else:
+            flags.append(f"{flag(name)}={value}")  # in one, as a value may begin with "-"
     return flags
 
 

@@ -11,6 +11,7 @@ import zipfile
 import numpy as np
 
 from data.files import InputError
+from pipelines.engine.settings import checked
 
 CONFIG, VOCABULARIES, WEIGHTS = "config.json", "vocabularies.json", "model.weights.h5"
 CHECKPOINT, METRICS, HISTORY = "checkpoint.npz", "metrics.json", "history.csv"
@@ -153,12 +154,7 @@ class RunFolder:
 
     def read_config(self, config_class):
         """The configuration of the run, as the task's dataclass; a setting newer than the run has its default."""
-        values = self.read_json(CONFIG)
-        known = {field.name for field in dataclasses.fields(config_class)}
-        if not set(values) <= known:
-            wrong = ", ".join(sorted(set(values) - known))
-            raise InputError(self.path / CONFIG, f"expected the settings of this task, received others ({wrong}).")
-        return config_class(**values)
+        return config_class(**checked(self.path / CONFIG, config_class, self.read_json(CONFIG)))
 
     def write_arrays(self, name, arrays, note):
         """Writes arrays, and a `note` of plain values, to one file."""

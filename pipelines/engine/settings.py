@@ -5,11 +5,11 @@ Both are collected from a class and its base classes.
 """
 
 import dataclasses
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args, get_origin
 
 import tyro
 
-from data.files import Form
+from data.files import Form, InputError
 from layers import CELLS, stack
 
 
@@ -157,6 +157,34 @@ class Words(Network):
 def ranges(config):
     """Name -> (smallest, largest or None) of every number among the settings of a dataclass."""
     return {name: limits for one in reversed(config.__mro__) for name, limits in vars(one).get("RANGES", {}).items()}
+
+
+def checked(path, config, values):
+    """The settings that a file holds, as they are.
+
+    Raises:
+        InputError: if they are no dictionary, or one of them is no setting of the dataclass or not of its type.
+    """
+    if not isinstance(values, dict):
+        raise InputError(path, "expected an object of settings, received something else.")
+    kinds = {field.name: field.type for field in dataclasses.fields(config)}
+    if wrong := sorted(values.keys() - kinds):
+        received = ", ".join(map(repr, wrong))
+        raise InputError(path, f"expected settings of this task, see --help-all; received {received}.")
+    for name, value in values.items():
+        if not _allows(kinds[name], value):
+            named = ", ".join(map(str, get_args(kinds[name]))) or kinds[name].__name__
+            raise InputError(path, f"expected for {name!r} a value of {named}, received {value!r}.")
+    return values
+
+
+def _allows(kind, value):
+    """Whether a value of JSON or TOML is of a field's type."""
+    if get_origin(kind) is Literal:
+        return value in get_args(kind)
+    if get_args(kind):  # a union, such as int | None
+        return any(_allows(one, value) for one in get_args(kind))
+    return type(value) is kind or (kind is float and type(value) is int)
 
 
 def helped(config):

@@ -348,6 +348,8 @@ def test_a_cr_is_a_line_end_only_where_the_first_line_ends_in_one(tmp_path):
         ("a.csv", "note, long;text;label\n;a;b;x\n;c, d;y\n".replace("a;b", '"a;b"'), None),
         ("a.csv", "text~label\na;b~x\nc, d~y\n", Form(separator="~")),
         ("a.tsv", 'text;label\n"a;b";x\nc, d;y\n', Form(separator=";")),
+        ("a.csv", 'sep=;\ntext;label\n"a;b";x\nc, d;y\n', None),
+        ("a.csv", '"sep=~"\n\ntext~label\na;b~x\nc, d~y\n', None),
         ("a.csv", "text\tlabel\na;b\tx\nc, d\ty\n", Form(separator="tab")),
     ],
 )

@@ -338,3 +338,29 @@ def test_settings_of_a_file_stand_before_the_flags(name, text, mark, tmp_path):
     given = ["--config", str(tmp_path / name), "--epochs", "7"]
     flags = command._parsed(sentiment.TASK, sentiment.Config, "train", given)
     assert (flags.units, flags.epochs, flags.depth) == (5, 7, sentiment.Config().depth)
+
+
+def test_settings_of_a_file_are_those_of_a_run(tmp_path):
+    """Its own config.json with all settings, a value that begins like a flag, and none where none is allowed."""
+    config = sentiment.Config(data="-reviews.csv", learning_rate=1, bidirectional=False, baselines=False)
+    (tmp_path / "a.json").write_text(json.dumps(dataclasses.asdict(config)))
+    flags = command._parsed(sentiment.TASK, sentiment.Config, "train", ["--config", str(tmp_path / "a.json")])
+    assert flags == dataclasses.replace(config, run="runs/sentiment", config=str(tmp_path / "a.json"))
+
+
+@pytest.mark.parametrize(
+    "text, expected",
+    [
+        ('{"units": "many"}', "a.json: expected for 'units' a value of int, received 'many'."),
+        ('{"units": 5.5}', "a value of int, received 5.5."),
+        ('{"units": true}', "a value of int, received True."),
+        ('{"data": null}', "a.json: expected for 'data' a value of str, received None."),
+        ('{"tensorboard": "no"}', "a value of bool, received 'no'."),
+        ('{"schedule": "steps"}', "a value of cosine, linear, constant, received 'steps'."),
+        ('{"unit": 5}', "a.json: expected settings of this task, see --help-all; received 'unit'."),
+        ("[5]", "a.json: expected an object of settings"),
+    ],
+)
+def test_a_wrong_setting_of_a_file_is_named(text, expected, tmp_path, capsys):
+    (tmp_path / "a.json").write_text(text)
+    assert expected in told(capsys, "train", "--config", tmp_path / "a.json")

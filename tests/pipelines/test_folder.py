@@ -43,7 +43,7 @@ def test_a_run_of_an_earlier_version_is_read_and_one_of_another_task_is_refused(
         width: int = 2
 
     assert folder.read_config(Newer) == Newer(3, 0.5)
-    with pytest.raises(InputError, match=r"expected the settings of this task, received others \(units\)"):
+    with pytest.raises(InputError, match=r"expected settings of this task, see --help-all; received .units."):
         folder.read_config(Other)
 
 
@@ -101,7 +101,7 @@ def test_a_damaged_checkpoint_is_named(folder, damage):
     [
         ("{", r"config\.json:1: expected JSON"),
         ("[]", "expected an object"),
-        (json.dumps({"width": 3}), r"received others \(width\)"),
+        (json.dumps({"width": 3}), r"see --help-all; received .width."),
         ("\udcff", "expected JSON"),
     ],
 )
