@@ -7,7 +7,7 @@ that it has seen.
 import numpy as np
 import tensorflow as tf
 
-from data.examples import NO_TARGET, dense, prepared, prepared_splits
+from data.examples import NO_TARGET, dense, prepared, prepared_splits, untuned
 from data.kept import MEMORY, Cached, cached, temporary
 
 __all__ = [
@@ -204,7 +204,7 @@ def batches(examples, batch_size, boundaries=None, *, seed=None, epoch=0, skip=0
         timesteps, *arrays = tf.numpy_function(gather, [number], [tf.int64, *examples.dtypes], stateful=False)
         return examples.batch(arrays, tf.ensure_shape(timesteps, []))
 
-    return tf.data.Dataset.range(min(skip, len(plan)), len(plan)).map(batch).prefetch(4)
+    return untuned(tf.data.Dataset.range(min(skip, len(plan)), len(plan)).map(batch).prefetch(4))
 
 
 def _plan(examples, batch_size, bounds, seed, epoch):

@@ -14,6 +14,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
+from data.examples import in_chunks
 from data.files import Form, InputError, kind_of, read_lines
 from data.sets import bitext_grammar
 from data.tables import SUFFIXES, fields_of, read_table
@@ -91,7 +92,7 @@ def load(path, *, source="0", target="1", form=None):
         while chunk := list(itertools.islice(pairs, 1024)):
             yield tuple(map(list, zip(*chunk, strict=True)))
 
-    return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
+    return in_chunks(chunks, _SIGNATURE)
 
 
 def _pairs(path, source, target, form):

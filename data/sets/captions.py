@@ -15,6 +15,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
+from data.examples import untuned
 from data.files import Form, InputError, kind_of, read_lines
 from data.records import read_records
 from data.sets import scene_captions, scenes
@@ -88,7 +89,7 @@ def load(path, *, images="", split=None, image_column="image", caption_column="c
         b'PNG' three small purple diamonds below three small blue circles
     """
     _, files, captions = _read(path, images, split, image_column, caption_column, form)
-    return tf.data.Dataset.from_tensor_slices((files, captions)).map(_opened, num_parallel_calls=2)
+    return untuned(tf.data.Dataset.from_tensor_slices((files, captions)).map(_opened, num_parallel_calls=2))
 
 
 @tf.autograph.experimental.do_not_convert

@@ -14,6 +14,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
+from data.examples import in_chunks
 from data.files import Form, InputError, kind_of, read_lines
 from data.records import read_records
 from data.sets import entities_grammar
@@ -139,7 +140,7 @@ def _dataset(examples):
             rows = tf.constant(rows, tf.string, shape=[len(rows), 3])
             yield [text for text, _ in some], tf.RaggedTensor.from_row_lengths(rows, [len(found) for _, found in some])
 
-    made = tf.data.Dataset.from_generator(chunks, output_signature=_CHUNK).prefetch(1).unbatch()
+    made = in_chunks(chunks, _CHUNK)
     return made.map(lambda text, entities: (text, entities))  # entities are a plain tensor for `element_spec` too
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 import tensorflow as tf
 
 from data import public_sets
+from data.examples import in_chunks
 from data.files import InputError
 from data.tables import error_at, read_table
 
@@ -76,7 +77,7 @@ def load(path, text_column="text", label_column="label", form=None):
         for frame in _frames(path, text_column, label_column, form):
             yield frame[text_column].tolist(), frame[label_column].tolist()
 
-    return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
+    return in_chunks(chunks, _SIGNATURE)
 
 
 def _frames(path, text_column, label_column, form):

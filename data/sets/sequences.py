@@ -11,6 +11,7 @@ import re
 import tensorflow as tf
 
 from data import public_sets
+from data.examples import in_chunks
 from data.files import PACKED, InputError, kind_of
 from data.genomes import FASTA, check_reference, cut, is_fasta, read_bed, read_fasta
 from data.sets.promoters import SPLITS, built_in
@@ -136,7 +137,7 @@ def load(
         if sequences:
             yield sequences, found
 
-    return tf.data.Dataset.from_generator(chunks, output_signature=_SIGNATURE).prefetch(1).unbatch()
+    return in_chunks(chunks, _SIGNATURE)
 
 
 def common_length(splits, most):

@@ -24,6 +24,7 @@ from data.batching import (
     prepared,
     prepared_splits,
 )
+from data.sets import bitext, captions, entities, reviews, sequences
 from data.transforms.words import Tokenizer
 
 TEXTS = ["good not so " * (1 + (number * 7) % 41) for number in range(203)]
@@ -94,6 +95,23 @@ def test_a_split_that_is_read_no_further_does_not_delay_the_next():
     made = prepared_splits(splits, tf.strings.length, lambda _, row: row, chunk=20)
     firsts = {name: int(next(iter(chunks))[1][0]) for name, chunks in made}
     assert firsts == {"one": 0, "two": 90}
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        lambda: bitext.load("tests/fixtures/pairs.tsv"),
+        lambda: captions.load("tests/fixtures/captions.csv"),
+        lambda: entities.load("tests/fixtures/entities.conll"),
+        lambda: reviews.load("tests/fixtures/reviews.csv"),
+        lambda: sequences.load("tests/fixtures/sequences.csv"),
+        lambda: examples(),
+        lambda: batches(Cached(examples()), 4),
+    ],
+    ids=["bitext", "captions", "entities", "reviews", "sequences", "prepared", "batches"],
+)
+def test_an_iterator_that_has_ended_does_not_wait_for_the_tuning_of_tensorflow(dataset):
+    assert dataset().options().autotune.enabled is False
 
 
 @pytest.mark.parametrize("bounds", [None, [30, 60, 123], [30]])
