@@ -40,8 +40,6 @@ class OnePassAdamW(keras.optimizers.AdamW):
         # Keras computes the scheduled rate and the powers again for each variable: hundreds of operations to trace.
         self.rate = rate = self.learning_rate
         self.numbers = functools.cache(lambda dtype: self._numbers(rate, dtype))
-        if self.clipvalue:  # an embedding's row may have several gradients: their sum is clipped, not each of them
-            grads = [tf.convert_to_tensor(gradient) for gradient in grads]
         try:
             super().apply(grads, trainable_variables)
         finally:
@@ -60,6 +58,24 @@ class OnePassAdamW(keras.optimizers.AdamW):
             **self.numbers(variable.dtype),
             grad=ops.cast(tf.convert_to_tensor(gradient), variable.dtype),
         )
+
+    def _clip_gradients(self, grads):
+        if self.global_clipnorm:  # of an embedding, whose gradients are rows, Keras makes whole arrays here, twice
+            return tf.clip_by_global_norm(grads, self.global_clipnorm)[0]
+        if self.clipvalue:  # an embedding's row may have several gradients: their sum is clipped, not each of them
+            grads = [tf.convert_to_tensor(gradient) for gradient in grads]
+        return super()._clip_gradients(grads)
+
+    def _apply_weight_decay(self, variables):
+        if self.weight_decay:  # Keras subtracts zeros too
+            super()._apply_weight_decay(variables)
+
+    def _update_model_variables_moving_average(self, trainable_variables):
+        share = ops.where(ops.equal(self.iterations, 0), 1.0, 1 - self.ema_momentum)
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                alpha, delta = ops.cast(share, variable.dtype), average - variable
+                tf.raw_ops.ResourceApplyGradientDescent(var=average.value.handle, alpha=alpha, delta=delta)
 
     def _numbers(self, rate, dtype):
         """The kernel's scalars."""
