@@ -3,6 +3,7 @@
 import contextlib
 import sys
 
+from data.examples import untuned
 from data.files import InputError
 
 _ALIKE = {"train": ["train"], "validation": ["validation", "valid", "dev", "val"], "test": ["test"]}
@@ -110,7 +111,8 @@ class Public:
             raise InputError(self.name, f"expected one of the splits {', '.join(self.splits)}, received {split!r}.")
         in_order = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False, add_tfds_id=False)
         decoders = {encoded: tfds.decode.SkipDecoding()} if encoded else None
-        return self.builder.as_dataset(self.splits[split], shuffle_files=False, read_config=in_order, decoders=decoders)
+        how = {"shuffle_files": False, "read_config": in_order, "decoders": decoders}
+        return untuned(self.builder.as_dataset(self.splits[split], **how))
 
 
 def _first_line(error):

@@ -51,7 +51,7 @@ class ModernHopfield(Extensible, keras.layers.Layer):
         super().__init__(**kwargs)
         for name, value in (("features", features), ("capacity", capacity), ("steps", steps)):
             setattr(self, name, arguments.positive("ModernHopfield", name, value))
-        if beta is not None and not beta > 0:
+        if beta is not None and (isinstance(beta, bool) or not 0 < beta < float("inf")):
             raise ValueError(f"ModernHopfield: `beta` must be a positive number or None. Received: beta={beta!r}.")
         self.beta = beta
 

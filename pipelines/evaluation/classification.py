@@ -286,10 +286,11 @@ def format_answers(parts, found, colours):
     """A line for each of `answers`: label, probability and text; with `colours` its words coloured by influence."""
     found = iter(found)
     first = list(itertools.islice(found, COLOURED + 1)) if colours else []
-    shown = strips(parts, [answer["text"] for answer in first]) if len(first) <= COLOURED else []
+    shown = strips(parts, [answer["text"] for answer in first]) if 0 < len(first) <= COLOURED else []
     for number, answer in enumerate(itertools.chain(first, found)):
         text = markup.coloured(shown[number][1]) if shown else " ".join(answer["text"].split())
-        yield f"{answer['label']}\t{answer['probability']:.4f}\t{text}"
+        label = " ".join(answer["label"].split())  # like the text, on one line
+        yield f"{label}\t{answer['probability']:.4f}\t{text}"
 
 
 def plot_answers(parts, found, path):

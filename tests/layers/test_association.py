@@ -237,6 +237,10 @@ def test_wrong_arguments_and_patterns_are_named():
         (lambda: filled_bam().store(*(side[: 1 + i] for i, side in enumerate(pairs()))), "1 of x, 2 of y"),
         (lambda: filled_bam()(np.ones((2, 60)), backwards=True), r"`inputs` must be \(batch, 50\)"),
         (lambda: ModernHopfield(3, 4, beta=0), "`beta` must be a positive number or None. Received: beta=0"),
+        (
+            lambda: ModernHopfield(3, 4, beta=float("inf")),
+            "`beta` must be a positive number or None. Received: beta=inf",
+        ),
         (lambda: modern().store(np.ones((5, 7))), r"4 at most, since 6 of 10 are stored. .*shape=\(5, 7\)"),
         (lambda: modern()(np.ones((5, 6))), r"`inputs` must be \(..., 7\)"),
     ]

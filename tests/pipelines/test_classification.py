@@ -19,6 +19,11 @@ def parts(trained):
     return verbs.restored(sentiment.TASK, trained)[2]
 
 
+def test_an_answer_is_one_line_whatever_stands_in_it():
+    answer = {"label": "very\ngood", "probability": 0.5, "text": "two\r\nlines\tand a tab"}
+    assert list(classification.format_answers(None, [answer], False)) == ["very good\t0.5000\ttwo lines and a tab"]
+
+
 def test_metrics_are_those_of_their_definitions():
     rng = np.random.default_rng(0)
     probabilities = rng.dirichlet([1, 1, 1], 200)
